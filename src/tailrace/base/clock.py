@@ -1,0 +1,50 @@
+"""Time, passed in. The only module of the package that reads the machine's clocks; tests use `ManualClock`."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings of time. Both are milliseconds."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC; may jump. For timestamps that leave the process."""
+        ...
+
+    def monotonic_ms(self) -> float:
+        """Milliseconds since an arbitrary point; never goes back. For deadlines."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    __slots__ = ()
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> float:
+        return time.monotonic_ns() / 1e6
+
+
+class ManualClock:
+    """A clock that moves when told to. Both readings advance together."""
+
+    __slots__ = ("_now_ms",)
+
+    def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
+        self._now_ms = float(start_ms)
+
+    def advance(self, delta_ms: float) -> None:
+        """Move forward by `delta_ms` >= 0 milliseconds."""
+        assert delta_ms >= 0
+        self._now_ms += delta_ms
+
+    def wall_ms(self) -> int:
+        return int(self._now_ms)
+
+    def monotonic_ms(self) -> float:
+        return self._now_ms

@@ -1,0 +1,13 @@
+"""Every bound in the system that is not a Kafka setting: its number, the reason for it, and what happens at it.
+
+Kafka settings (`socket.request.max.bytes` and the like) are bounded where they are defined, in `cluster`.
+Each name carries its unit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+INFLATED_BATCH_MAX_BYTES: Final = 256 * 1024 * 1024
+"""Most bytes one compressed batch may grow to when it must be inflated. 2.5 times `socket.request.max.bytes`'s default:
+enough for any honest batch, small enough that a bomb cannot exhaust memory. Beyond it: CORRUPT_MESSAGE."""
