@@ -1,1 +1,4 @@
-"""What everything stands on: types, errors, limits, clock, randomness, disk, config. Imports the standard library only."""
+"""What everything stands on: types, errors, limits, clock, randomness, disk, config.
+
+Imports the standard library only.
+"""

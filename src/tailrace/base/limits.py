@@ -11,3 +11,7 @@ from typing import Final
 INFLATED_BATCH_MAX_BYTES: Final = 256 * 1024 * 1024
 """Most bytes one compressed batch may grow to when it must be inflated. 2.5 times `socket.request.max.bytes`'s default:
 enough for any honest batch, small enough that a bomb cannot exhaust memory. Beyond it: CORRUPT_MESSAGE."""
+
+ARRAY_MAX_ELEMENTS: Final = 1_000_000
+"""Most elements one array of a request may have. Ten times the partitions of the largest clusters; it keeps a hostile
+count from turning a small request into gigabytes of objects. Beyond it: the connection is closed."""

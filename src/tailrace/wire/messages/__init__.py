@@ -1,0 +1,1 @@
+"""Generated request and response messages, one module an API. `tools/generate_messages.py` writes them."""
