@@ -1,0 +1,1 @@
+"""The Kafka API server: connections, dispatch, one handler a request."""
