@@ -15,3 +15,11 @@ enough for any honest batch, small enough that a bomb cannot exhaust memory. Bey
 ARRAY_MAX_ELEMENTS: Final = 1_000_000
 """Most elements one array of a request may have. Ten times the partitions of the largest clusters; it keeps a hostile
 count from turning a small request into gigabytes of objects. Beyond it: the connection is closed."""
+
+FETCH_SESSION_EVICTION_MS: Final = 120_000
+"""A fetch session unused for this long may lose its place to a new one when the cache is full. Kafka's number."""
+
+REQUESTS_IN_FLIGHT_MAX: Final = 100
+"""Requests of one connection that may wait for their answers. Clients pipeline 5 by default; 100 leaves room for those
+that are told to do more. At it the connection is not read until an answer has gone out."""
+

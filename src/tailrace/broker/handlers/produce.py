@@ -1,0 +1,108 @@
+"""Produce (key 0), v0-v13.
+
+Behaviour: every partition is appended on its own and answered with its own code; acks 0 gets no answer, and an error
+    then closes the connection, the only sign a client can see. With one replica acks 1 and all are the same: the
+    high watermark follows the append.
+Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 transactional id; v7 zstd; v8 record
+    errors (KIP-467); v10 current leader (KIP-951); v13 topic ids (KIP-516).
+"""
+
+from __future__ import annotations
+
+from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageError
+from tailrace.broker.context import RequestContext
+from tailrace.broker.services import CloseConnection, Services
+from tailrace.records.batch import MAGIC_OFFSET, RecordBatch
+from tailrace.records.compression import Codec
+from tailrace.records.legacy import up_convert
+from tailrace.wire.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+
+ADMIN_CLIENT_ID = "__admin_client"
+"""The one client id that may write to internal topics. Source: Kafka `AdminUtils.ADMIN_CLIENT_ID`."""
+
+
+def handle(services: Services, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
+    """Append every partition's records; None for acks 0."""
+    version = context.api_version
+    topics: list[TopicProduceResponse] = []
+    failed = False
+    refusal = _refusal(request)
+    for topic in request.topic_data:
+        name = topic.name if version < 13 else services.partitions.name_of(topic.topic_id)
+        answers: list[PartitionProduceResponse] = []
+        for data in topic.partition_data:
+            if refusal is not None:
+                answer = PartitionProduceResponse(data.index, refusal, base_offset=-1)
+            else:
+                answer = _append(services, context, name, data)
+            failed = failed or answer.error_code != 0
+            answers.append(answer)
+        topics.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
+    if request.acks == 0:
+        if failed:
+            raise CloseConnection("a Produce with acks=0 was refused")
+        return None
+    return ProduceResponse(topics)
+
+
+def _refusal(request: ProduceRequest) -> ErrorCode | None:
+    """A reason to refuse the whole request."""
+    if request.acks not in (-1, 0, 1):
+        return ErrorCode.INVALID_REQUIRED_ACKS
+    if request.transactional_id is not None:
+        return ErrorCode.INVALID_TXN_STATE
+    return None
+
+
+def _append(
+    services: Services, context: RequestContext, name: str | None, data: PartitionProduceData
+) -> PartitionProduceResponse:
+    """Append one partition's records; every refusal becomes its answer."""
+    try:
+        if name is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+        partition = services.partitions.of(name, data.index)
+        if name in services.internal_topics and context.client_id != ADMIN_CLIENT_ID:
+            raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {name}.")
+        records = _batch_of(data, context.api_version)
+        info = partition.append(records)
+    except InvalidRecords as error:
+        return PartitionProduceResponse(
+            data.index,
+            error.code,
+            base_offset=-1,
+            record_errors=[BatchIndexAndErrorMessage(index, why) for index, why in error.record_errors],
+            error_message=error.message,
+        )
+    except KafkaError as error:
+        return PartitionProduceResponse(data.index, error.code, base_offset=-1, error_message=error.message)
+    except StorageError as error:
+        services.on_storage_error(error)
+        return PartitionProduceResponse(data.index, ErrorCode.KAFKA_STORAGE_ERROR, base_offset=-1)
+    return PartitionProduceResponse(data.index, 0, info.first_offset, info.log_append_time_ms, info.log_start_offset)
+
+
+def _batch_of(data: PartitionProduceData, version: int) -> memoryview:
+    """The batch to append: the client's own bytes, or its old message set converted."""
+    records = data.records
+    if records is None:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The request holds no records for the partition.")
+    view = memoryview(records)
+    if version < 3:
+        if len(view) > MAGIC_OFFSET and view[MAGIC_OFFSET] < 2:
+            return memoryview(up_convert(view))
+        raise KafkaError(ErrorCode.INVALID_RECORD, "A Produce request before v3 holds messages of magic 0 or 1.")
+    if len(view) > MAGIC_OFFSET and view[MAGIC_OFFSET] != 2:
+        raise KafkaError(ErrorCode.INVALID_RECORD, "A Produce request from v3 on holds one batch of magic 2.")
+    if version < 7 and RecordBatch.parse(view).codec == Codec.ZSTD:
+        raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7 or later.")
+    return view
+
+

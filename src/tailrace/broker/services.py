@@ -1,0 +1,54 @@
+"""What request handlers may use, and the one way they may end a connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tailrace.base.clock import Clock
+from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.rand import Random
+from tailrace.broker.context import RequestContext
+from tailrace.broker.faults import Faults
+from tailrace.broker.fetch_sessions import FetchSessions
+from tailrace.cluster.broker_settings import BrokerSettings
+from tailrace.cluster.metadata import Metadata
+from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log.logs import Logs
+from tailrace.net.timers import TimingWheel
+from tailrace.replication.partitions import Partitions
+
+_log = logging.getLogger("tailrace.broker")
+
+
+class CloseConnection(TailraceError):
+    """Raised by a handler when the protocol leaves nothing to answer but a closed connection."""
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a handler may reach. Built once by `node`."""
+
+    node_id: int
+    settings: BrokerSettings
+    metadata: Metadata
+    partitions: Partitions
+    groups: GroupCoordinator
+    logs: Logs
+    fetch_sessions: FetchSessions
+    timers: TimingWheel
+    clock: Clock
+    random: Random
+    faults: Faults
+    call_soon: Callable[[Callable[[], None]], object]
+    internal_topics: frozenset[str] = frozenset({"__consumer_offsets", "__transaction_state"})
+
+    def advertised(self, context: RequestContext) -> tuple[str, int]:
+        """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
+        configured = self.settings.advertised_listener
+        return configured if configured is not None else (context.local_host, context.local_port)
+
+    def on_storage_error(self, error: StorageError) -> None:
+        """The environment failed below a log: say so once where people look."""
+        _log.error("storage failure: %s", error)

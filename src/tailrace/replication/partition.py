@@ -1,0 +1,191 @@
+"""One partition of which this broker is the leader.
+
+Invariant: log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset. With one replica every appended
+record is committed at once, so the high watermark follows the log's end; the rule stands in one place,
+`_advance_high_watermark`, for the day there are followers. One owner, the loop's thread: writes are serialised by
+construction. Not its business: requests, sessions, deadlines. Source: Kafka `Partition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.types import TopicId, TopicPartition
+from tailrace.log.log import AppendInfo, FetchSlice, Log, Origin
+
+LATEST_TIMESTAMP = -1
+EARLIEST_TIMESTAMP = -2
+MAX_TIMESTAMP = -3
+EARLIEST_LOCAL_TIMESTAMP = -4
+LATEST_TIERED_TIMESTAMP = -5
+EARLIEST_PENDING_UPLOAD_TIMESTAMP = -6
+
+
+class IsolationLevel(IntEnum):
+    """What a reader may see (KIP-98)."""
+
+    READ_UNCOMMITTED = 0
+    READ_COMMITTED = 1
+
+
+Waiter = Callable[["Partition"], None]
+
+
+class Partition:
+    """Leader role over one log."""
+
+    __slots__ = (
+        "_waiters",
+        "in_sync_replicas",
+        "leader_epoch",
+        "leader_id",
+        "log",
+        "replicas",
+        "topic_id",
+        "topic_partition",
+    )
+
+    def __init__(self, log: Log, topic_id: TopicId, leader_id: int, replicas: list[int]) -> None:
+        self.log = log
+        self.topic_partition: TopicPartition = log.topic_partition
+        self.topic_id = topic_id
+        self.leader_id = leader_id
+        self.leader_epoch = -1
+        self.replicas = replicas
+        self.in_sync_replicas = list(replicas)
+        self._waiters: dict[Waiter, None] = {}
+
+    def become_leader(self, leader_epoch: int) -> None:
+        """Start leading in `leader_epoch`: from now on batches carry it. Source: KIP-101."""
+        if leader_epoch == self.leader_epoch:
+            return
+        self.leader_epoch = leader_epoch
+        self.log.assign_leader_epoch(leader_epoch)
+        self._advance_high_watermark()
+
+    # -- offsets ---------------------------------------------------------------------------------------------------
+
+    @property
+    def high_watermark(self) -> int:
+        """First offset that is not committed."""
+        return self.log.high_watermark
+
+    @property
+    def log_start_offset(self) -> int:
+        """First offset that can be read."""
+        return self.log.log_start_offset
+
+    @property
+    def log_end_offset(self) -> int:
+        """Next offset to be written."""
+        return self.log.log_end_offset
+
+    @property
+    def last_stable_offset(self) -> int:
+        """First offset a read_committed reader may not see."""
+        return self.log.last_stable_offset
+
+    def readable_end(self, isolation: int) -> int:
+        """First offset a consumer of this isolation level may not read."""
+        return self.last_stable_offset if isolation == IsolationLevel.READ_COMMITTED else self.high_watermark
+
+    def check_leader_epoch(self, current_leader_epoch: int) -> None:
+        """Fence a client that believes in another epoch (KIP-320); -1 means it did not say.
+
+        Raises FENCED_LEADER_EPOCH when it is behind and UNKNOWN_LEADER_EPOCH when it is ahead.
+        """
+        if current_leader_epoch < 0 or current_leader_epoch == self.leader_epoch:
+            return
+        if current_leader_epoch < self.leader_epoch:
+            raise KafkaError(ErrorCode.FENCED_LEADER_EPOCH)
+        raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def append(self, records: memoryview, origin: Origin = Origin.CLIENT) -> AppendInfo:
+        """Append batches as the leader; `records` is stamped in place.
+
+        Raises KafkaError or InvalidRecords for a refused batch and StorageError when the disk fails; the log is then
+        as it was before. Waiting readers are told before this returns.
+        """
+        info = self.log.append_as_leader(records, self.leader_epoch, origin)
+        self._advance_high_watermark()
+        return info
+
+    def _advance_high_watermark(self) -> None:
+        log = self.log
+        if log.high_watermark < log.log_end_offset:
+            log.high_watermark = log.log_end_offset
+            if self._waiters:
+                self.wake_waiters()
+
+    def delete_records(self, offset: int) -> int:
+        """Move the log's start up to `offset` (-1: the high watermark); returns the new start.
+
+        Raises OFFSET_OUT_OF_RANGE beyond the high watermark, POLICY_VIOLATION on a compacted topic.
+        """
+        if "delete" not in self.log.config.cleanup_policy and self.log.config.cleanup_policy:
+            raise KafkaError(ErrorCode.POLICY_VIOLATION, "Records of a compacted topic cannot be deleted by offset.")
+        target = self.high_watermark if offset == -1 else offset
+        if target < 0 or target > self.high_watermark:
+            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+        return self.log.delete_records_before(target)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, offset: int, max_bytes: int, isolation: int, min_one_batch: bool) -> FetchSlice | None:
+        """Committed batches from the one that holds `offset` on; None when `offset` is the end.
+
+        Raises OFFSET_OUT_OF_RANGE below the log's start or beyond its end.
+        """
+        log = self.log
+        if offset > log.log_end_offset or offset < log.log_start_offset:
+            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+        end = self.readable_end(isolation)
+        if offset >= end:
+            return None
+        return log.read(offset, max_bytes, end, min_one_batch)
+
+    def offset_for(self, timestamp: int, isolation: int) -> tuple[int, int, int]:
+        """(timestamp, offset, leader epoch) of the first record at or after `timestamp` ms, or of a special position.
+
+        (-1, -1, -1) when there is none. Source: ListOffsetsRequest's special timestamps (KIP-734, KIP-405, KIP-1005).
+        """
+        log = self.log
+        match timestamp:
+            case -1:
+                end = self.readable_end(isolation)
+                return -1, end, self._epoch_at(end)
+            case -2 | -4:
+                return -1, log.log_start_offset, self._epoch_at(log.log_start_offset)
+            case -3:
+                found = log.max_timestamp_offset()
+            case -5 | -6:
+                return -1, -1, -1
+            case _:
+                found = log.offset_for_timestamp(timestamp)
+        if found is None or found[1] >= self.readable_end(isolation):
+            return -1, -1, -1
+        return found
+
+    def _epoch_at(self, offset: int) -> int:
+        """The leader epoch of the record at `offset`, of the latest one at the log's end."""
+        epoch = self.log.leader_epochs.epoch_for_offset(offset)
+        return self.leader_epoch if epoch is None else epoch
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def add_waiter(self, waiter: Waiter) -> None:
+        """Call `waiter(partition)` each time something becomes readable, until it is removed."""
+        self._waiters[waiter] = None
+
+    def remove_waiter(self, waiter: Waiter) -> None:
+        """Undo `add_waiter`; harmless when it is not there."""
+        self._waiters.pop(waiter, None)
+
+    def wake_waiters(self) -> None:
+        """Tell every waiter to look again: data came, or the partition is going away."""
+        for waiter in list(self._waiters):
+            waiter(self)
