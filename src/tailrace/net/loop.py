@@ -1,0 +1,244 @@
+"""The engine, one for each event loop, and the asyncio loop it lives in.
+
+`new_event_loop()` gives an ordinary asyncio loop whose selector is ours; `loop.engine` listens, connects and keeps
+time. Everything asyncio offers works on it: signals, subprocesses, executors, other people's servers and clients.
+Invariant: one engine a loop, used from the loop's thread; only `call_soon_threadsafe` and `wake` may come from others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tailrace.base.clock import Clock, SystemClock
+from tailrace.net.address import Address
+from tailrace.net.buffers import Buffers
+from tailrace.net.connection import Connection
+from tailrace.net.handler import ConnectionOptions, FileRange, ListenOptions, Part, StreamHandler
+from tailrace.net.limits import CONNECT_TIMEOUT_MS
+from tailrace.net.listener import Listener
+from tailrace.net.poller import Poller, new_poller
+from tailrace.net.selector import PollerSelector
+from tailrace.net.timers import Timer, TimingWheel
+
+__all__ = [
+    "Address",
+    "Connection",
+    "ConnectionOptions",
+    "Engine",
+    "EngineLoop",
+    "FileRange",
+    "ListenOptions",
+    "Listener",
+    "Part",
+    "PollerSelector",
+    "StreamHandler",
+    "Timer",
+    "TimingWheel",
+    "new_event_loop",
+    "running_engine",
+]
+
+HandlerFactory = Callable[[Connection], StreamHandler]
+
+
+class Engine:
+    """Listeners, connections and timers of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, selector: PollerSelector) -> None:
+        self.loop = loop
+        self.selector = selector
+        self.timers = selector.timers
+        self.connections: dict[int, Connection] = {}
+        """By `Connection.id`, in order of opening."""
+        self._listeners: list[Listener] = []
+        self._buffers = Buffers()
+        self._last_id = 0
+        self._drained: asyncio.Future[None] | None = None
+
+    def listen(
+        self, address: Address, handler_factory: HandlerFactory, options: ListenOptions = ListenOptions()
+    ) -> Listener:
+        """Accept streams at `address`. Raises OSError, with the address in its text, when it cannot be had.
+
+        `handler_factory` is called once a connection and must not write; `on_opened` follows at once.
+        """
+        try:
+            sock = _listening_socket(address, options)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+        bound = address if address.path is not None else Address(*sock.getsockname()[:2])
+        listener = Listener(sock, bound, self.selector, options, partial(self._accepted, handler_factory))
+        self._listeners.append(listener)
+        return listener
+
+    def adopt(
+        self,
+        sock: socket.socket,
+        handler_factory: HandlerFactory,
+        options: ConnectionOptions = ConnectionOptions(),
+    ) -> Connection:
+        """Take over a connected stream socket. The engine closes it."""
+        return self._open(sock, handler_factory, options, self._gone)
+
+    async def connect(
+        self,
+        address: Address,
+        handler_factory: HandlerFactory,
+        options: ConnectionOptions = ConnectionOptions(),
+        timeout_ms: float = CONNECT_TIMEOUT_MS,
+    ) -> Connection:
+        """Connect to `address`, trying each address its name has for `timeout_ms`. Raises OSError (TimeoutError among
+        them)."""
+        failure: OSError = OSError(errno.EADDRNOTAVAIL, f"{address} has no address")
+        for family, target in await self._resolve(address):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                _set_buffers(sock, options)
+                await asyncio.wait_for(self.loop.sock_connect(sock, target), timeout_ms / 1000)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return self.adopt(sock, handler_factory, options)
+        raise failure
+
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        """Run `callback` in the loop's thread, in a coming step. Callbacks of one thread keep their order."""
+        self.selector.post_threadsafe(callback)
+
+    def wake(self) -> None:
+        """End the present wait of the loop, from any thread."""
+        self.selector.poller.wake()
+
+    async def close(self, drain_ms: float = 0) -> None:
+        """Stop listening, give connections `drain_ms` to send what is queued, close them. The loop lives on."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self.connections.values()):
+            connection.close_after_flush()
+        if self.connections and drain_ms > 0:
+            await self._wait_drained(drain_ms)
+        for connection in list(self.connections.values()):
+            connection.close()
+        while self.connections:
+            await asyncio.sleep(0)
+
+    async def _wait_drained(self, drain_ms: float) -> None:
+        self._drained = self.loop.create_future()
+        try:
+            await asyncio.wait_for(self._drained, drain_ms / 1000)
+        except TimeoutError:
+            pass
+        finally:
+            self._drained = None
+
+    def _accepted(self, handler_factory: HandlerFactory, listener: Listener, sock: socket.socket) -> None:
+        def gone(connection: Connection) -> None:
+            self._gone(connection)
+            listener.on_connection_gone()
+
+        try:
+            self._open(sock, handler_factory, listener.options.connection, gone)
+        except BaseException:
+            listener.connection_count -= 1
+            raise
+
+    def _open(
+        self,
+        sock: socket.socket,
+        handler_factory: HandlerFactory,
+        options: ConnectionOptions,
+        on_gone: Callable[[Connection], None],
+    ) -> Connection:
+        try:
+            sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._last_id += 1
+            connection = Connection(self._last_id, sock, self.selector, self._buffers, options, on_gone)
+            handler = handler_factory(connection)
+        except BaseException:
+            sock.close()
+            raise
+        self.connections[connection.id] = connection
+        connection.start(handler)
+        return connection
+
+    def _gone(self, connection: Connection) -> None:
+        del self.connections[connection.id]
+        if self._drained is not None and not self.connections and not self._drained.done():
+            self._drained.set_result(None)
+
+    async def _resolve(self, address: Address) -> list[tuple[socket.AddressFamily, str | tuple[Any, ...]]]:
+        if address.path is not None:
+            return [(socket.AF_UNIX, address.path)]
+        found = await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        return [(family, target) for family, _, _, _, target in found]
+
+
+class EngineLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop over a PollerSelector, with the engine that lives in it."""
+
+    def __init__(self, selector: PollerSelector) -> None:
+        super().__init__(selector)
+        self.engine = Engine(self, selector)
+
+
+def new_event_loop(poller: Poller | None = None, clock: Clock | None = None) -> EngineLoop:
+    """An asyncio loop with an engine in it. The caller closes it, after `Engine.close`."""
+    return EngineLoop(PollerSelector(poller or new_poller(), clock or SystemClock()))
+
+
+def running_engine() -> Engine:
+    """The engine of the running loop. Raises RuntimeError when that loop has none."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, EngineLoop):
+        raise RuntimeError("the running loop is not one of tailrace.net.loop.new_event_loop()")
+    return loop.engine
+
+
+def _listening_socket(address: Address, options: ListenOptions) -> socket.socket:
+    if address.path is not None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        target: str | tuple[Any, ...] = address.path
+    else:
+        family, _, _, _, target = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if address.path is None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if options.reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if sock.family == socket.AF_INET6:
+                # The wildcard serves IPv4 too, as a JVM's does.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.host in ("", "::") else 1)
+        _set_buffers(sock, options.connection)  # before listen: accepted sockets inherit them, and the window scale
+        sock.bind(target)
+        if address.path is not None and options.unix_mode is not None:
+            os.chmod(address.path, options.unix_mode)  # noqa: PTH101 - see Listener.close
+        sock.listen(options.backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _set_buffers(sock: socket.socket, options: ConnectionOptions) -> None:
+    if options.send_buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+    if options.receive_buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
