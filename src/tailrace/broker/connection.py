@@ -1,0 +1,133 @@
+"""One client's connection: frames in, answers out in the order of the requests.
+
+A request that can be answered at once is answered within `on_data`; one that waits takes a place in a queue, and the
+answers behind it wait for it, as the protocol demands. All answers of one receive leave in one write. At
+`REQUESTS_IN_FLIGHT_MAX` waiting answers the connection is not read until one has gone out.
+
+Invariant: the queue holds an entry for each request whose answer has not been written, oldest first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+from tailrace.base.limits import REQUESTS_IN_FLIGHT_MAX
+from tailrace.base.pending import Pending
+from tailrace.broker.context import Peer
+from tailrace.broker.dispatch import Dispatch
+from tailrace.broker.services import CloseConnection
+from tailrace.net.connection import Connection
+from tailrace.wire.frame import SIZE_BYTES, frame_size
+from tailrace.wire.primitives import DecodeError
+
+_log = logging.getLogger("tailrace.broker")
+
+Parts = list[Any]  # bytes-like and file ranges, what Connection.write takes
+
+
+class ClientConnection:
+    """Stream handler of one Kafka client."""
+
+    __slots__ = ("_answers", "_connection", "_dispatch", "_idle_ms", "_out", "_peer", "_reading", "_request_max_bytes")
+
+    def __init__(self, connection: Connection, dispatch: Dispatch, request_max_bytes: int, idle_ms: int) -> None:
+        self._connection = connection
+        self._dispatch = dispatch
+        self._request_max_bytes = request_max_bytes
+        self._idle_ms = idle_ms
+        self._answers: deque[Parts | Pending[Parts]] = deque()
+        self._out: Parts = []
+        self._reading = False
+        self._peer: Peer | None = None
+
+    def on_opened(self) -> None:
+        """Note both ends; a client that is silent for `connections.max.idle.ms` is dropped."""
+        local, remote = _host_port(self._connection.local_address), _host_port(self._connection.peer_address)
+        self._peer = Peer(self._connection.id, remote[0], remote[1], local[0], local[1])
+        if self._idle_ms > 0:
+            self._connection.set_read_deadline(self._idle_ms)
+
+    def on_data(self, data: memoryview) -> int:
+        """Answer every whole frame in `data`."""
+        position, end = 0, len(data)
+        self._reading = True
+        try:
+            while end - position >= SIZE_BYTES and not self._full():
+                size = frame_size(data, position)
+                if not 0 <= size <= self._request_max_bytes:
+                    raise DecodeError(f"frame of {size} bytes; socket.request.max.bytes is {self._request_max_bytes}")
+                start = position + SIZE_BYTES
+                if end - start < size:
+                    self._connection.want(SIZE_BYTES + size)
+                    break
+                position = start + size
+                self._answer(data[start:position])
+        except (DecodeError, CloseConnection) as error:
+            _log.info("closing %s: %s", self._peer.client_host if self._peer else "connection", error)
+            self._reading = False
+            self._flush()
+            self._connection.close_after_flush()
+            return end
+        self._reading = False
+        self._flush()
+        return position
+
+    def _full(self) -> bool:
+        if len(self._answers) < REQUESTS_IN_FLIGHT_MAX:
+            return False
+        self._connection.pause_reading()
+        return True
+
+    def _answer(self, frame: memoryview) -> None:
+        assert self._peer is not None
+        answer = self._dispatch.answer(self._peer, frame)
+        if answer is None:
+            return
+        if isinstance(answer, Pending):
+            self._answers.append(answer)
+            answer.on_complete(self._on_answer)
+        elif self._answers:
+            self._answers.append(answer)
+        else:
+            self._out += answer
+
+    def _on_answer(self, _: Parts) -> None:
+        """A waiting answer is there: send it if it is the oldest, and those behind it that are ready."""
+        answers = self._answers
+        while answers:
+            first = answers[0]
+            if isinstance(first, Pending):
+                if not first.done:
+                    break
+                first = first.value
+            answers.popleft()
+            self._out += first
+        if not self._reading:
+            self._flush()
+            if len(answers) < REQUESTS_IN_FLIGHT_MAX:
+                self._connection.resume_reading()
+
+    def _flush(self) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self._connection.write(out)
+
+    def on_eof(self) -> None:
+        """A client that half-closes has nothing left to hear: its unanswered requests end with it."""
+        self._connection.close()
+
+    def on_writable(self) -> None:
+        """Nothing waits for this: answers are written as they come, within the queue's bound."""
+
+    def on_closed(self, error: OSError | None) -> None:
+        """Forget what was waiting; a late answer is written to nobody."""
+        self._answers.clear()
+
+
+def _host_port(address: object) -> tuple[str, int]:
+    """(host, port) of a TCP address; a unix socket has no port."""
+    if isinstance(address, tuple):
+        return str(address[0]), int(address[1])
+    return str(address), 0

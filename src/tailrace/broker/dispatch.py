@@ -1,0 +1,143 @@
+"""From a frame to an answer: finds the API, gates its version, decodes, calls the handler, encodes.
+
+A handler's module is imported when its API is first asked for, so that start-up pays for none of them.
+
+    unknown key, unsupported version    the connection is closed, as Kafka does
+    ApiVersions of an unknown version   answered in v0 with error 35 and the supported range (KIP-511)
+    malformed body                      the connection is closed
+    an exception out of a handler       UNKNOWN_SERVER_ERROR in the answer, the trace in the log: ours to mend
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from tailrace.base.errors import ErrorCode, KafkaError, TailraceError
+from tailrace.base.pending import Pending
+from tailrace.broker.context import Peer, RequestContext
+from tailrace.broker.error_responses import error_response
+from tailrace.broker.served import SERVED
+from tailrace.broker.services import CloseConnection, Services
+from tailrace.wire.api import Api, ApiKey, api
+from tailrace.wire.fetch_parts import encode_fetch_response
+from tailrace.wire.frame import RequestHeader, decode_request, decode_request_header, encode_response
+from tailrace.wire.messages.api_versions import ApiVersion, ApiVersionsResponse
+from tailrace.wire.primitives import DecodeError
+
+_log = logging.getLogger("tailrace.broker")
+
+Parts = list[Any]  # bytes-like and file ranges, what Connection.write takes
+Handler = Callable[[Services, RequestContext, Any], Any]
+
+
+class Dispatch:
+    """Answers requests of every connection of one broker."""
+
+    __slots__ = ("_handlers", "_services")
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._handlers: dict[int, Handler] = {}
+
+    def answer(self, peer: Peer, frame: memoryview) -> Parts | Pending[Parts] | None:
+        """Handle the request in `frame`; None when it wants no answer.
+
+        Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
+        """
+        header = decode_request_header(frame)
+        found = api(header.api_key) if header.api_key in _SERVED_KEYS else None
+        if found is None:
+            raise DecodeError(f"request with unknown api key {header.api_key}")
+        if not found.first_version <= header.api_version <= found.last_version:
+            if header.api_key == ApiKey.API_VERSIONS:
+                return [_unsupported_api_versions(found, header)]
+            raise DecodeError(f"{found.name} v{header.api_version} is not supported")
+        client_id, request = decode_request(found, header, frame)
+        context = RequestContext(peer, header.api_key, header.api_version, header.correlation_id, client_id)
+        if self._services.faults.active:
+            return self._handle_with_faults(found, context, request)
+        return self._handle(found, context, request)
+
+    def _handle(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Parts] | None:
+        handler = self._handlers.get(found.key) or self._load(found.key)
+        try:
+            response = handler(self._services, context, request)
+        except CloseConnection:
+            raise
+        except KafkaError as error:
+            response = error_response(found, context.api_version, request, error.code)
+        except Exception as error:
+            level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
+            _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)
+            response = error_response(found, context.api_version, request, ErrorCode.UNKNOWN_SERVER_ERROR)
+        if isinstance(response, Pending):
+            return _encoded_later(found, context, response)
+        return None if response is None else _encode(found, context, response)
+
+    def _handle_with_faults(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Parts] | None:
+        """As `_handle`, after what a test ordered. Only there does a request outlive its frame: records are copied."""
+        faults = self._services.faults
+        later: Pending[Parts] = Pending()
+
+        def run() -> None:
+            answer = self._handle(found, context, request)
+            if isinstance(answer, Pending):
+                answer.on_complete(later.complete)
+            else:
+                later.complete(answer or [])
+
+        code = faults.next_error(found.key)
+        if code is not None:
+            return _encode(found, context, error_response(found, context.api_version, request, code))
+        latency_ms = faults.next_latency_ms(found.key)
+        if latency_ms is None and not faults.paused:
+            return self._handle(found, context, request)
+        _own_records(found, request)
+        if faults.paused:
+            faults.hold(run)
+        elif latency_ms is not None:
+            self._services.timers.schedule(latency_ms, run)
+        return later
+
+    def _load(self, key: int) -> Handler:
+        module = import_module(f"tailrace.broker.handlers.{ApiKey(key).name.lower()}")
+        handler: Handler = module.handle
+        self._handlers[key] = handler
+        return handler
+
+
+_SERVED_KEYS = frozenset(int(key) for key in SERVED)
+
+
+def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
+    if found.key == ApiKey.FETCH:
+        return encode_fetch_response(found, context.api_version, context.correlation_id, response)
+    return [encode_response(found, context.api_version, context.correlation_id, response)]
+
+
+def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Parts]:
+    if response.done:
+        return _encode(found, context, response.value)
+    later: Pending[Parts] = Pending()
+    response.on_complete(lambda value: later.complete(_encode(found, context, value)))
+    return later
+
+
+def _unsupported_api_versions(found: Api, header: RequestHeader) -> bytearray:
+    """Error 35 in a v0 body, with the one range the client needs to try again. Source: KIP-511."""
+    response = ApiVersionsResponse(
+        ErrorCode.UNSUPPORTED_VERSION, [ApiVersion(ApiKey.API_VERSIONS, found.first_version, found.last_version)]
+    )
+    return encode_response(found, 0, header.correlation_id, response)
+
+
+def _own_records(found: Api, request: Any) -> None:
+    """Copy the record data of a Produce request out of the receive buffer."""
+    if found.key == ApiKey.PRODUCE:
+        for topic in request.topic_data:
+            for data in topic.partition_data:
+                if data.records is not None:
+                    data.records = bytearray(data.records)

@@ -1,0 +1,284 @@
+"""Fetch (key 1), v0-v18.
+
+Behaviour: answers at once when `min_bytes` are readable, when a partition has an error, or when the client does not
+    want to wait; else when one of these comes true or `max_wait_ms` has passed. An offset inside a batch gets the whole
+    batch; the first batch of an answer is returned even if it is larger than the limits, so that nobody is stuck.
+    Record bytes go from the segment file to the socket; only v0-v3 readers, who want magic 0 or 1, cost a conversion.
+Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10 zstd;
+    v11 rack, not used by one replica; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516).
+"""
+
+from __future__ import annotations
+
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.pending import Pending
+from tailrace.base.types import TopicId
+from tailrace.broker.context import RequestContext
+from tailrace.broker.fetch_sessions import FINAL_EPOCH, FetchSession, SessionPartition
+from tailrace.broker.services import Services
+from tailrace.net.handler import FileRange
+from tailrace.net.timers import Timer
+from tailrace.records.legacy import down_convert
+from tailrace.replication.partition import IsolationLevel, Partition
+from tailrace.wire.messages.fetch import (
+    AbortedTransaction,
+    EpochEndOffset,
+    FetchableTopicResponse,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    PartitionData,
+)
+
+FIRST_VERSION_WITH_IDS = 13
+
+
+def handle(
+    services: Services, context: RequestContext, request: FetchRequest
+) -> FetchResponse | Pending[FetchResponse]:
+    """Answer at once or when there is enough to say."""
+    try:
+        fetch = _Fetch(services, context, request)
+    except KafkaError as error:
+        if context.api_version < 7:
+            raise
+        return FetchResponse(error_code=error.code)
+    fetch.read()
+    if fetch.complete or request.max_wait_ms <= 0:
+        return fetch.response()
+    return fetch.wait(request.max_wait_ms)
+
+
+class _Fetch:
+    """One request on its way: what is asked for, and the latest reading of it."""
+
+    __slots__ = (
+        "_answers",
+        "_bytes",
+        "_context",
+        "_failed",
+        "_incremental",
+        "_isolation",
+        "_max_bytes",
+        "_min_bytes",
+        "_partitions",
+        "_pending",
+        "_scheduled",
+        "_services",
+        "_session",
+        "_session_epoch",
+        "_timer",
+        "_version",
+    )
+
+    def __init__(self, services: Services, context: RequestContext, request: FetchRequest) -> None:
+        self._services = services
+        self._context = context
+        self._version = context.api_version
+        self._isolation = request.isolation_level
+        self._min_bytes = request.min_bytes
+        self._max_bytes = min(request.max_bytes, services.settings.fetch_max_bytes)
+        self._session: FetchSession | None = None
+        self._incremental = request.session_id != 0 and request.session_epoch > 0
+        self._partitions = self._of_session(request) if self._incremental else self._of_full_fetch(request)
+        self._session_epoch = -1 if self._session is None else self._session.epoch
+        self._answers: list[tuple[SessionPartition, PartitionData]] = []
+        self._bytes = 0
+        self._failed = False
+        self._pending: Pending[FetchResponse] | None = None
+        self._timer: Timer | None = None
+        self._scheduled = False
+
+    # -- what is asked for -----------------------------------------------------------------------------------------
+
+    def _of_full_fetch(self, request: FetchRequest) -> list[SessionPartition]:
+        sessions = self._services.fetch_sessions
+        if request.session_id != 0:
+            sessions.close(request.session_id)
+        partitions: dict[tuple[TopicId | str, int], SessionPartition] = {}
+        for topic in request.topics:
+            for asked in topic.partitions:
+                entry = self._entry(topic.topic, topic.topic_id, asked)
+                partitions[self._key(topic.topic, topic.topic_id, asked.partition)] = entry
+        if self._version >= 7 and request.session_epoch != FINAL_EPOCH and partitions:
+            self._session = sessions.open(self._version >= FIRST_VERSION_WITH_IDS)
+            if self._session is not None:
+                self._session.partitions = partitions
+        return list(partitions.values())
+
+    def _of_session(self, request: FetchRequest) -> list[SessionPartition]:
+        sessions = self._services.fetch_sessions
+        session = sessions.use(request.session_id, request.session_epoch, self._version >= FIRST_VERSION_WITH_IDS)
+        for topic in request.topics:
+            for asked in topic.partitions:
+                key = self._key(topic.topic, topic.topic_id, asked.partition)
+                known = session.partitions.get(key)
+                if known is None:
+                    session.partitions[key] = self._entry(topic.topic, topic.topic_id, asked)
+                else:
+                    _update(known, asked)
+        for forgotten in request.forgotten_topics_data:
+            for index in forgotten.partitions:
+                session.partitions.pop(self._key(forgotten.topic, forgotten.topic_id, index), None)
+        if not session.partitions:
+            sessions.close(session.session_id)
+            return []
+        self._session = session
+        return list(session.partitions.values())
+
+    def _key(self, topic: str, topic_id: TopicId, partition: int) -> tuple[TopicId | str, int]:
+        return (topic_id if self._version >= FIRST_VERSION_WITH_IDS else topic, partition)
+
+    def _entry(self, topic: str, topic_id: TopicId, asked: FetchPartition) -> SessionPartition:
+        name = topic if self._version < FIRST_VERSION_WITH_IDS else None
+        entry = SessionPartition(name, topic_id, asked.partition)
+        _update(entry, asked)
+        return entry
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def complete(self) -> bool:
+        """Whether the latest reading is worth an answer."""
+        return self._failed or self._bytes >= self._min_bytes or not self._partitions
+
+    def read(self) -> None:
+        """Read every partition, within the answer's limit."""
+        self._answers = []
+        self._bytes = 0
+        self._failed = False
+        for entry in self._partitions:
+            try:
+                data = self._read_one(entry)
+            except KafkaError as error:
+                data = _failure(entry, error.code)
+                self._failed = True
+            except StorageError as error:
+                self._services.on_storage_error(error)
+                data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
+                self._failed = True
+            self._answers.append((entry, data))
+
+    def _partition_of(self, entry: SessionPartition) -> Partition:
+        name = entry.topic
+        if name is None:
+            name = self._services.partitions.name_of(entry.topic_id)
+            if name is None:
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+        return self._services.partitions.of(name, entry.partition)
+
+    def _read_one(self, entry: SessionPartition) -> PartitionData:
+        partition = self._partition_of(entry)
+        partition.check_leader_epoch(entry.current_leader_epoch)
+        if self._version < 10 and partition.log.config.compression_type == "zstd":
+            raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
+        data = PartitionData(
+            entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
+        )
+        data.records = b""
+        if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
+            return data
+        limit = min(entry.max_bytes, max(self._max_bytes - self._bytes, 0))
+        first = self._bytes == 0 and self._version >= 3
+        found = partition.read(entry.fetch_offset, limit, self._isolation, first)
+        if self._isolation == IsolationLevel.READ_COMMITTED:
+            data.aborted_transactions = self._aborted(partition, entry.fetch_offset)
+        if found is None or found.size == 0:
+            return data
+        self._bytes += found.size
+        if self._version >= 4:
+            data.records = FileRange(found.file, found.position, found.size)  # type: ignore[assignment]
+        else:
+            magic = 0 if self._version < 2 else 1
+            data.records = down_convert(memoryview(partition.log.read_bytes(found)), magic)
+        return data
+
+    def _diverged(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> bool:
+        """Tell a reader whose last epoch ended before its offset where the histories part. Source: KIP-595."""
+        epoch, end_offset = partition.log.end_offset_for_epoch(entry.last_fetched_epoch)
+        if epoch < 0:
+            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+        if epoch < entry.last_fetched_epoch or end_offset < entry.fetch_offset:
+            data.diverging_epoch = EpochEndOffset(epoch, end_offset)
+            self._failed = True
+            return True
+        return False
+
+    def _aborted(self, partition: Partition, offset: int) -> list[AbortedTransaction]:
+        found = partition.log.aborted_transactions(offset, partition.last_stable_offset)
+        return [AbortedTransaction(entry.producer_id, entry.first_offset) for entry in found]
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def wait(self, max_wait_ms: int) -> Pending[FetchResponse]:
+        """Answer when a reading is complete or the time is over."""
+        self._pending = Pending()
+        self._timer = self._services.timers.schedule(max_wait_ms, self._finish)
+        for entry in self._partitions:
+            self._partition_of(entry).add_waiter(self._on_progress)
+        return self._pending
+
+    def _on_progress(self, _: Partition) -> None:
+        """Data came: look again, once, when the loop's turn is done with what else came."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._services.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._scheduled = False
+        if self._pending is None or self._pending.done:
+            return
+        self.read()
+        if self.complete:
+            self._finish(reread=False)
+
+    def _finish(self, reread: bool = True) -> None:
+        assert self._pending is not None and self._timer is not None
+        self._timer.cancel()
+        for entry in self._partitions:
+            try:
+                self._partition_of(entry).remove_waiter(self._on_progress)
+            except KafkaError:
+                continue  # the partition went away while its readers waited
+        if reread:
+            self.read()
+        self._pending.complete(self.response())
+
+    # -- answering -------------------------------------------------------------------------------------------------
+
+    def response(self) -> FetchResponse:
+        """The answer that the latest reading gives."""
+        session = self._session
+        if session is not None and session.epoch != self._session_epoch:
+            return FetchResponse(error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH)
+        topics: dict[TopicId | str, FetchableTopicResponse] = {}
+        returned = []
+        for entry, data in self._answers:
+            has_records = bool(data.records) or data.diverging_epoch.epoch >= 0
+            told = entry.told(data.error_code, data.high_watermark, data.log_start_offset, has_records)
+            if self._incremental and not told:
+                continue
+            key = entry.topic_id if entry.topic is None else entry.topic
+            topic = topics.get(key)
+            if topic is None:
+                topic = topics[key] = FetchableTopicResponse(entry.topic or "", entry.topic_id)
+            topic.partitions.append(data)
+            if has_records:
+                returned.append((key, entry.partition))
+        if session is None:
+            return FetchResponse(responses=list(topics.values()))
+        session.move_to_end(returned)
+        return FetchResponse(session_id=session.session_id, responses=list(topics.values()))
+
+
+def _update(entry: SessionPartition, asked: FetchPartition) -> None:
+    entry.fetch_offset = asked.fetch_offset
+    entry.max_bytes = asked.partition_max_bytes
+    entry.current_leader_epoch = asked.current_leader_epoch
+    entry.last_fetched_epoch = asked.last_fetched_epoch
+
+
+def _failure(entry: SessionPartition, code: ErrorCode) -> PartitionData:
+    data = PartitionData(entry.partition, code, -1)
+    data.records = b""
+    return data
