@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Everything a checkout needs, from a bare Python 3.11 or later: makes `.venv`, installs into it, runs.
+
+    python3 dev.py serve [OPTIONS]    the broker
+    python3 dev.py test [OPTIONS]     every test that needs Python alone
+    python3 dev.py check              the quick inner loop: style, types, layers, sizes, fast tests
+    python3 dev.py compat [OPTIONS]   the tests that need a JVM, Node or Debian packages; installs those it misses
+    python3 dev.py run COMMAND ...    any command of the environment
+
+The environment is remade when the pinned requirements change. Standard library only: it runs before anything is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("TAILRACE_VENV", ROOT / ".venv"))
+BIN = VENV / "bin"
+
+CHECKS = (
+    ["ruff", "check", "--quiet", "."],
+    ["ruff", "format", "--check", "--quiet", "."],
+    ["mypy"],
+    ["lint-imports", "--no-logo"],
+    ["python", "tools/tidy.py"],
+    ["python", "tools/generate_messages.py", "--check"],
+    ["pytest", "-q", "-n", "2", "-m", "not slow and not compat", "tests/unit", "tests/scenario"],
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the commands above; returns its exit status."""
+    if sys.version_info < (3, 11):
+        print("Tailrace needs Python 3.11 or later: run this file with one, e.g. python3.11 dev.py serve.", file=sys.stderr)
+        return 2
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    match command:
+        case "serve":
+            prepare("core")
+            os.execv(BIN / "python", [str(BIN / "python"), "-m", "tailrace", "serve", *rest])
+        case "test":
+            prepare("dev")
+            return run(["pytest", "-m", "not compat", "-n", "2", *rest])
+        case "check":
+            prepare("dev")
+            return max(run(check) for check in CHECKS)
+        case "compat":
+            prepare("dev")
+            return run(["bash", "tools/compat.sh", *rest])
+        case "bench":
+            prepare("bench")
+            return run(["python", *rest])
+        case "run":
+            prepare("dev")
+            return run(rest)
+        case _:
+            print(__doc__)
+            return 0 if command in ("help", "-h", "--help") else 2
+
+
+def prepare(kind: str) -> None:
+    """Make the environment hold `requirements/<kind>.txt` and this checkout, if it does not yet."""
+    marks = {name: VENV / f".{name}-{fingerprint(name)}" for name in ("core", "dev", "bench")}
+    wider = {"core": ("core", "dev", "bench"), "dev": ("dev", "bench"), "bench": ("bench",)}[kind]
+    if any(marks[name].exists() for name in wider):
+        return
+    if not (BIN / "python").exists():
+        print(f"making {VENV.name} ...", file=sys.stderr, flush=True)
+        made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
+        if made.returncode != 0:
+            sys.exit("python3 -m venv failed: install the venv package of your system's Python, then run this again.")
+    print(f"installing requirements/{kind}.txt ...", file=sys.stderr, flush=True)
+    install = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for step in (["-r", f"requirements/{kind}.txt"], ["--no-deps", "-e", "."]):
+        if subprocess.run([*install, *step], cwd=ROOT, check=False).returncode != 0:
+            sys.exit("pip could not install the requirements: see its words above.")
+    for old in VENV.glob(f".{kind}-*"):
+        old.unlink()
+    marks[kind].touch()
+
+
+def fingerprint(kind: str) -> str:
+    """Changes when what `prepare(kind)` would install changes."""
+    texts = [(ROOT / "requirements" / f"{name}.txt").read_bytes() for name in ("core", "dev", "bench", kind)]
+    texts.append((ROOT / "pyproject.toml").read_bytes())
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def run(command: list[str]) -> int:
+    """Run a command of the environment in the checkout."""
+    environment = dict(os.environ, PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}", VIRTUAL_ENV=str(VENV))
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
