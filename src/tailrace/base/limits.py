@@ -23,3 +23,7 @@ REQUESTS_IN_FLIGHT_MAX: Final = 100
 """Requests of one connection that may wait for their answers. Clients pipeline 5 by default; 100 leaves room for those
 that are told to do more. At it the connection is not read until an answer has gone out."""
 
+
+BACKGROUND_THREADS: Final = 4
+"""Threads for work that waits for the disk. Flushes of one disk gain nothing from more; four keep one slow deletion
+from holding up the checkpoints. Work beyond them queues."""

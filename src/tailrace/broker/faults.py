@@ -6,8 +6,12 @@ Used by `tailrace.Broker`; a served broker never has any. Sans-IO: it only says 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from tailrace.base.errors import ErrorCode
+
+
+T = TypeVar("T")
 
 
 class Faults:
@@ -62,18 +66,18 @@ class Faults:
         """How long this request waits, if at all; counts it off."""
         return self._next(self._latencies, api_key)
 
-    def _next(self, orders: dict[int, list[tuple[ErrorCode, int]]] | dict[int, list[tuple[float, int]]], key: int):  # type: ignore[no-untyped-def]
+    def _next(self, orders: dict[int, list[tuple[T, int]]], key: int) -> T | None:
         queue = orders.get(key)
         if not queue:
             return None
         value, count = queue[0]
         if count > 1:
-            queue[0] = (value, count - 1)  # type: ignore[call-overload]
-        else:
-            queue.pop(0)
-            if not queue:
-                del orders[key]
-            self._refresh()
+            queue[0] = (value, count - 1)
+            return value
+        queue.pop(0)
+        if not queue:
+            del orders[key]
+        self._refresh()
         return value
 
     def _refresh(self) -> None:

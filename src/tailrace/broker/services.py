@@ -12,8 +12,9 @@ from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
 from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
-from tailrace.cluster.broker_settings import BrokerSettings
+from tailrace.cluster.image import INTERNAL_TOPICS
 from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.logs import Logs
 from tailrace.net.timers import TimingWheel
@@ -42,12 +43,13 @@ class Services:
     random: Random
     faults: Faults
     call_soon: Callable[[Callable[[], None]], object]
-    internal_topics: frozenset[str] = frozenset({"__consumer_offsets", "__transaction_state"})
+    advertised_address: tuple[str, int] | None = None
+    """Host and port of `advertised.listeners`; None when clients should use what they dialled."""
+    internal_topics: frozenset[str] = INTERNAL_TOPICS
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
-        configured = self.settings.advertised_listener
-        return configured if configured is not None else (context.local_host, context.local_port)
+        return self.advertised_address or (context.local_host, context.local_port)
 
     def on_storage_error(self, error: StorageError) -> None:
         """The environment failed below a log: say so once where people look."""

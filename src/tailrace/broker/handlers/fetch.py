@@ -77,7 +77,7 @@ class _Fetch:
         self._version = context.api_version
         self._isolation = request.isolation_level
         self._min_bytes = request.min_bytes
-        self._max_bytes = min(request.max_bytes, services.settings.fetch_max_bytes)
+        self._max_bytes = min(request.max_bytes, services.settings.integer("fetch.max.bytes"))
         self._session: FetchSession | None = None
         self._incremental = request.session_id != 0 and request.session_epoch > 0
         self._partitions = self._of_session(request) if self._incremental else self._of_full_fetch(request)

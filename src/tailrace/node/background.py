@@ -1,0 +1,40 @@
+"""A small pool of threads for work that waits for the disk: fsync, deletion, checkpoints.
+
+Results come back in the loop's thread, in the order the work ends. Sized for the disk, not for the cores. The threads
+start with the first work, so an idle broker has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from tailrace.base.limits import BACKGROUND_THREADS
+
+T = TypeVar("T")
+
+
+class ThreadBackground:
+    """Runs work in threads, and what follows it in the loop's."""
+
+    __slots__ = ("_call_soon_threadsafe", "_executor")
+
+    def __init__(self, call_soon_threadsafe: Callable[[Callable[[], object]], None]) -> None:
+        self._call_soon_threadsafe = call_soon_threadsafe
+        self._executor = ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="tailrace-disk")
+
+    def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        """Run `work` in a thread; then `done(result or exception)` in the loop's thread."""
+
+        def finished(future: Future[T]) -> None:
+            error = future.exception()
+            assert error is None or isinstance(error, Exception), "a disk thread was interrupted"
+            outcome: T | Exception = future.result() if error is None else error
+            self._call_soon_threadsafe(lambda: done(outcome))
+
+        self._executor.submit(work).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Wait for the work at hand and end the threads."""
+        self._executor.shutdown(wait=True)
