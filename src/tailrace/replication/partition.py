@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import TopicId, TopicPartition
-from tailrace.log.log import AppendInfo, FetchSlice, Log, Origin
+from tailrace.log.log import AppendInfo, AppendOrigin, FetchSlice, Log
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
@@ -104,7 +104,7 @@ class Partition:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def append(self, records: memoryview, origin: Origin = Origin.CLIENT) -> AppendInfo:
+    def append(self, records: memoryview, origin: AppendOrigin = AppendOrigin.CLIENT) -> AppendInfo:
         """Append batches as the leader; `records` is stamped in place.
 
         Raises KafkaError or InvalidRecords for a refused batch and StorageError when the disk fails; the log is then
@@ -126,27 +126,16 @@ class Partition:
 
         Raises OFFSET_OUT_OF_RANGE beyond the high watermark, POLICY_VIOLATION on a compacted topic.
         """
-        if "delete" not in self.log.config.cleanup_policy and self.log.config.cleanup_policy:
-            raise KafkaError(ErrorCode.POLICY_VIOLATION, "Records of a compacted topic cannot be deleted by offset.")
-        target = self.high_watermark if offset == -1 else offset
-        if target < 0 or target > self.high_watermark:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        return self.log.delete_records_before(target)
+        return self.log.delete_records_before(offset)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, offset: int, max_bytes: int, isolation: int, min_one_batch: bool) -> FetchSlice | None:
-        """Committed batches from the one that holds `offset` on; None when `offset` is the end.
+    def read(self, offset: int, max_bytes: int, isolation: int, min_one_batch: bool) -> FetchSlice:
+        """Committed batches from the one that holds `offset` on; of size 0 when `offset` is the end.
 
         Raises OFFSET_OUT_OF_RANGE below the log's start or beyond its end.
         """
-        log = self.log
-        if offset > log.log_end_offset or offset < log.log_start_offset:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        end = self.readable_end(isolation)
-        if offset >= end:
-            return None
-        return log.read(offset, max_bytes, end, min_one_batch)
+        return self.log.read(offset, max_bytes, self.readable_end(isolation), min_one_batch)
 
     def offset_for(self, timestamp: int, isolation: int) -> tuple[int, int, int]:
         """(timestamp, offset, leader epoch) of the first record at or after `timestamp` ms, or of a special position.
@@ -172,8 +161,7 @@ class Partition:
 
     def _epoch_at(self, offset: int) -> int:
         """The leader epoch of the record at `offset`, of the latest one at the log's end."""
-        epoch = self.log.leader_epochs.epoch_for_offset(offset)
-        return self.leader_epoch if epoch is None else epoch
+        return self.leader_epoch if offset >= self.log.log_end_offset else self.log.leader_epochs.epoch_for(offset)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 

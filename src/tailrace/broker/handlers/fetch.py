@@ -183,7 +183,7 @@ class _Fetch:
         found = partition.read(entry.fetch_offset, limit, self._isolation, first)
         if self._isolation == IsolationLevel.READ_COMMITTED:
             data.aborted_transactions = self._aborted(partition, entry.fetch_offset)
-        if found is None or found.size == 0:
+        if found.file is None:
             return data
         self._bytes += found.size
         if self._version >= 4:

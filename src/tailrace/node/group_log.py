@@ -1,0 +1,74 @@
+"""The coordinator's topic as the coordinator sees it: records in, records out, over the partitions of this broker.
+
+The adapter between `coordinator.ports` and `replication`, which do not know each other. A batch is committed when it is
+appended, as long as there is one replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tailrace.base.clock import Clock
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.pending import Pending
+from tailrace.cluster.image import GROUP_METADATA_TOPIC
+from tailrace.coordinator.ports import GroupRecord
+from tailrace.log.log import AppendOrigin
+from tailrace.records.batch import iter_whole_batches
+from tailrace.records.builder import BatchBuilder
+from tailrace.replication.partition import IsolationLevel, Partition
+from tailrace.replication.partitions import Partitions
+
+LOAD_BYTES = 1 << 20
+"""How much of the log is read at once while loading. Kafka's `offsets.load.buffer.size` is 5 MiB; memory is dearer here."""
+
+
+class GroupLog:
+    """PartitionWriter and PartitionLoader of `__consumer_offsets`."""
+
+    __slots__ = ("_clock", "_partitions")
+
+    def __init__(self, partitions: Partitions, clock: Clock) -> None:
+        self._partitions = partitions
+        self._clock = clock
+
+    def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
+        """Append `records` as one batch; completes with None, or with why not."""
+        outcome: Pending[ErrorCode | None] = Pending()
+        outcome.complete(self._append(partition, records))
+        return outcome
+
+    def _append(self, index: int, records: list[GroupRecord]) -> ErrorCode | None:
+        partition = self._partitions.get(GROUP_METADATA_TOPIC, index)
+        if partition is None:
+            return ErrorCode.NOT_COORDINATOR
+        builder = BatchBuilder()
+        now_ms = self._clock.wall_ms()
+        for record in records:
+            builder.append(now_ms, record.key, record.value)
+        try:
+            partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
+        except KafkaError as error:
+            return error.code
+        except StorageError:
+            return ErrorCode.KAFKA_STORAGE_ERROR
+        return None
+
+    def records(self, partition: int) -> Iterator[GroupRecord]:
+        """Every committed record from the start of the log, in order."""
+        found = self._partitions.get(GROUP_METADATA_TOPIC, partition)
+        return iter(()) if found is None else _records(found)
+
+
+def _records(partition: Partition) -> Iterator[GroupRecord]:
+    offset = partition.log_start_offset
+    while True:
+        found = partition.read(offset, LOAD_BYTES, IsolationLevel.READ_UNCOMMITTED, min_one_batch=True)
+        if found.file is None:
+            return
+        for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):
+            offset = batch.next_offset
+            if not batch.is_control:
+                for record in batch.records():
+                    if record.key is not None:
+                        yield GroupRecord(record.key, record.value)
