@@ -1,0 +1,1 @@
+"""Metadata: who exists, who leads, and every setting. Pure decisions; stores behind one small contract."""

@@ -1,0 +1,199 @@
+"""The cluster as it is: brokers, topics, partitions, settings, producer ids. The result of replaying records.
+
+Invariants: a topic is found by name and by id, or by neither; partitions of a topic are 0..n-1 without a gap;
+isr ⊆ replicas; leader ∈ isr or -1; `version` is that of the last replayed batch.
+Changed by `replay` alone; everyone else reads. Readers on the same loop see whole batches, never half of one.
+Not its business: whether a change is allowed (`controller`), what broker settings mean (`settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from tailrace.base.types import TopicPartition
+from tailrace.cluster.records import (
+    BrokerRecord,
+    ClusterRecord,
+    ConfigRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    Record,
+    RemoveTopicRecord,
+    ResourceType,
+    TopicRecord,
+)
+
+GROUP_METADATA_TOPIC: Final = "__consumer_offsets"
+TRANSACTION_STATE_TOPIC: Final = "__transaction_state"
+SHARE_GROUP_STATE_TOPIC: Final = "__share_group_state"
+INTERNAL_TOPICS: Final = frozenset({GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, SHARE_GROUP_STATE_TOPIC})
+"""Topics that Kafka calls internal. Source: Kafka Topic."""
+
+_NO_CONFIGS: Final[Mapping[str, str]] = {}
+
+
+class PartitionImage(NamedTuple):
+    """One partition: who holds it and who leads it."""
+
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    partition_epoch: int
+
+
+class TopicImage:
+    """One topic and its partitions, by index."""
+
+    __slots__ = ("is_internal", "name", "partitions", "topic_id")
+
+    def __init__(self, name: str, topic_id: UUID) -> None:
+        self.name = name
+        self.topic_id = topic_id
+        self.is_internal = name in INTERNAL_TOPICS
+        self.partitions: list[PartitionImage] = []
+
+
+class ConfigResource(NamedTuple):
+    """What settings are set on."""
+
+    type: int
+    name: str
+
+
+class MetadataDelta:
+    """What one batch of records changed, in the order it happened."""
+
+    __slots__ = (
+        "brokers_changed",
+        "configs_changed",
+        "partitions_added",
+        "partitions_changed",
+        "topics_created",
+        "topics_deleted",
+    )
+
+    def __init__(self) -> None:
+        self.topics_created: list[TopicImage] = []
+        """Topics that exist since this batch, with all their partitions."""
+        self.topics_deleted: list[TopicImage] = []
+        """Topics as they were before they went."""
+        self.partitions_added: list[TopicPartition] = []
+        """Partitions that topics older than this batch gained. Those of `topics_created` are not repeated here."""
+        self.partitions_changed: list[TopicPartition] = []
+        """Partitions whose leader, replicas or in-sync replicas changed."""
+        self.configs_changed: list[ConfigResource] = []
+        """Resources with a setting changed, each once."""
+        self.brokers_changed: list[int] = []
+
+
+class MetadataImage:
+    """The whole cluster at one version."""
+
+    __slots__ = ("_configs", "_topics_by_id", "brokers", "cluster_id", "next_producer_id", "topics", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.cluster_id = ""
+        self.brokers: dict[int, BrokerRecord] = {}
+        self.topics: dict[str, TopicImage] = {}
+        self.next_producer_id = 0
+        """Lowest producer id that no broker owns."""
+        self._topics_by_id: dict[UUID, TopicImage] = {}
+        self._configs: dict[ConfigResource, dict[str, str]] = {}
+
+    def topic(self, name: str) -> TopicImage | None:
+        """The topic of this name, or None."""
+        return self.topics.get(name)
+
+    def topic_by_id(self, topic_id: UUID) -> TopicImage | None:
+        """The topic with this id, or None."""
+        return self._topics_by_id.get(topic_id)
+
+    def partition(self, topic: str, partition: int) -> PartitionImage | None:
+        """One partition, or None when the topic or the partition does not exist."""
+        found = self.topics.get(topic)
+        if found is None or not 0 <= partition < len(found.partitions):
+            return None
+        return found.partitions[partition]
+
+    def configs(self, resource_type: int, resource_name: str) -> Mapping[str, str]:
+        """Settings set on one resource, as text. Defaults are not in it."""
+        return self._configs.get(ConfigResource(resource_type, resource_name), _NO_CONFIGS)
+
+    def resources_with_configs(self, resource_type: int) -> list[str]:
+        """Names of the resources of this type that have any setting set."""
+        return [resource.name for resource in self._configs if resource.type == resource_type]
+
+    def replay(self, records: Iterable[Record], version: int) -> MetadataDelta:
+        """Apply one committed batch, whole. Returns what it changed."""
+        delta = MetadataDelta()
+        for record in records:
+            match record:
+                case PartitionRecord():
+                    self._replay_partition(record, delta)
+                case TopicRecord():
+                    topic = TopicImage(record.name, record.topic_id)
+                    assert record.name not in self.topics, record
+                    self.topics[record.name] = self._topics_by_id[record.topic_id] = topic
+                    delta.topics_created.append(topic)
+                case RemoveTopicRecord():
+                    self._replay_remove_topic(record, delta)
+                case ConfigRecord():
+                    self._replay_config(record, delta)
+                case BrokerRecord():
+                    self.brokers[record.broker_id] = record
+                    delta.brokers_changed.append(record.broker_id)
+                case ProducerIdsRecord():
+                    self.next_producer_id = record.next_producer_id
+                case ClusterRecord():
+                    self.cluster_id = record.cluster_id
+        self.version = version
+        return delta
+
+    def _replay_partition(self, record: PartitionRecord, delta: MetadataDelta) -> None:
+        topic = self._topics_by_id[record.topic_id]
+        image = PartitionImage(record.leader, record.leader_epoch, record.replicas, record.isr, record.partition_epoch)
+        if record.partition < len(topic.partitions):
+            topic.partitions[record.partition] = image
+            delta.partitions_changed.append(TopicPartition(topic.name, record.partition))
+            return
+        assert record.partition == len(topic.partitions), record
+        topic.partitions.append(image)
+        if topic not in delta.topics_created[-1:] and topic not in delta.topics_created:
+            delta.partitions_added.append(TopicPartition(topic.name, record.partition))
+
+    def _replay_remove_topic(self, record: RemoveTopicRecord, delta: MetadataDelta) -> None:
+        topic = self._topics_by_id.pop(record.topic_id)
+        del self.topics[topic.name]
+        self._configs.pop(ConfigResource(ResourceType.TOPIC, topic.name), None)
+        if topic in delta.topics_created:
+            delta.topics_created.remove(topic)
+        else:
+            delta.topics_deleted.append(topic)
+
+    def _replay_config(self, record: ConfigRecord, delta: MetadataDelta) -> None:
+        resource = ConfigResource(record.resource_type, record.resource_name)
+        configs = self._configs.setdefault(resource, {})
+        if record.value is None:
+            configs.pop(record.name, None)
+            if not configs:
+                del self._configs[resource]
+        else:
+            configs[record.name] = record.value
+        if resource not in delta.configs_changed:
+            delta.configs_changed.append(resource)
+
+    def records(self) -> list[Record]:
+        """The shortest list of records that replays to this image."""
+        records: list[Record] = [ClusterRecord(self.cluster_id), *self.brokers.values()]
+        for topic in self.topics.values():
+            records.append(TopicRecord(topic.name, topic.topic_id))
+            records += (PartitionRecord(topic.topic_id, index, *image) for index, image in enumerate(topic.partitions))
+        for resource, configs in self._configs.items():
+            records += (ConfigRecord(*resource, name, value) for name, value in configs.items())
+        if self.next_producer_id:
+            records.append(ProducerIdsRecord(-1, self.next_producer_id))
+        return records

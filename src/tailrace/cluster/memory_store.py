@@ -1,0 +1,63 @@
+"""Metadata in memory: for tests, and for brokers that keep nothing. Several `Metadata` may share one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tailrace.base.clock import Clock
+from tailrace.cluster.records import Record, decode_records, encode_records
+from tailrace.cluster.store import Loaded, StaleVersion
+
+
+class _Batches:
+    """The log itself, which several stores may look at."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.texts: list[str] = []
+        self.watchers: list[tuple[MemoryStore, Callable[[int, Sequence[Record]], None]]] = []
+        self.leases: dict[str, tuple[str, float]] = {}
+
+
+class MemoryStore:
+    """A MetadataStore without durability. Records pass through their text form, as in the others."""
+
+    def __init__(self, clock: Clock, shared_with: MemoryStore | None = None) -> None:
+        self._clock = clock
+        self._batches: _Batches = shared_with._batches if shared_with is not None else _Batches()
+
+    def load(self) -> Loaded:
+        records = [record for text in self._batches.texts for record in decode_records(text)]
+        return Loaded(self._batches.version, records)
+
+    def append(self, expected_version: int, records: Sequence[Record]) -> int:
+        batches = self._batches
+        if expected_version != batches.version:
+            raise StaleVersion(f"metadata is at version {batches.version}, not {expected_version}")
+        text = encode_records(records)
+        batches.texts.append(text)
+        batches.version += 1
+        for store, callback in list(batches.watchers):
+            if store is not self:
+                callback(batches.version, decode_records(text))
+        return batches.version
+
+    def compact(self, version: int, records: Sequence[Record]) -> None:
+        batches = self._batches
+        if version != batches.version:
+            raise StaleVersion(f"metadata is at version {batches.version}, not {version}")
+        batches.texts = [encode_records(records)]
+
+    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
+        self._batches.watchers.append((self, callback))
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
+        now = self._clock.monotonic_ms()
+        owner, until = self._batches.leases.get(name, (holder, now))
+        if owner != holder and until > now:
+            return False
+        self._batches.leases[name] = (holder, now + ttl_ms)
+        return True
+
+    def close(self) -> None:
+        self._batches.watchers = [entry for entry in self._batches.watchers if entry[0] is not self]

@@ -1,0 +1,121 @@
+"""The facts of a cluster, one record each, and their text form in a metadata store.
+
+The metadata of a cluster is the ordered replay of these records (`image.MetadataImage.replay`). In a store each is one
+JSON object, `{"type": "topic", "name": "a", "topic_id": "…"}`; field names are the class's. A reader refuses a type or
+a field it does not know rather than guess: it was written by a later version.
+Source: Kafka's metadata records (RegisterBrokerRecord, TopicRecord, PartitionRecord, ConfigRecord, ProducerIdsRecord).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from tailrace.base.errors import TailraceError
+
+
+class ResourceType(IntEnum):
+    """What a setting is set on; int8 on the wire. Source: Kafka ConfigResource.Type."""
+
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
+
+
+class ClusterRecord(NamedTuple):
+    """The cluster's id, written once, when its metadata is first opened."""
+
+    cluster_id: str
+
+
+class BrokerRecord(NamedTuple):
+    """A broker is registered, or its address or rack changed. Empty host: advertise what the client dialled."""
+
+    broker_id: int
+    host: str
+    port: int
+    rack: str | None
+
+
+class TopicRecord(NamedTuple):
+    """A topic exists. Its partitions follow."""
+
+    name: str
+    topic_id: UUID
+
+
+class PartitionRecord(NamedTuple):
+    """A partition exists, or its leader or replicas changed. `leader` is -1 when there is none."""
+
+    topic_id: UUID
+    partition: int
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    partition_epoch: int
+
+
+class RemoveTopicRecord(NamedTuple):
+    """A topic, its partitions and its settings are gone."""
+
+    topic_id: UUID
+
+
+class ConfigRecord(NamedTuple):
+    """A setting is set on a resource; None removes it. Broker "" means every broker."""
+
+    resource_type: int
+    resource_name: str
+    name: str
+    value: str | None
+
+
+class ProducerIdsRecord(NamedTuple):
+    """A broker owns every producer id below `next_producer_id` that nobody owned before."""
+
+    broker_id: int
+    next_producer_id: int
+
+
+Record: TypeAlias = (
+    ClusterRecord | BrokerRecord | TopicRecord | PartitionRecord | RemoveTopicRecord | ConfigRecord | ProducerIdsRecord
+)
+
+_TYPES: Final[dict[str, Callable[..., Record]]] = {
+    "cluster": ClusterRecord,
+    "broker": BrokerRecord,
+    "topic": TopicRecord,
+    "partition": PartitionRecord,
+    "remove_topic": RemoveTopicRecord,
+    "config": ConfigRecord,
+    "producer_ids": ProducerIdsRecord,
+}
+_NAMES: Final = {kind: name for name, kind in _TYPES.items()}
+_FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {"topic_id": UUID, "replicas": tuple, "isr": tuple}
+
+
+def encode_records(records: Sequence[Record]) -> str:
+    """The text of a batch of records: a JSON array."""
+    rows = [{"type": _NAMES[type(record)], **record._asdict()} for record in records]
+    return json.dumps(rows, separators=(",", ":"), default=str)
+
+
+def decode_records(text: str) -> list[Record]:
+    """The records of a batch. TailraceError for a type or a field that this version does not know."""
+    records = []
+    for row in json.loads(text):
+        kind = row.pop("type")
+        for field, convert in _FROM_JSON.items():
+            if field in row:
+                row[field] = convert(row[field])
+        try:
+            records.append(_TYPES[kind](**row))
+        except (KeyError, TypeError) as error:
+            raise TailraceError(f"the metadata holds a record {kind!r} that this version does not know") from error
+    return records

@@ -1,0 +1,106 @@
+"""Metadata in one SQLite file, for one broker process: durable (WAL, synchronous=FULL), one table.
+
+    CREATE TABLE batches (version INTEGER PRIMARY KEY, records TEXT NOT NULL)      records: `records.encode_records`
+
+The header marks the file as ours: application_id = 0x7461696C ("tail"), user_version = SCHEMA_VERSION. Another
+program's file and a later version's are refused. The file is locked for as long as it is open: a single process reads
+and writes it, so nobody else's changes can appear and every lease is granted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tailrace.base.errors import TailraceError
+from tailrace.cluster.records import Record, decode_records, encode_records
+from tailrace.cluster.store import Loaded, StaleVersion
+
+APPLICATION_ID: Final = 0x7461696C
+SCHEMA_VERSION: Final = 1
+"""Raised when older versions must not read what this one writes."""
+
+
+class SqliteStore:
+    """A MetadataStore in the file at `path`, made if it is not there."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises TailraceError, one sentence, when the file is foreign, newer, in use or cannot be opened."""
+        self._path = path
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise TailraceError(f"cannot open metadata {path}: {error}") from error
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._connection.close()
+            busy = "locked" in str(error)
+            why = "another process has it open" if busy else f"it is not a metadata file ({error})"
+            raise TailraceError(f"cannot open metadata {path}: {why}") from error
+        except TailraceError:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA locking_mode=EXCLUSIVE")
+        application_id = run("PRAGMA application_id").fetchone()[0]
+        schema_version = run("PRAGMA user_version").fetchone()[0]
+        has_tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+        if has_tables and application_id != APPLICATION_ID:
+            raise TailraceError(f"cannot open metadata {self._path}: it belongs to another program")
+        if schema_version > SCHEMA_VERSION:
+            message = f"it has format {schema_version} and this version reads up to {SCHEMA_VERSION}"
+            raise TailraceError(f"cannot open metadata {self._path}: {message}")
+        run("PRAGMA journal_mode=WAL")
+        run("PRAGMA synchronous=FULL")
+        run("BEGIN IMMEDIATE")
+        run(f"PRAGMA application_id={APPLICATION_ID}")
+        run(f"PRAGMA user_version={SCHEMA_VERSION}")
+        run("CREATE TABLE IF NOT EXISTS batches (version INTEGER PRIMARY KEY, records TEXT NOT NULL)")
+        run("COMMIT")
+
+    def load(self) -> Loaded:
+        rows = self._connection.execute("SELECT version, records FROM batches ORDER BY version").fetchall()
+        records = [record for _, text in rows for record in decode_records(text)]
+        return Loaded(rows[-1][0] if rows else 0, records)
+
+    def append(self, expected_version: int, records: Sequence[Record]) -> int:
+        version = expected_version + 1
+        self._check_version(expected_version)
+        try:
+            self._connection.execute("INSERT INTO batches VALUES (?, ?)", (version, encode_records(records)))
+        except sqlite3.Error as error:
+            raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
+        return version
+
+    def compact(self, version: int, records: Sequence[Record]) -> None:
+        self._check_version(version)
+        run = self._connection.execute
+        try:
+            run("BEGIN IMMEDIATE")
+            run("DELETE FROM batches")
+            run("INSERT INTO batches VALUES (?, ?)", (version, encode_records(records)))
+            run("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                run("ROLLBACK")
+            raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
+
+    def _check_version(self, expected: int) -> None:
+        version = self._connection.execute("SELECT max(version) FROM batches").fetchone()[0] or 0
+        if version != expected:
+            raise StaleVersion(f"metadata is at version {version}, not {expected}")
+
+    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
+        """Never calls: the file is locked, so no other process appends."""
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
+        """Always granted: the file is locked, so there is no other holder."""
+        return True
+
+    def close(self) -> None:
+        self._connection.close()

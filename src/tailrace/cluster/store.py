@@ -1,0 +1,53 @@
+"""Where metadata is kept: the contract every store fulfils (memory, SQLite, later etcd).
+
+A store is an ordered log of batches of records. Version n is the log after its n-th append; 0 is empty. A batch is
+either wholly there or not at all, and once `append` returned it survives a crash of the process and of the machine (the
+memory store excepted). Calls are made from one thread. What is not promised: history; `compact` may replace it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from tailrace.base.errors import TailraceError
+from tailrace.cluster.records import Record
+
+
+class StaleVersion(TailraceError):
+    """Somebody else appended first: load what they wrote and decide again."""
+
+
+class Loaded(NamedTuple):
+    """What a store holds."""
+
+    version: int
+    records: list[Record]
+
+
+class MetadataStore(Protocol):
+    """Load, compare-and-append, watch, lease."""
+
+    def load(self) -> Loaded:
+        """Every record, in order, and the version they make."""
+        ...
+
+    def append(self, expected_version: int, records: Sequence[Record]) -> int:
+        """Add one batch after `expected_version`; returns the new version. StaleVersion when the log has moved on."""
+        ...
+
+    def compact(self, version: int, records: Sequence[Record]) -> None:
+        """Replace the history up to `version` by `records`, which replay to the same image. Versions stay."""
+        ...
+
+    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
+        """Call `callback(version, records)` for each batch that another process appends, in order."""
+        ...
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
+        """Hold or renew the lease `name` for `ttl_ms`; False while another holder's is running."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds open."""
+        ...
