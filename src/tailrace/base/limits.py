@@ -27,3 +27,10 @@ that are told to do more. At it the connection is not read until an answer has g
 BACKGROUND_THREADS: Final = 4
 """Threads for work that waits for the disk. Flushes of one disk gain nothing from more; four keep one slow deletion
 from holding up the checkpoints. Work beyond them queues."""
+
+STOP_MAX_MS: Final = 4_500
+"""How long a clean stop may take before the process ends anyway. Supervisors and users expect an end within 5 s; what
+was not flushed by then is recovered by the next start."""
+
+STOP_DRAIN_MS: Final = 1_000
+"""How long a clean stop waits for answers that are on their way to slow clients."""

@@ -1,0 +1,84 @@
+"""`tailrace serve`: settings in, one broker until a signal, an exit status out.
+
+The ready line is printed when, and only when, the broker answers requests. SIGTERM and SIGINT stop it cleanly; what
+cannot be stopped within `STOP_MAX_MS` is left to the next start's recovery. Everything that can be wrong at start is
+one sentence on stderr and exit status 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tailrace.base.clock import SystemClock
+from tailrace.base.errors import TailraceError
+from tailrace.base.limits import STOP_MAX_MS
+from tailrace.net.loop import new_event_loop
+from tailrace.node.server import Server, ServerConfig
+from tailrace.node.settings import load_settings
+
+
+class ServeOptions(NamedTuple):
+    """What the command line says. `settings` are NAME=VALUE pairs, which win over the file."""
+
+    listen: str = "127.0.0.1:9092"
+    data_dir: Path = Path("./tailrace-data")
+    config_file: Path | None = None
+    settings: dict[str, str] | None = None
+
+
+def serve(options: ServeOptions) -> int:
+    """Run a broker until SIGTERM or SIGINT; returns the exit status, 0 for a clean stop."""
+    started_ms = _process_start_ms()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    loop = new_event_loop()
+    try:
+        return loop.run_until_complete(_serve(options, started_ms))
+    except TailraceError as error:
+        print(f"tailrace: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"tailrace: {error.strerror or error}{_path_of(error)}", file=sys.stderr)
+        return 1
+    finally:
+        loop.close()
+
+
+async def _serve(options: ServeOptions, started_ms: float) -> int:
+    settings = load_settings(options.config_file, options.settings or {})
+    server = Server(ServerConfig(options.listen, options.data_dir, settings))
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    endpoint = await server.start()
+    took_ms = SystemClock().wall_ms() - started_ms
+    data = options.data_dir.resolve()
+    print(f"tailrace ready kafka={endpoint} data={data} in {took_ms:.0f} ms", flush=True)
+    await stopped.wait()
+    try:
+        await asyncio.wait_for(server.stop(), STOP_MAX_MS / 1000)
+    except TimeoutError:
+        print("tailrace: the disk did not finish in time; the next start will recover", file=sys.stderr)
+    return 0
+
+
+def _process_start_ms() -> float:
+    """When this process began, so that the ready line counts the interpreter's own start; now where /proc is absent."""
+    now_ms = SystemClock().wall_ms()
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        uptime_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return now_ms
+    ticks = int(fields[19])  # field 22, starttime, in clock ticks since boot
+    return now_ms - (uptime_s - ticks / os.sysconf("SC_CLK_TCK")) * 1000
+
+
+def _path_of(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
