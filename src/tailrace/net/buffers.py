@@ -26,7 +26,8 @@ class Buffers:
         self._spare_bytes = 0
 
     def take(self, size: int) -> memoryview:
-        """A writable buffer of at least `size` bytes, contents undefined. Give its memory back with `give`."""
+        """A writable buffer of at least `size` bytes, contents undefined. Give it, or a slice of it, back with
+        `give`."""
         rounded = -(-size // _GRAIN_BYTES) * _GRAIN_BYTES if size > _GRAIN_BYTES // 4 else 1 << (size - 1).bit_length()
         spare = self._spare.get(rounded)
         if spare:
@@ -36,7 +37,8 @@ class Buffers:
 
     def give(self, buffer: memoryview) -> None:
         """Take back a buffer of `take` that nobody reads any more."""
-        size = len(buffer)
+        memory = buffer.obj
+        size = len(memory)  # type: ignore[arg-type]
         if self._spare_bytes + size <= SPARE_BUFFER_BYTES:
             self._spare_bytes += size
-            self._spare.setdefault(size, []).append(buffer.obj)  # type: ignore[arg-type]
+            self._spare.setdefault(size, []).append(memory)  # type: ignore[arg-type]

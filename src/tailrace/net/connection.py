@@ -1,12 +1,10 @@
 """One byte stream: receives into shared memory, writes at once when it can, queues within bounds when it cannot.
 
-    receive   no leftover             -> the engine's scratch buffer; an idle connection holds no memory
-              small leftover          -> copied in front of the next receive in the scratch
-              large frame or leftover -> a buffer of its own, received into directly, never copied again
-    write     queue empty -> send, sendmsg or sendfile at once; the rest is queued and sent on EPOLLOUT, in order
+    receive   nothing held -> into the engine's scratch, straight to the handler; else through the Inbox
+    write     nothing queued -> send, sendmsg or sendfile at once; the rest through the Outbox on EPOLLOUT, in order
 
-Reading stops for any of three reasons: the handler paused it, the write queue is above its high water mark, the
-stream ended.
+Reading stops for any of four reasons: the handler paused it, the outbox is above its high water mark, the stream has
+ended, the connection is closing. One receive a turn, so no connection starves the others.
 Invariant: `on_closed` follows `close` exactly once, in a later step; after `close` no other callback is made.
 Not its business: frames, protocols, time-outs of requests. One owner: its handler; one thread: the loop's.
 Source of the EAGAIN, EINTR, zero-byte and EOF rules: the Go runtime's `internal/poll.FD`.
@@ -17,57 +15,50 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from tailrace.net.buffers import Buffers
-from tailrace.net.handler import ConnectionOptions, FileRange, Part, Parts, StreamHandler
-from tailrace.net.limits import (
-    READ_TURN_BYTES,
-    SCRATCH_FRAME_BYTES,
-    SMALL_LEFTOVER_BYTES,
-    WRITE_PARTS,
-    WRITE_TURN_BYTES,
-)
+from tailrace.net.deadlines import Deadlines
+from tailrace.net.handler import ConnectionOptions, FileRange, Parts, StreamHandler
+from tailrace.net.inbox import Inbox
+from tailrace.net.outbox import WOULD_BLOCK, Outbox, StreamSocket, send_now
 from tailrace.net.poller import POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, READABLE, WRITABLE
 from tailrace.net.selector import PollerSelector, logger
-from tailrace.net.timers import Timer
 
-_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
-_WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
+# Reasons not to read, as bits of Connection._blocked.
+_PAUSED: Final = 1
+_ABOVE_HIGH: Final = 2
+_ENDED: Final = 4
+_CLOSING: Final = 8
 
 
 class Connection:
     """A stream socket of one engine. Made by `Engine.listen`, `connect` and `adopt`."""
 
     __slots__ = (
-        "_above_high",
+        "_blocked",
         "_buffers",
-        "_closing",
         "_deadlines",
-        "_eof",
-        "_fill",
+        "_inbox",
         "_interest",
-        "_large",
+        "_on_data",
         "_on_gone",
         "_options",
-        "_paused",
-        "_queue",
+        "_outbox",
         "_recv_into",
+        "_scratch",
         "_selector",
         "_send",
-        "_small",
         "_sock",
         "_want",
+        "_write_shut",
         "bytes_in",
         "bytes_out",
         "closed",
         "fd",
         "handler",
         "id",
-        "queued_bytes",
     )
 
     handler: StreamHandler
@@ -75,7 +66,7 @@ class Connection:
     def __init__(
         self,
         identity: int,
-        sock: socket.socket,
+        sock: StreamSocket,
         selector: PollerSelector,
         buffers: Buffers,
         options: ConnectionOptions,
@@ -86,55 +77,45 @@ class Connection:
         self.closed = False
         self.bytes_in = 0
         self.bytes_out = 0
-        self.queued_bytes = 0
-        """Unsent bytes, those of file ranges included."""
         self._sock = sock
-        self._selector = selector
-        self._buffers = buffers
-        self._options = options
-        self._on_gone = on_gone
         self._recv_into = sock.recv_into
         self._send = sock.send
+        self._selector = selector
+        self._buffers = buffers
+        self._scratch = buffers.scratch
+        self._options = options
+        self._on_gone = on_gone
+        self._blocked = 0
         self._interest = 0
         self._want = 0
-        self._small: bytes | None = None
-        self._large: memoryview | None = None  # whole buffer of `buffers`; the first _fill bytes are received
-        self._fill = 0
-        self._queue: deque[Part] | None = None
-        self._above_high = False
-        self._paused = False
-        self._eof = False
-        self._closing = 0
-        self._deadlines: _Deadlines | None = None
+        self._inbox: Inbox | None = None
+        self._outbox: Outbox | None = None
+        self._write_shut = False
+        self._deadlines: Deadlines | None = None
 
     # Facts.
 
     @property
-    def local_address(self) -> object:
+    def local_address(self) -> Any:
         """The socket's own name: (host, port, ...) or a path."""
         return self._sock.getsockname()
 
     @property
-    def peer_address(self) -> object:
+    def peer_address(self) -> Any:
         """The peer's name; raises OSError when it is gone."""
         return self._sock.getpeername()
 
     @property
+    def queued_bytes(self) -> int:
+        """Unsent bytes, those of file ranges included."""
+        return 0 if self._outbox is None else self._outbox.size
+
+    @property
     def above_high_water(self) -> bool:
         """Whether so much is unsent that the peer is not read from. A handler does well to stop producing."""
-        return self._above_high
+        return self._blocked & _ABOVE_HIGH != 0
 
     # What the handler asks for.
-
-    def start(self, handler: StreamHandler) -> None:
-        """Begin to dispatch to `handler`. Called once, by the engine."""
-        self.handler = handler
-        self._interest = POLL_IN
-        self._selector.watch(self.fd, POLL_IN, self)
-        try:
-            handler.on_opened()
-        except Exception as error:
-            self.on_failure(error)
 
     def want(self, size: int) -> None:
         """Do not call `on_data` before `size` unconsumed bytes are there. Holds until the next call of `on_data`."""
@@ -142,13 +123,13 @@ class Connection:
 
     def pause_reading(self) -> None:
         """Call `on_data` no more until `resume_reading`. Idempotent."""
-        self._paused = True
+        # The poller is told when it next reports something: pausing and resuming within a turn costs nothing.
+        self._blocked |= _PAUSED
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`; bytes not consumed before are offered again, in a later step."""
-        if self._paused and not self.closed:
-            self._paused = False
-            self._resume()
+        if self._blocked & _PAUSED and not self.closed:
+            self._unblock(_PAUSED)
 
     def offer_again(self) -> None:
         """Have `on_data` called in a later step with what was left, though nothing more has arrived.
@@ -166,47 +147,50 @@ class Connection:
         self._deadline_pair().read.set(ms)
 
     def set_write_deadline(self, ms: float | None) -> None:
-        """As `set_read_deadline`, for a queue that holds bytes and does not shrink for `ms` ("write")."""
-        self._deadline_pair().write.set(ms)
+        """As `set_read_deadline`, for when bytes are queued and none leaves for `ms` ("write"). Holds for every
+        queue."""
+        pair = self._deadline_pair()
+        pair.write_ms = ms
+        pair.write.set(ms if self._outbox is not None else None)
 
     def write(self, parts: Parts) -> None:
         """Send `parts` in order, after everything written before. Never waits and never raises for a dead peer.
 
         Bytes and bytearrays are kept by reference until sent: do not change them. A writable memoryview is copied if it
-        cannot be sent at once. Ignored when the connection is closed or closing.
+        cannot be sent at once. Views are of bytes (format B). Ignored when closed, closing or shut for writing.
         """
-        if self.closed or self._closing:
+        if self._outbox is not None:
+            if not self.closed and not self._write_shut:
+                self._enqueue(parts, 0)
             return
-        if self._queue:
-            self._enqueue(parts, 0)
+        if self.closed or self._write_shut:
             return
-        if len(parts) == 1 and type(parts[0]) is not FileRange:
-            part = parts[0]
-            try:
-                sent = self._send(part)  # type: ignore[arg-type]
-            except _WOULD_BLOCK:
-                sent = 0
-            except OSError as error:
-                self.close(error)
-                return
-            self.bytes_out += sent
-            if sent == len(part):  # type: ignore[arg-type]
-                return
-        else:
-            sent = self._send_now(parts)
-        if not self.closed:
-            self._enqueue(parts, sent)
+        try:
+            if len(parts) == 1 and type(parts[0]) is not FileRange:
+                part: Any = parts[0]
+                sent = self._send(part)
+                if sent == len(part):
+                    self.bytes_out += sent
+                    return
+            else:
+                sent = send_now(self._sock, parts)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError as error:
+            self.close(error)
+            return
+        self.bytes_out += sent
+        self._enqueue(parts, sent)
 
     def close(self, error: OSError | None = None) -> None:
         """Close at once; unsent bytes are dropped. `on_closed(error)` follows in a later step. Idempotent."""
         if self.closed:
             return
         self.closed = True
+        self._blocked |= _CLOSING
         self._selector.unwatch(self.fd)
         self._sock.close()
-        self._queue = None
-        self.queued_bytes = 0
-        self._small = None
+        self._outbox = None
         if self._deadlines is not None:
             self._deadlines.cancel()
             self._deadlines = None
@@ -214,54 +198,74 @@ class Connection:
 
     def close_after_flush(self) -> None:
         """Close when everything written has been handed to the kernel. Reads nothing more, accepts no more writes."""
-        if not self._queue:
+        if self._outbox is None:
             self.close()
         elif not self.closed:
-            self._closing = 2
+            self._write_shut = True
+            self._blocked |= _CLOSING
             self._update_interest()
 
     def shutdown_write(self) -> None:
-        """Send end-of-stream after everything written; reading goes on. Accepts no more writes."""
-        if self.closed or self._closing:
-            return
-        self._closing = 1
-        if not self._queue:
-            self._shutdown()
+        """Send end-of-stream after everything written; reading goes on. Accepts no more writes. Idempotent."""
+        if not self.closed and not self._write_shut:
+            self._write_shut = True
+            if self._outbox is None:
+                self._shutdown()
 
-    # What the selector calls.
+    # What the engine and the selector call.
+
+    def start(self, handler: StreamHandler) -> None:
+        """Begin to dispatch to `handler`. Called once, by the engine."""
+        self.handler = handler
+        self._on_data = handler.on_data
+        self._interest = POLL_IN
+        self._selector.watch(self.fd, POLL_IN, self)
+        try:
+            handler.on_opened()
+        except Exception as error:
+            self.on_failure(error)
 
     def on_events(self, mask: int) -> None:
-        """Readiness from the poller."""
+        """Readiness from the poller. The common case, all of a request and nothing held, is dealt with here."""
         if mask & READABLE:
-            if self._interest & POLL_IN and not (self._paused or self._above_high or self._closing == 2):
-                self._receive()
-            else:
+            if self._blocked:
                 self._not_reading(mask)
-        if mask & WRITABLE and self._queue:
-            self._flush()
+            elif self._inbox is not None:
+                self._receive_more(self._inbox)
+            else:
+                try:
+                    size = self._recv_into(self._scratch)
+                except WOULD_BLOCK:
+                    return
+                except OSError as error:
+                    self.close(error)
+                    return
+                self.bytes_in += size
+                if self._deadlines is not None:
+                    self._deadlines.read.touched_ms = self._selector.turn_ms
+                if not size:
+                    self._end_of_stream()
+                elif self._want:
+                    self._deliver(self._scratch[:size])
+                else:
+                    used = self._on_data(self._scratch[:size])
+                    if used != size:
+                        self._hold(self._scratch[used:size])
+        if mask & WRITABLE and self._outbox is not None:
+            self._flush(self._outbox)
 
     def on_failure(self, error: Exception) -> None:
         """A handler raised."""
-        logger.error("connection %d closed: its handler failed", self.id, exc_info=error)
-        self.close(OSError(errno.ECONNABORTED, "handler failed"))
+        if not self.closed:
+            logger.error("connection %d closed: its handler failed", self.id, exc_info=error)
+            self.close(OSError(errno.ECONNABORTED, "handler failed"))
 
     # Receiving.
 
-    def _receive(self) -> None:
-        if self._large is not None:
-            self._receive_large(self._large)
-            return
-        held = self._small
-        scratch = self._buffers.scratch
+    def _receive_more(self, inbox: Inbox) -> None:
         try:
-            if held is None:
-                size = received = self._recv_into(scratch)
-            else:
-                size = len(held)
-                scratch[:size] = held
-                received = self._recv_into(scratch[size:])
-                size += received
-        except _WOULD_BLOCK:
+            received, data = inbox.receive(self._recv_into)
+        except WOULD_BLOCK:
             return
         except OSError as error:
             self.close(error)
@@ -271,85 +275,44 @@ class Connection:
             return
         self.bytes_in += received
         if self._deadlines is not None:
-            self._deadlines.read.touch()
-        self._deliver(scratch[:size])
-
-    def _receive_large(self, buffer: memoryview) -> None:
-        end = min(max(self._want, self._fill + 1), len(buffer)) if self._want else len(buffer)
-        try:
-            received = self._recv_into(buffer[self._fill : min(end, self._fill + READ_TURN_BYTES)])
-        except _WOULD_BLOCK:
-            return
-        except OSError as error:
-            self.close(error)
-            return
-        if not received:
-            self._end_of_stream()
-            return
-        self.bytes_in += received
-        self._fill += received
-        if self._deadlines is not None:
-            self._deadlines.read.touch()
-        if self._fill >= self._want or self._fill == len(buffer):
-            self._deliver(buffer[: self._fill])
+            self._deadlines.read.touched_ms = self._selector.turn_ms
+        self._deliver(data)
 
     def _deliver(self, data: memoryview) -> None:
-        """Offer `data`, which lies in the scratch or in `_large`, and keep what is left."""
+        """Offer `data` if the handler wants as little, and hold what it leaves."""
         used = 0
         if len(data) >= self._want:
             self._want = 0
-            used = self.handler.on_data(data)
-            if self.closed:
-                self._drop_large()
-                return
-        if used == len(data):
-            self._small = None
-            self._drop_large()
-        else:
-            assert 0 <= used < len(data), "on_data consumed more than it was given"
-            self._keep(data[used:])
+            used = self._on_data(data)
+        if used != len(data):
+            self._hold(data[used:])
+        elif self._inbox is not None:
+            self._inbox.release()
+            self._inbox = None
 
-    def _keep(self, rest: memoryview) -> None:
-        size = len(rest)
-        if size <= SMALL_LEFTOVER_BYTES and self._want <= SCRATCH_FRAME_BYTES:
-            self._small = bytes(rest)
-            self._drop_large()
+    def _hold(self, rest: memoryview) -> None:
+        assert len(rest), "on_data consumed more than it was given"
+        if self.closed:
             return
-        capacity = self._want if self._want > size else 2 * size
-        if capacity > self._options.receive_max_bytes:
-            self.close(OSError(errno.EMSGSIZE, f"a frame of more than {self._options.receive_max_bytes} bytes"))
-            self._drop_large()
-            return
-        buffer = self._buffers.take(capacity)
-        buffer[:size] = rest
-        self._drop_large()
-        self._small = None
-        self._large = buffer
-        self._fill = size
-
-    def _drop_large(self) -> None:
-        if self._large is not None:
-            self._buffers.give(self._large)
-            self._large = None
-            self._fill = 0
+        inbox = self._inbox
+        if inbox is None:
+            inbox = self._inbox = Inbox(self._buffers, self._options.receive_max_bytes)
+        try:
+            inbox.hold(rest, self._want)
+        except OSError as error:
+            self.close(error)
 
     def _redeliver(self) -> None:
         """Offer what is held, without receiving."""
-        if self.closed or self._paused or self._above_high or self._closing == 2:
+        if self._blocked & ~_ENDED or self._inbox is None:
             return
         try:
-            if self._large is not None:
-                if self._fill >= self._want:
-                    self._deliver(self._large[: self._fill])
-            elif self._small is not None and len(self._small) >= self._want:
-                view = self._buffers.scratch[: len(self._small)]
-                view[:] = self._small
-                self._deliver(view)
+            self._deliver(self._inbox.view())
         except Exception as error:
             self.on_failure(error)
 
     def _end_of_stream(self) -> None:
-        self._eof = True
+        self._blocked |= _ENDED
         self._update_interest()
         on_eof = getattr(self.handler, "on_eof", None)
         if on_eof is None:
@@ -358,129 +321,75 @@ class Connection:
             on_eof()
 
     def _not_reading(self, mask: int) -> None:
-        """An event for a reader that is paused: stop watching, or learn that the peer is gone."""
+        """An event for a reader that is blocked: stop watching, or learn that the peer is gone."""
         if mask & POLL_ERR:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.close(OSError(code, os.strerror(code)) if code else ConnectionResetError())
-        elif mask & POLL_HUP and not self._queue:
+        elif mask & POLL_HUP and self._outbox is None:
             self.close()
         else:
             self._update_interest()
 
     # Sending.
 
-    def _send_now(self, parts: Parts) -> int:
-        """Send from the front until the kernel takes no more or the turn's budget is spent. Returns the bytes sent."""
-        total = index = 0
-        try:
-            while index < len(parts) and total < WRITE_TURN_BYTES and not self.closed:
-                part = parts[index]
-                if type(part) is FileRange:
-                    index += 1
-                    expected, sent = part.size, self._send_range(part)
-                else:
-                    end = index + 1
-                    while end < len(parts) and end - index < WRITE_PARTS and type(parts[end]) is not FileRange:
-                        end += 1
-                    run: list[bytes] = list(parts[index:end])  # type: ignore[arg-type]
-                    expected = sum(map(len, run))
-                    index = end
-                    # More follows: a file's head and its bytes then leave in one packet.
-                    sent = self._sock.sendmsg(run, (), _MSG_MORE if end < len(parts) else 0)
-                self.bytes_out += sent
-                total += sent
-                if sent < expected:
-                    break
-        except _WOULD_BLOCK:
-            pass
-        except OSError as error:
-            self.close(error)
-        return total
-
-    def _send_range(self, part: FileRange) -> int:
-        done = 0
-        while done < part.size and done < WRITE_TURN_BYTES:
-            try:
-                sent = os.sendfile(self.fd, part.file.fileno(), part.position + done, part.size - done)
-            except _WOULD_BLOCK:
-                break
-            if not sent:
-                raise OSError(errno.EIO, f"file ends {part.size - done} bytes before its range")
-            done += sent
-        return done
-
     def _enqueue(self, parts: Parts, skip: int) -> None:
         """Queue `parts` without their first `skip` bytes, and watch for room."""
-        queue = self._queue
-        if queue is None:
-            queue = self._queue = deque()
-        for part in parts:
-            size = part.size if type(part) is FileRange else len(part)  # type: ignore[arg-type]
-            if skip >= size:
-                skip -= size
-                continue
-            queue.append(_rest_of(part, skip))
-            self.queued_bytes += size - skip
-            skip = 0
-        if not queue:
+        outbox = self._outbox
+        first = outbox is None
+        if outbox is None:
+            outbox = Outbox()
+        outbox.append(parts, skip)
+        if not outbox.size:
             return
-        if self.queued_bytes > self._options.high_water_bytes:
-            self._above_high = True
-            if self.queued_bytes > self._options.write_queue_max_bytes and self._memory_queued_exceeds_limit(queue):
+        self._outbox = outbox
+        options = self._options
+        if outbox.size > options.high_water_bytes:
+            self._blocked |= _ABOVE_HIGH
+            if outbox.size > options.write_queue_max_bytes and outbox.memory_size() > options.write_queue_max_bytes:
                 self.close(OSError(errno.ENOBUFS, "the peer does not read its answers"))
                 return
-        if self._deadlines is not None and not self._interest & POLL_OUT:
-            self._deadlines.write.touch()
-        self._update_interest()
+        if first:
+            self._update_interest()
+            if self._deadlines is not None:
+                self._deadlines.write.set(self._deadlines.write_ms)
 
-    def _memory_queued_exceeds_limit(self, queue: deque[Part]) -> bool:
-        in_memory = sum(len(part) for part in queue if not isinstance(part, FileRange))
-        return in_memory > self._options.write_queue_max_bytes
-
-    def _flush(self) -> None:
-        queue = self._queue
-        assert queue
-        sent = self._send_now(list(islice(queue, WRITE_PARTS)))
-        if self.closed or not sent:
+    def _flush(self, outbox: Outbox) -> None:
+        try:
+            sent = outbox.send(self._sock)
+        except OSError as error:
+            self.close(error)
             return
-        self.queued_bytes -= sent
-        while sent:
-            part = queue.popleft()
-            size = part.size if type(part) is FileRange else len(part)  # type: ignore[arg-type]
-            if sent < size:
-                queue.appendleft(_rest_of(part, sent))
-                break
-            sent -= size
-        if self._deadlines is not None:
-            self._deadlines.write.touch()
-        if not queue:
-            self._queue = None
-            if self._closing == 2:
+        self.bytes_out += sent
+        if self._deadlines is not None and sent:
+            self._deadlines.write.touched_ms = self._selector.turn_ms
+        if not outbox.size:
+            self._outbox = None
+            if self._blocked & _CLOSING:
                 self.close()
                 return
-            if self._closing == 1:
+            if self._deadlines is not None:
+                self._deadlines.write.set(None)
+            if self._write_shut:
                 self._shutdown()
-        if self._above_high and self.queued_bytes <= self._options.low_water_bytes:
-            self._above_high = False
-            self._resume()
+            self._update_interest()
+        if self._blocked & _ABOVE_HIGH and outbox.size <= self._options.low_water_bytes:
+            self._unblock(_ABOVE_HIGH)
             on_writable = getattr(self.handler, "on_writable", None)
-            if on_writable is not None and not self._closing:
+            if on_writable is not None and not self._write_shut and not self.closed:
                 on_writable()
-        self._update_interest()
 
     # State.
 
-    def _resume(self) -> None:
+    def _unblock(self, reason: int) -> None:
+        self._blocked &= ~reason
         self._update_interest()
-        if self._small is not None or self._large is not None:
+        if self._inbox is not None:
             self._selector.post(self._redeliver)
 
     def _update_interest(self) -> None:
         if self.closed:
             return
-        mask = 0 if self._paused or self._above_high or self._eof or self._closing == 2 else POLL_IN
-        if self._queue:
-            mask |= POLL_OUT
+        mask = (0 if self._blocked else POLL_IN) | (0 if self._outbox is None else POLL_OUT)
         if mask != self._interest:
             self._interest = mask
             self._selector.poller.change(self.fd, mask)
@@ -492,18 +401,24 @@ class Connection:
             self.close(error)
 
     def _finish(self, error: OSError | None) -> None:
-        self._drop_large()
+        if self._inbox is not None:
+            self._inbox.release()
+            self._inbox = None
         self._on_gone(self)
-        self.handler.on_closed(error)
+        try:
+            self.handler.on_closed(error)
+        finally:
+            # Let go of the handler, which holds this connection: both are freed at once, not by the collector.
+            del self._on_data, self._on_gone, self.handler
 
-    def _deadline_pair(self) -> _Deadlines:
+    def _deadline_pair(self) -> Deadlines:
         if self._deadlines is None:
-            self._deadlines = _Deadlines(self)
+            self._deadlines = Deadlines(
+                self._selector, lambda: self._on_deadline("read"), lambda: self._on_deadline("write")
+            )
         return self._deadlines
 
     def _on_deadline(self, direction: str) -> None:
-        if direction == "write" and not self._queue:
-            return
         on_deadline = getattr(self.handler, "on_deadline", None)
         if on_deadline is None:
             self.close(TimeoutError(errno.ETIMEDOUT, f"{direction} deadline passed"))
@@ -512,58 +427,3 @@ class Connection:
             on_deadline(direction)
         except Exception as error:
             self.on_failure(error)
-
-
-class _Deadline:
-    """A deadline that progress pushes back: one store a receive, the timer is moved only when it comes up."""
-
-    __slots__ = ("_connection", "_direction", "_ms", "_timer")
-
-    def __init__(self, connection: Connection, direction: str) -> None:
-        self._connection = connection
-        self._direction = direction
-        self._ms: float | None = None
-        self._timer: Timer | None = None
-
-    def set(self, ms: float | None) -> None:
-        self._ms = ms
-        if ms is None:
-            self.cancel()
-        elif self._timer is None:
-            self._timer = self._connection._selector.timers.schedule(ms, self._fire)
-        else:
-            self._timer.reset(ms)
-
-    def touch(self) -> None:
-        if self._ms is not None:
-            self.set(self._ms)
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _fire(self) -> None:
-        if self._direction == "read":
-            self._ms = None
-        self._connection._on_deadline(self._direction)
-
-
-class _Deadlines:
-    __slots__ = ("read", "write")
-
-    def __init__(self, connection: Connection) -> None:
-        self.read = _Deadline(connection, "read")
-        self.write = _Deadline(connection, "write")
-
-    def cancel(self) -> None:
-        self.read.cancel()
-        self.write.cancel()
-
-
-def _rest_of(part: Part, skip: int) -> Part:
-    """`part` without its first `skip` bytes, in a form that outlives this call."""
-    if type(part) is FileRange:
-        return FileRange(part.file, part.position + skip, part.size - skip) if skip else part
-    if type(part) is memoryview and not part.readonly:
-        return bytes(part[skip:])
-    return memoryview(part)[skip:] if skip else part  # type: ignore[arg-type]

@@ -188,11 +188,27 @@ class Engine:
 
 
 class EngineLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop over a PollerSelector, with the engine that lives in it."""
+    """An asyncio loop over a PollerSelector, with the engine that lives in it.
+
+    The selector keeps turning by itself until asyncio has something to do; these three methods are how it gets some.
+    """
 
     def __init__(self, selector: PollerSelector) -> None:
+        self._engine_selector = selector
         super().__init__(selector)
         self.engine = Engine(self, selector)
+
+    def call_soon(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
+        self._engine_selector.hand_back = True
+        return super().call_soon(*args, **kwargs)
+
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+        self._engine_selector.hand_back = True
+        return super().call_at(*args, **kwargs)
+
+    def stop(self) -> None:
+        self._engine_selector.hand_back = True
+        super().stop()
 
 
 def new_event_loop(poller: Poller | None = None, clock: Clock | None = None) -> EngineLoop:

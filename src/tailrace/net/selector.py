@@ -43,6 +43,10 @@ class PollerSelector(selectors.BaseSelector):
         self.sinks: dict[int, Sink] = {}
         self.timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
         self._posted: deque[Callable[[], object]] = deque()
+        self.turn_ms = clock.monotonic_ms()
+        """The time of this turn, when there are timers; a little old otherwise."""
+        self.hand_back = False
+        """Set by the loop when asyncio has been given something to do: the present `select` returns after its turn."""
         self._timers_late = False
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._map = _KeyMap(self._keys)
@@ -111,11 +115,24 @@ class PollerSelector(selectors.BaseSelector):
         self.poller.close()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Take turns until there is something for asyncio: a ready descriptor, a callback, or `timeout` is over.
+
+        asyncio's own turn costs as much as an echo, so it is entered only when it has work. `hand_back` says that it
+        has.
+        """
         foreign: list[tuple[selectors.SelectorKey, int]] = []
-        if len(self.timers):
-            timeout = self._timeout_until_timer(timeout)
+        deadline_ms = None if timeout is None else self.clock.monotonic_ms() + timeout * 1000
+        self.hand_back = False
+        while True:
+            self._turn(deadline_ms, foreign)
+            if foreign or self.hand_back:
+                return foreign
+            if deadline_ms is not None and self.clock.monotonic_ms() >= deadline_ms:
+                return foreign
+
+    def _turn(self, deadline_ms: float | None, foreign: list[tuple[selectors.SelectorKey, int]]) -> None:
         sinks = self.sinks
-        for fd, mask in self.poller.wait(0 if self._posted else timeout):
+        for fd, mask in self._wait(deadline_ms):
             sink = sinks.get(fd)
             if sink is None:
                 if fd in self._keys:
@@ -127,22 +144,33 @@ class PollerSelector(selectors.BaseSelector):
                 sink.on_failure(error)
         if self._posted:
             self._run_posted()
-        if len(self.timers):
+        if self.timers.count:
             self._advance_timers()
-        return foreign
 
-    def _timeout_until_timer(self, timeout: float | None) -> float | None:
+    def _wait(self, deadline_ms: float | None) -> list[tuple[int, int]]:
+        timers = self.timers
+        if self._posted:
+            timeout_s: float | None = 0
+        elif timers.count or deadline_ms is not None:
+            timeout_s = self._timeout_until(deadline_ms)
+        else:
+            return self.poller.wait(None)
+        events = self.poller.wait(timeout_s)
+        if timers.count:
+            self.turn_ms = self.clock.monotonic_ms()
+        return events
+
+    def _timeout_until(self, deadline_ms: float | None) -> float | None:
+        due_ms = self.timers.next_ms()
         if self._timers_late:
             return 0
-        due_ms = self.timers.next_ms()
-        if due_ms is None:
-            return timeout
-        left_s = max(0.0, (due_ms - self.clock.monotonic_ms()) / 1000)
-        return left_s if timeout is None or left_s < timeout else timeout
+        if due_ms is None or (deadline_ms is not None and deadline_ms < due_ms):
+            due_ms = deadline_ms
+        return None if due_ms is None else (due_ms - self.clock.monotonic_ms()) / 1000
 
     def _advance_timers(self) -> None:
         try:
-            self._timers_late = self.timers.advance(self.clock.monotonic_ms())
+            self._timers_late = self.timers.advance(self.turn_ms)
         except Exception:
             logger.exception("a timer's callback failed")
             self._timers_late = True

@@ -52,7 +52,7 @@ class Timer:
             self._slot = None
             del slot.timers[self]
             wheel = self._wheel
-            wheel._count -= 1
+            wheel.count -= 1
             if not slot.timers:
                 wheel._vacate(slot)
 
@@ -65,7 +65,7 @@ class Timer:
                 self._tick = tick
                 return
             self.cancel()
-        wheel._count += 1
+        wheel.count += 1
         wheel._place(self, tick)
 
 
@@ -85,7 +85,7 @@ class TimingWheel:
     early.
     """
 
-    __slots__ = ("_bits", "_count", "_draining", "_draining_slot", "_now_ms", "_read_ms", "_slots", "_tick", "tick_ms")
+    __slots__ = ("_bits", "_draining", "_draining_slot", "_now_ms", "_read_ms", "_slots", "_tick", "count", "tick_ms")
 
     def __init__(
         self, tick_ms: float = TICK_MS, now_ms: float = 0.0, read_ms: Callable[[], float] | None = None
@@ -97,18 +97,18 @@ class TimingWheel:
         self._tick = int(now_ms // tick_ms)  # every timer of this tick and before has been moved to _draining
         self._slots: list[list[_Slot | None]] = [[None] * _SLOTS for _ in range(_LEVELS)]
         self._bits = [0] * _LEVELS  # bit i of level l: slot i of level l holds timers
-        self._count = 0
+        self.count = 0
         self._draining: list[Timer] = []  # reversed: the next one is last
         self._draining_slot: _Slot | None = None
 
     def __len__(self) -> int:
         """Timers still to fire."""
-        return self._count
+        return self.count
 
     def schedule(self, delay_ms: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` once, `delay_ms` >= 0 from this moment at the earliest."""
         timer = Timer(self, callback)
-        self._count += 1
+        self.count += 1
         self._place(timer, self._tick_after(delay_ms))
         return timer
 
@@ -196,5 +196,5 @@ class TimingWheel:
             self._place(timer, timer._tick)
             return
         timer._slot = None
-        self._count -= 1
+        self.count -= 1
         timer._callback()

@@ -1,0 +1,155 @@
+"""Bytes and file ranges on their way out: sending from the front of a list, and the queue of what could not be sent.
+
+Invariant: bytes leave in the order written; `size` is what the queue holds, file ranges included. Bounded by its
+connection. Source of the rules for partial and zero-byte writes: the Go runtime's `internal/poll.FD.Write`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from tailrace.net.handler import FileRange, Part, Parts
+from tailrace.net.limits import WRITE_PARTS, WRITE_TURN_BYTES
+
+_MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
+WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
+
+
+class StreamSocket(Protocol):
+    """The part of `socket.socket` a connection uses; non-blocking. The in-memory transport has its own."""
+
+    def fileno(self) -> int: ...
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+    def send(self, data: bytes | bytearray | memoryview, /) -> int: ...
+
+    def sendmsg(self, buffers: list[Any], ancdata: tuple[()], flags: int, /) -> int: ...
+
+    def sendfile(self, file: Any, offset: int, count: int, /) -> int:
+        """Send file bytes. Not called on the kernel's sockets, whose method of that name refuses to be non-blocking."""
+        ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
+
+    def getsockopt(self, level: int, name: int, /) -> int: ...
+
+    def getsockname(self) -> Any: ...
+
+    def getpeername(self) -> Any: ...
+
+
+class Outbox:
+    """What a connection could not send at once."""
+
+    __slots__ = ("_parts", "size")
+
+    def __init__(self) -> None:
+        self._parts: deque[Part] = deque()
+        self.size = 0
+
+    def append(self, parts: Parts, skip: int) -> None:
+        """Queue `parts` without their first `skip` bytes."""
+        for part in parts:
+            size = size_of(part)
+            if skip >= size:
+                skip -= size
+                continue
+            self._parts.append(_rest_of(part, skip))
+            self.size += size - skip
+            skip = 0
+
+    def send(self, sock: StreamSocket) -> int:
+        """Send from the front, at most a turn's worth. Returns the bytes sent; raises OSError when the stream is
+        broken."""
+        parts = self._parts
+        sent = left = send_now(sock, list(islice(parts, WRITE_PARTS)))
+        self.size -= sent
+        while left:
+            part = parts.popleft()
+            size = size_of(part)
+            if left < size:
+                parts.appendleft(_rest_of(part, left))
+                break
+            left -= size
+        return sent
+
+    def memory_size(self) -> int:
+        """Bytes held in memory: all but those of file ranges."""
+        return sum(size_of(part) for part in self._parts if type(part) is not FileRange)
+
+
+def send_now(sock: StreamSocket, parts: Parts) -> int:
+    """Send from the front of `parts` until the kernel takes no more or the turn's budget is spent.
+
+    Returns the bytes sent. Raises OSError when nothing more can ever be sent; then no count is given.
+    """
+    total = index = 0
+    while index < len(parts) and total < WRITE_TURN_BYTES:
+        part = parts[index]
+        try:
+            if isinstance(part, FileRange):
+                index += 1
+                size, sent = part.size, _send_range(sock, part)
+            else:
+                end = _end_of_run(parts, index)
+                run: list[Any] = list(parts[index:end])
+                index = end
+                size = sum(map(len, run))
+                # More follows: a file's head and its first bytes then leave in one packet.
+                sent = sock.sendmsg(run, (), _MSG_MORE if end < len(parts) else 0) if size else 0
+                if size and not sent:
+                    raise OSError(errno.EPIPE, "the stream took no bytes")
+        except WOULD_BLOCK:
+            break
+        total += sent
+        if sent < size:
+            break
+    return total
+
+
+def _end_of_run(parts: Parts, start: int) -> int:
+    """Where the buffers that one sendmsg can take end."""
+    end = start + 1
+    while end < len(parts) and end - start < WRITE_PARTS and not isinstance(parts[end], FileRange):
+        end += 1
+    return end
+
+
+def _send_range(sock: StreamSocket, part: FileRange) -> int:
+    """Send from the front of a file range. Raises OSError(EIO) when the file ends before it does."""
+    done = 0
+    while done < part.size and done < WRITE_TURN_BYTES:
+        count = min(part.size - done, WRITE_TURN_BYTES)
+        try:
+            if isinstance(sock, socket.socket):
+                sent = os.sendfile(sock.fileno(), part.file.fileno(), part.position + done, count)
+            else:
+                sent = sock.sendfile(part.file, part.position + done, count)
+        except WOULD_BLOCK:
+            break
+        if not sent:
+            raise OSError(errno.EIO, f"file ends {part.size - done} bytes before its range")
+        done += sent
+    return done
+
+
+def _rest_of(part: Part, skip: int) -> Part:
+    """`part` without its first `skip` bytes, in a form that outlives this call."""
+    if isinstance(part, FileRange):
+        return FileRange(part.file, part.position + skip, part.size - skip) if skip else part
+    if isinstance(part, memoryview):
+        return part[skip:] if part.readonly else bytes(part[skip:])
+    return memoryview(part)[skip:].toreadonly() if skip else part
+
+
+def size_of(part: Part) -> int:
+    """Bytes of one part."""
+    return part.size if isinstance(part, FileRange) else len(part)
