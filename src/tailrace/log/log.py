@@ -215,7 +215,7 @@ class Log:
         """Append one batch with the next offsets. `records` must be writable: its header is stamped in place.
 
         A retry of a batch that is remembered is answered with the first one's offsets and appends nothing.
-        Raises KafkaError or InvalidRecords for a refused batch, StorageError when the write fails; nothing changed then.
+        Raises KafkaError or InvalidRecords for a refused batch, StorageError when the write fails; nothing changed.
         """
         batch = single_batch(records)
         now_ms = self._env.clock.wall_ms()
