@@ -34,3 +34,7 @@ was not flushed by then is recovered by the next start."""
 
 STOP_DRAIN_MS: Final = 1_000
 """How long a clean stop waits for answers that are on their way to slow clients."""
+
+DOWN_CONVERTED_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Bytes after which a conversion for Fetch v0-v3 takes no further batch. Those clients ask for a few MiB at a time; a
+compressed fetch must not grow without bound. The batch that passes it is still whole: the client asks on from there."""
