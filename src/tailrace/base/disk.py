@@ -1,0 +1,256 @@
+"""Files and directories, passed in, so that tests can make the n-th operation fail.
+
+`RealDisk` is the machine's; the fakes of tests/fault wrap it. Every failure is a StorageError that names the operation
+and the path; nothing else escapes. What is not promised: durability before `sync`; order between files.
+A file is closed when `close` is called or when nothing refers to it any more, whichever is first: who still has a
+range of it to send keeps it open, and its descriptor number is never reused under him.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat as stat_modes
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from tailrace.base.errors import StorageError
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FileStat(NamedTuple):
+    """What `Disk.stat` tells of a path."""
+
+    size: int
+    modified_ms: int
+    is_directory: bool
+
+
+class File(Protocol):
+    """An open file that grows at its end and is read anywhere."""
+
+    def fileno(self) -> int:
+        """The descriptor, for sendfile. Ask each time: ValueError once the file is closed."""
+        ...
+
+    def write(self, data: Buffer) -> int:
+        """One write(2) at the end; answers how many bytes were taken, which may be fewer than given."""
+        ...
+
+    def pread(self, size: int, position: int) -> bytes:
+        """Up to `size` bytes from `position`; fewer only at the end of the file."""
+        ...
+
+    def size(self) -> int:
+        """Bytes in the file."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut (or grow with zeros) to `size` bytes."""
+        ...
+
+    def sync(self) -> None:
+        """Wait until data and size are on the device (fdatasync)."""
+        ...
+
+    def close(self) -> None:
+        """Close; again is nothing."""
+        ...
+
+
+class Disk(Protocol):
+    """A file system. Paths that are missing raise StorageError with FileNotFoundError as cause, except in `stat`."""
+
+    def open(self, path: Path) -> File:
+        """Open for reading and appending; create it where it is missing."""
+        ...
+
+    def read(self, path: Path) -> bytes:
+        """The whole of a small file."""
+        ...
+
+    def stat(self, path: Path) -> FileStat | None:
+        """Size, time and kind of what is at `path`; None where there is nothing."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename, replacing the target in one step."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or an empty directory; nothing where it is missing."""
+        ...
+
+    def list(self, path: Path) -> list[str]:
+        """Names in a directory, sorted."""
+        ...
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory and those above it; nothing where it exists."""
+        ...
+
+    def sync_directory(self, path: Path) -> None:
+        """Wait until the names in a directory are on the device."""
+        ...
+
+
+class RealFile:
+    """A file of the operating system, opened with O_APPEND."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: Path) -> None:
+        self._fd = -1
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError("open", str(path), error) from error
+
+    def fileno(self) -> int:
+        if self._fd < 0:
+            raise ValueError(f"{self.path} is closed")
+        return self._fd
+
+    def write(self, data: Buffer) -> int:
+        try:
+            return os.write(self._fd, data)
+        except OSError as error:
+            raise StorageError("write", str(self.path), error) from error
+
+    def pread(self, size: int, position: int) -> bytes:
+        try:
+            return os.pread(self._fd, size, position)
+        except OSError as error:
+            raise StorageError("read", str(self.path), error) from error
+
+    def size(self) -> int:
+        try:
+            return os.fstat(self._fd).st_size
+        except OSError as error:
+            raise StorageError("stat", str(self.path), error) from error
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            raise StorageError("truncate", str(self.path), error) from error
+
+    def sync(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise StorageError("fsync", str(self.path), error) from error
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError as error:
+                raise StorageError("close", str(self.path), error) from error
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+class RealDisk:
+    """The machine's file system."""
+
+    __slots__ = ()
+
+    def open(self, path: Path) -> File:
+        return RealFile(path)
+
+    def read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise StorageError("read", str(path), error) from error
+
+    def stat(self, path: Path) -> FileStat | None:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, and asked for every file at start
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError("stat", str(path), error) from error
+        return FileStat(found.st_size, found.st_mtime_ns // 1_000_000, stat_modes.S_ISDIR(found.st_mode))
+
+    def rename(self, source: Path, target: Path) -> None:
+        try:
+            source.replace(target)
+        except OSError as error:
+            raise StorageError("rename", str(source), error) from error
+
+    def remove(self, path: Path) -> None:
+        try:
+            try:
+                path.unlink()
+            except (IsADirectoryError, PermissionError):
+                path.rmdir()  # unlink of a directory is EISDIR on Linux, EPERM elsewhere
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StorageError("remove", str(path), error) from error
+
+    def list(self, path: Path) -> list[str]:
+        try:
+            return sorted(os.listdir(path))  # noqa: PTH208 - names are wanted, not paths
+        except OSError as error:
+            raise StorageError("list", str(path), error) from error
+
+    def make_directory(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError("mkdir", str(path), error) from error
+
+    def sync_directory(self, path: Path) -> None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError("fsync", str(path), error) from error
+
+
+def write_atomically(disk: Disk, path: Path, data: Buffer) -> None:
+    """Replace a small file: written beside it as `.tmp`, synced, renamed, directory synced. All of it or none."""
+    temporary = path.with_name(path.name + ".tmp")
+    disk.remove(temporary)
+    file = disk.open(temporary)
+    try:
+        write_fully(file, data)
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(temporary, path)
+    disk.sync_directory(path.parent)
+
+
+def write_fully(file: File, data: Buffer) -> None:
+    """Write all of `data` at the end, in as many writes as it takes. On StorageError a part may have been written."""
+    written = file.write(data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(rest):
+            written += file.write(rest[written:])
+
+
+def lock_directory(path: Path) -> File | None:
+    """Take the exclusive lock of `path`/.lock, held until the file is closed. None where another process has it."""
+    file = RealFile(path / ".lock")
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError as error:
+        file.close()
+        raise StorageError("lock", str(path / ".lock"), error) from error
+    return file

@@ -1,0 +1,87 @@
+"""Settings of one log, named and defaulted as Kafka's topic configs, and what a log is given from outside.
+
+Plain values: who reads strings and checks ranges is `cluster`. Replaced whole while the log lives
+(`Log.update_config`). Source: Kafka LogConfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from tailrace.base.clock import Clock, SystemClock
+from tailrace.base.disk import Disk, RealDisk
+from tailrace.base.rand import Random, SystemRandom
+
+T = TypeVar("T")
+
+INT64_MAX: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Topic settings that the log obeys. Times are ms, sizes bytes; -1 is "no limit" where Kafka says so."""
+
+    segment_bytes: int = 1 << 30
+    segment_ms: int = 7 * 24 * 3600 * 1000
+    segment_jitter_ms: int = 0
+    segment_index_bytes: int = 10 * 1024 * 1024
+    index_interval_bytes: int = 4096
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    retention_bytes: int = -1
+    max_message_bytes: int = 1_048_588
+    message_timestamp_type: str = "CreateTime"
+    message_timestamp_before_max_ms: int = INT64_MAX
+    message_timestamp_after_max_ms: int = 3600 * 1000
+    cleanup_policy: frozenset[str] = frozenset({"delete"})
+    compression_type: str = "producer"
+    flush_messages: int = INT64_MAX
+    flush_ms: int = INT64_MAX
+    min_cleanable_dirty_ratio: float = 0.5
+    min_compaction_lag_ms: int = 0
+    max_compaction_lag_ms: int = INT64_MAX
+    delete_retention_ms: int = 24 * 3600 * 1000
+    file_delete_delay_ms: int = 60_000
+    producer_id_expiration_ms: int = 24 * 3600 * 1000
+
+    @property
+    def compacts(self) -> bool:
+        """Whether the topic is compacted (perhaps with retention as well)."""
+        return "compact" in self.cleanup_policy
+
+    @property
+    def deletes(self) -> bool:
+        """Whether retention by time and size applies."""
+        return "delete" in self.cleanup_policy
+
+
+class Background(Protocol):
+    """Where work goes that waits for the disk: a small pool of threads, or, without one, the caller's own."""
+
+    def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        """Run `work` elsewhere; then `done(result or exception)` in the owner's thread."""
+        ...
+
+
+class InlineBackground:
+    """Runs the work at once in the caller's thread. For tests and tools."""
+
+    __slots__ = ()
+
+    def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        try:
+            result: T | Exception = work()
+        except Exception as error:
+            result = error
+        done(result)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnvironment:
+    """The outside of a log: disk, time, randomness, and a place for slow work."""
+
+    disk: Disk = field(default_factory=RealDisk)
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = field(default_factory=SystemRandom)
+    background: Background = field(default_factory=InlineBackground)

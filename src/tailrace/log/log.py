@@ -1,0 +1,564 @@
+"""One partition's log: append, read, truncate, flush.
+
+    log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset
+
+Invariant: offsets below `log_end_offset` are in the segments, each once; nothing above it is ever read. An append is
+one write(2) of the caller's memory, header stamped in place; when it fails the log is as before and stays usable.
+Everything below `recovery_point` is on the device. One owner: its Partition, in one thread.
+Not its business: who may read how far (the caller gives the bound), replication, when retention runs.
+Source: Kafka UnifiedLog, LocalLog.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from tailrace.base.disk import File
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.types import TopicId, TopicPartition
+from tailrace.log import lookup, partition_metadata
+from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
+from tailrace.log.files import DoomedFiles
+from tailrace.log.leader_epochs import LeaderEpochs
+from tailrace.log.producer_state import ProducerEntry, ProducerStates
+from tailrace.log.recovery import KnownOffsets, LoadedLog, load
+from tailrace.log.retention import segments_to_delete
+from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
+from tailrace.log.segments import Segments
+from tailrace.log.snapshots import Snapshots, aborted_txn
+from tailrace.log.txn_index import AbortedTxn
+from tailrace.records.batch import TIMESTAMP_TYPE_MASK, RecordBatch, stamp, stamp_append_time
+from tailrace.records.control import end_txn_marker
+from tailrace.records.validate import BatchRules, recompressed, single_batch, validate_client_batch
+
+
+class AppendOrigin(Enum):
+    """Who wrote a batch: a client, whose word is checked, or a coordinator of this broker."""
+
+    CLIENT = "client"
+    COORDINATOR = "coordinator"
+
+
+class AppendInfo(NamedTuple):
+    """What became of an append. `log_append_time_ms` is -1 where the batch keeps its create time."""
+
+    first_offset: int
+    last_offset: int
+    log_append_time_ms: int
+    log_start_offset: int
+    duplicate: bool
+
+
+class FetchSlice(NamedTuple):
+    """A range of a segment's file, to be sent as it is. Holding it keeps the file open.
+
+    `first_offset` is the base offset of its first batch, which may be below the offset asked for. `size` 0: nothing.
+    """
+
+    file: File | None
+    position: int
+    size: int
+    first_offset: int
+
+
+EMPTY_SLICE = FetchSlice(None, 0, 0, -1)
+
+
+class Log:
+    """The log of one partition. Made by `Log.open`."""
+
+    __slots__ = (
+        "_config",
+        "_doomed",
+        "_env",
+        "_flushed_ms",
+        "_high_watermark",
+        "_is_append_time",
+        "_jitter_ms",
+        "_rules",
+        "_segments",
+        "_snapshots",
+        "directory",
+        "flush_error",
+        "leader_epochs",
+        "log_end_offset",
+        "log_start_offset",
+        "producer_states",
+        "recovery_point",
+        "topic_id",
+        "topic_partition",
+    )
+
+    topic_id: TopicId
+    """ZERO_TOPIC_ID until known."""
+    log_start_offset: int
+    log_end_offset: int
+    recovery_point: int
+    """Every offset below is on the device: recovery_point <= log_end_offset."""
+    flush_error: StorageError | None
+    """Why the last flush behind our back failed; the recovery point has not moved since."""
+
+    def __init__(
+        self,
+        directory: Path,
+        topic_partition: TopicPartition,
+        config: LogConfig,
+        env: LogEnvironment,
+        loaded: LoadedLog,
+    ) -> None:
+        self.directory = directory
+        self.topic_partition = topic_partition
+        self._env = env
+        self._segments: Segments = loaded.segments
+        self._snapshots: Snapshots = loaded.snapshots
+        self.leader_epochs: LeaderEpochs = loaded.leader_epochs
+        self.producer_states: ProducerStates = loaded.producer_states
+        self.log_start_offset = loaded.log_start_offset
+        self.log_end_offset = loaded.log_end_offset
+        self.recovery_point = min(loaded.recovery_point, loaded.log_end_offset)
+        self.topic_id = partition_metadata.read(env.disk, directory)
+        self.flush_error = None
+        self._high_watermark = loaded.log_start_offset
+        self._doomed = DoomedFiles(env.disk)
+        self._flushed_ms = env.clock.monotonic_ms()
+        self.update_config(config)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        topic_partition: TopicPartition,
+        config: LogConfig,
+        env: LogEnvironment,
+        *,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+        was_clean: bool = False,
+    ) -> Log:
+        """Open the log in `directory`, making it where it is missing; mend it where it was not closed cleanly.
+
+        A log said to be clean that turns out not to be is mended as well. Raises StorageError.
+        """
+        env.disk.make_directory(directory)
+        known = KnownOffsets(recovery_point, log_start_offset)
+        try:
+            loaded = load(directory, config, env, known, was_clean=was_clean)
+        except KafkaError:
+            if not was_clean:
+                raise
+            loaded = load(directory, config, env, known, was_clean=False)
+        return cls(directory, topic_partition, config, env, loaded)
+
+    # Settings
+
+    @property
+    def config(self) -> LogConfig:
+        return self._config
+
+    def update_config(self, config: LogConfig) -> None:
+        """Obey other settings from here on."""
+        self._config = config
+        self._is_append_time = config.message_timestamp_type == "LogAppendTime"
+        self._rules = BatchRules(
+            max_message_bytes=config.max_message_bytes,
+            is_compacted=config.compacts,
+            is_append_time=self._is_append_time,
+            timestamp_before_max_ms=config.message_timestamp_before_max_ms,
+            timestamp_after_max_ms=config.message_timestamp_after_max_ms,
+            compression_type=config.compression_type,
+        )
+        self._jitter_ms = self._env.random.integer(0, config.segment_jitter_ms) if config.segment_jitter_ms else 0
+        for segment in self._segments:
+            segment.index_interval_bytes = config.index_interval_bytes
+
+    def set_topic_id(self, topic_id: TopicId) -> None:
+        """Write the topic id beside the log, once, before its first record. Raises StorageError."""
+        partition_metadata.write(self._env.disk, self.directory, topic_id)
+        self.topic_id = topic_id
+
+    # Offsets
+
+    @property
+    def segments(self) -> Segments:
+        """Its segments, for retention and inspection."""
+        return self._segments
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all batches."""
+        return self._segments.size_bytes
+
+    @property
+    def high_watermark(self) -> int:
+        """Everything below is committed. Set by replication, within [log_start_offset, log_end_offset]."""
+        return self._high_watermark
+
+    @high_watermark.setter
+    def high_watermark(self, offset: int) -> None:
+        assert offset <= self.log_end_offset, f"high watermark {offset} above log end {self.log_end_offset}"
+        self._high_watermark = max(offset, self.log_start_offset)
+        self.producer_states.on_high_watermark(self._high_watermark)
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Everything below is committed and of decided transactions."""
+        unstable = self.producer_states.first_unstable_offset
+        return self._high_watermark if unstable is None else min(self._high_watermark, unstable)
+
+    # Appending
+
+    def append_as_leader(
+        self, records: memoryview, leader_epoch: int, origin: AppendOrigin = AppendOrigin.CLIENT
+    ) -> AppendInfo:
+        """Append one batch with the next offsets. `records` must be writable: its header is stamped in place.
+
+        A retry of a batch that is remembered is answered with the first one's offsets and appends nothing.
+        Raises KafkaError or InvalidRecords for a refused batch, StorageError when the write fails; nothing changed.
+        """
+        batch = single_batch(records)
+        now_ms = self._env.clock.wall_ms()
+        if origin is AppendOrigin.CLIENT:
+            validate_client_batch(batch, self._rules, now_ms)
+        rebuilt = recompressed(batch, self._rules.compression_type)
+        if rebuilt is not None:
+            batch = RecordBatch.parse(memoryview(rebuilt))
+        if batch.producer_id >= 0 and not batch.is_control:
+            known = self.producer_states.find_duplicate(batch)
+            if known is not None:
+                append_time = known.timestamp if self._is_append_time else -1
+                return AppendInfo(known.first_offset, known.last_offset, append_time, self.log_start_offset, True)
+            if origin is AppendOrigin.CLIENT:
+                self.producer_states.check(batch)
+        self._check_size(batch)
+        base_offset = self.log_end_offset
+        stamp(batch.view, base_offset, leader_epoch)
+        batch.base_offset = base_offset
+        batch.partition_leader_epoch = leader_epoch
+        append_time = -1
+        if self._is_append_time:
+            append_time = batch.max_timestamp = now_ms
+            stamp_append_time(batch.view, now_ms)
+            batch.attributes |= TIMESTAMP_TYPE_MASK
+        self._append(batch, now_ms)
+        return AppendInfo(base_offset, self.log_end_offset - 1, append_time, self.log_start_offset, False)
+
+    def append_as_follower(self, records: memoryview) -> AppendInfo:
+        """Append a leader's batches as they are: their offsets and epochs are the leader's.
+
+        Raises KafkaError: CORRUPT_MESSAGE, OFFSET_OUT_OF_RANGE where a batch lies below the log's end; StorageError.
+        The batches before the one at fault stay appended.
+        """
+        first_offset = -1
+        position = 0
+        now_ms = self._env.clock.wall_ms()
+        while position < len(records):
+            batch = RecordBatch.parse(records, position)
+            if not batch.crc_valid():
+                raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"batch at offset {batch.base_offset} fails its CRC")
+            if batch.base_offset < self.log_end_offset:
+                raise KafkaError(
+                    ErrorCode.OFFSET_OUT_OF_RANGE, f"batch at {batch.base_offset} is below {self.log_end_offset}"
+                )
+            first_offset = batch.base_offset if first_offset < 0 else first_offset
+            self._append(batch, now_ms)
+            position += batch.size
+        return AppendInfo(first_offset, self.log_end_offset - 1, -1, self.log_start_offset, False)
+
+    def _check_size(self, batch: RecordBatch) -> None:
+        if batch.size > self._config.segment_bytes:
+            raise KafkaError(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"The batch of {batch.size} bytes is larger than segment.bytes {self._config.segment_bytes}.",
+            )
+
+    def _append(self, batch: RecordBatch, now_ms: int) -> None:
+        """Write a stamped batch and account for it."""
+        marker = None
+        if batch.is_control and batch.producer_id >= 0:
+            marker = end_txn_marker(batch)
+            if marker is not None:
+                self.producer_states.check_marker(batch, marker)
+        segment = self._segments.active
+        if self._must_roll(segment, batch, now_ms):
+            segment = self.roll(batch.base_offset)
+        if batch.partition_leader_epoch != self.leader_epochs.latest_epoch:
+            self.leader_epochs.assign(batch.partition_leader_epoch, batch.base_offset)
+        segment.append(batch.view, batch)
+        self.log_end_offset = batch.base_offset + batch.last_offset_delta + 1
+        states = self.producer_states
+        if batch.producer_id >= 0:
+            if marker is not None:
+                completed = states.update_marker(batch, marker)
+                if completed is not None and completed.is_aborted:
+                    segment.txn_index.append(aborted_txn(states, completed))
+            elif not batch.is_control:
+                states.update(batch)
+        states.map_end_offset = self.log_end_offset
+        if self.log_end_offset - self.recovery_point >= self._config.flush_messages:
+            self.flush()
+
+    def _must_roll(self, segment: Segment, batch: RecordBatch, now_ms: int) -> bool:
+        config = self._config
+        if segment.size + batch.size > config.segment_bytes:
+            return True
+        if segment.size == 0:
+            return batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
+        segment_ms = min(config.segment_ms, config.max_compaction_lag_ms) if config.compacts else config.segment_ms
+        first_timestamp = segment.first_timestamp
+        if first_timestamp >= 0 and batch.max_timestamp >= 0:
+            waited_ms = batch.max_timestamp - first_timestamp
+        else:
+            waited_ms = now_ms - segment.created_ms
+        return (
+            waited_ms > segment_ms - self._jitter_ms
+            or segment.index_is_full(config.segment_index_bytes)
+            or batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
+        )
+
+    def roll(self, base_offset: int | None = None) -> Segment:
+        """Seal the active segment and begin one at `base_offset` (the log's end). Answers the active segment.
+
+        An empty active segment at that offset stays. The sealed one is flushed in the background.
+        Raises StorageError; the active segment then stays the same.
+        """
+        base_offset = self.log_end_offset if base_offset is None else base_offset
+        active = self._segments.active
+        if active.size == 0 and active.base_offset == base_offset:
+            return active
+        active.seal()
+        self._snapshots.write(self.producer_states.entries(), base_offset)
+        segment = self._add_segment(base_offset)
+        if active.size == 0:
+            self._segments.remove(active)
+            self._doom(active)
+        self._flush_in_background(base_offset)
+        return segment
+
+    def _add_segment(self, base_offset: int) -> Segment:
+        env = self._env
+        interval_bytes = self._config.index_interval_bytes
+        segment = Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms())
+        segment.create()
+        self._segments.add(segment)
+        return segment
+
+    # Reading
+
+    def read(self, offset: int, max_bytes: int, upper_bound_offset: int, min_one_batch: bool) -> FetchSlice:
+        """The batches from the one that holds `offset` on, below `upper_bound_offset`, at most `max_bytes`.
+
+        With `min_one_batch` the first one is whole even if larger; the last may be cut where none before it fits.
+        Raises KafkaError(OFFSET_OUT_OF_RANGE) outside [log_start_offset, log_end_offset], StorageError.
+        """
+        if offset < self.log_start_offset or offset > self.log_end_offset:
+            raise KafkaError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"Offset {offset} of {self.topic_partition} is outside "
+                f"[{self.log_start_offset}, {self.log_end_offset}].",
+            )
+        if offset >= upper_bound_offset or offset == self.log_end_offset:
+            return EMPTY_SLICE
+        located = self._segments.locate(offset)
+        if located is None:
+            return EMPTY_SLICE
+        segment, first = located
+        end = segment.size
+        if upper_bound_offset < self.log_end_offset:
+            bound = segment.find(upper_bound_offset, None if upper_bound_offset > first.last_offset else first.position)
+            end = segment.size if bound is None else bound.position
+        available = end - first.position
+        wanted = max(max_bytes, first.size) if min_one_batch else max_bytes
+        if available <= wanted:
+            size = available
+        else:
+            # Whole batches where the index tells of a boundary; a consumer would throw a cut one away.
+            boundary = segment.offset_index.position_at_or_below(first.position + wanted)
+            size = boundary - first.position if boundary > first.position else wanted
+        if size <= 0:
+            return EMPTY_SLICE
+        return FetchSlice(segment.file, first.position, size, first.base_offset)
+
+    def read_bytes(self, fetched: FetchSlice) -> bytes:
+        """The bytes of a slice, for conversion and for coordinators. Raises StorageError."""
+        return fetched.file.pread(fetched.size, fetched.position) if fetched.file is not None else b""
+
+    def aborted_transactions(self, start_offset: int, end_offset: int) -> list[AbortedTxn]:
+        """Aborted transactions that touch [start_offset, end_offset), by rising marker offset (for read_committed)."""
+        return lookup.aborted_transactions(self._segments, start_offset, end_offset)
+
+    def offset_for_timestamp(self, timestamp: int) -> lookup.TimestampAndOffset | None:
+        """The first record of at least `timestamp`: (its timestamp, offset, leader epoch). Raises StorageError."""
+        return lookup.offset_for_timestamp(self._segments, timestamp, self.log_start_offset)
+
+    def max_timestamp_offset(self) -> lookup.TimestampAndOffset | None:
+        """The first record with the largest timestamp (KIP-734); None where no record has one. Raises StorageError."""
+        return lookup.max_timestamp_offset(self._segments, self.log_start_offset)
+
+    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
+        """(epoch, end offset) for OffsetForLeaderEpoch; (-1, -1) where unknown."""
+        return self.leader_epochs.end_offset_for(epoch, self.log_end_offset)
+
+    def active_producers(self) -> list[ProducerEntry]:
+        """Every producer remembered, for DescribeProducers."""
+        return self.producer_states.entries()
+
+    # Epochs, truncation, deletion
+
+    def assign_leader_epoch(self, epoch: int) -> None:
+        """A leader of `epoch` begins at the log's end. Raises StorageError."""
+        self.leader_epochs.assign(epoch, self.log_end_offset)
+
+    def truncate_to(self, offset: int) -> None:
+        """Drop every batch that reaches `offset` or beyond; nothing where the log ends before. Raises StorageError."""
+        if offset >= self.log_end_offset:
+            return
+        if offset <= self._segments[0].base_offset:
+            self.truncate_fully_and_start_at(offset)
+            return
+        for segment in reversed(list(self._segments)):
+            if segment.base_offset >= offset:
+                self._segments.remove(segment)
+                self._doom(segment)
+        self._segments.active.truncate_to(offset)
+        self.log_end_offset = self._segments.active.next_offset()
+        self.recovery_point = min(self.recovery_point, self.log_end_offset)
+        self._high_watermark = min(self._high_watermark, self.log_end_offset)
+        self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
+        self.leader_epochs.truncate_from_end(self.log_end_offset)
+        self._snapshots.drop_above(self.log_end_offset)
+        self._snapshots.restore(self.producer_states, self._segments, self.log_start_offset, self.log_end_offset)
+
+    def truncate_fully_and_start_at(self, offset: int) -> None:
+        """Drop everything and go on at `offset`. Raises StorageError."""
+        for segment in self._segments:
+            self._doom(segment)
+            self._segments.remove(segment)
+        self._add_segment(offset)
+        self.log_start_offset = self.log_end_offset = self.recovery_point = self._high_watermark = offset
+        self.leader_epochs.clear()
+        self._snapshots.drop_above(-1)
+        self.producer_states.replace([], offset)
+
+    def delete_records_before(self, offset: int) -> int:
+        """Raise the log start offset to `offset` and drop the segments below it; answers the log start offset.
+
+        -1 means the high watermark. Raises KafkaError: OFFSET_OUT_OF_RANGE beyond the high watermark,
+        POLICY_VIOLATION where the topic is only compacted.
+        """
+        if not self._config.deletes:
+            raise KafkaError(ErrorCode.POLICY_VIOLATION, "cleanup.policy of the topic does not allow deletion.")
+        target = self._high_watermark if offset == -1 else offset
+        if target < 0 or target > self._high_watermark:
+            raise KafkaError(
+                ErrorCode.OFFSET_OUT_OF_RANGE, f"Offset {target} is beyond the high watermark {self._high_watermark}."
+            )
+        self.advance_log_start_offset(target)
+        return self.log_start_offset
+
+    def advance_log_start_offset(self, offset: int) -> None:
+        """Raise the log start offset (never lowers it) and forget what lies below. Raises StorageError."""
+        if offset <= self.log_start_offset:
+            return
+        self.log_start_offset = offset
+        self._high_watermark = max(self._high_watermark, offset)
+        self.leader_epochs.truncate_from_start(offset)
+        doomed = [
+            segment
+            for index, segment in enumerate(self._segments)
+            if index + 1 < len(self._segments) and self._segments[index + 1].base_offset <= offset
+        ]
+        for segment in doomed:
+            self.delete_segment(segment)
+
+    def delete_segment(self, segment: Segment) -> None:
+        """Forget a segment, not the active one; its files go after `file.delete.delay.ms`. Raises StorageError."""
+        assert segment is not self._segments.active
+        self._segments.remove(segment)
+        self._doom(segment)
+        first = self._segments[0].base_offset
+        if first > self.log_start_offset:
+            self.log_start_offset = first
+            self.leader_epochs.truncate_from_start(first)
+
+    def _doom(self, segment: Segment) -> None:
+        due_ms = self._env.clock.monotonic_ms() + self._config.file_delete_delay_ms
+        self._doomed.add([*segment.paths(), self._snapshots.path(segment.base_offset)], due_ms)
+
+    def remove_doomed_files(self) -> None:
+        """Unlink the deleted segments whose delay is over. Raises StorageError."""
+        self._doomed.remove_due(self._env.clock.monotonic_ms())
+
+    def apply_retention(self, now_ms: int) -> int:
+        """Delete the segments that retention no longer keeps; answers how many. Raises StorageError."""
+        doomed = segments_to_delete(self._segments, self._config, self.log_start_offset, self._high_watermark, now_ms)
+        if doomed and doomed[-1] is self._segments.active:
+            self.roll()
+        for segment in doomed:
+            self.delete_segment(segment)
+        return len(doomed)
+
+    def expire_producers(self, now_ms: int) -> int:
+        """Forget idle producers; answers how many."""
+        return self.producer_states.expire(now_ms, self._config.producer_id_expiration_ms)
+
+    # Flushing and closing
+
+    def flush(self, upto: int | None = None) -> None:
+        """Wait until everything below `upto` (the log's end) is on the device. Blocks. Raises StorageError."""
+        upto = self.log_end_offset if upto is None else upto
+        if upto <= self.recovery_point:
+            return
+        end = self.log_end_offset
+        for segment in self._segments.from_offset(self.recovery_point):
+            segment.flush()
+        self._env.disk.sync_directory(self.directory)
+        self._note_flushed(end)
+
+    def maybe_flush(self) -> None:
+        """Flush if `flush.ms` has passed since the last time. Raises StorageError."""
+        flush_ms = self._config.flush_ms
+        is_dirty = self.log_end_offset > self.recovery_point
+        if is_dirty and flush_ms < INT64_MAX and self._env.clock.monotonic_ms() - self._flushed_ms >= flush_ms:
+            self.flush()
+
+    def _note_flushed(self, offset: int) -> None:
+        self.recovery_point = max(self.recovery_point, min(offset, self.log_end_offset))
+        self._flushed_ms = self._env.clock.monotonic_ms()
+
+    def _flush_in_background(self, upto: int) -> None:
+        """Sync the sealed segments below `upto` elsewhere; opened here, because by then they may bear another name."""
+        disk = self._env.disk
+        paths = [p for s in self._segments.from_offset(self.recovery_point) if s.base_offset < upto for p in s.paths()]
+        paths.append(self._snapshots.path(upto))
+        files = [disk.open(path) for path in paths if disk.stat(path) is not None]
+
+        def work() -> None:
+            for file in files:
+                file.sync()
+                file.close()
+            disk.sync_directory(self.directory)
+
+        def done(result: object) -> None:
+            if isinstance(result, StorageError):
+                self.flush_error = result
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                self._note_flushed(upto)
+
+        self._env.background.submit(work, done)
+
+    def close(self) -> None:
+        """Flush, snapshot the producers and close the files. Raises StorageError."""
+        self.flush()
+        self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
+        for segment in self._segments:
+            segment.close()
+
+    def delete(self, unique_directory: Path) -> None:
+        """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that."""
+        self._env.disk.rename(self.directory, unique_directory)
+        self._env.disk.sync_directory(unique_directory.parent)
+        self.directory = unique_directory

@@ -1,0 +1,127 @@
+"""One log directory: its lock, its identity, its clean-shutdown marker, its checkpoints.
+
+    .lock                             held while a process uses the directory
+    meta.properties                   cluster, node and directory id
+    .kafka_cleanshutdown              {"version":0,"brokerEpoch":N}: every log was loaded, flushed and closed
+    recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
+    <topic>-<partition>/              the logs
+
+Invariant: the marker is there only between a clean shutdown and the next start. A checkpoint that is missing or
+malformed costs time, never records: recovery then reads from the start, the log start is the first segment's base.
+Source: Kafka LogManager, CleanShutdownFileHandler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from tailrace.base.disk import Disk, File, lock_directory, write_atomically
+from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.types import TopicPartition
+from tailrace.log import checkpoint
+from tailrace.log.checkpoint import HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS
+from tailrace.log.log import Log
+from tailrace.log.meta_properties import MetaProperties
+
+CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
+
+
+class LogDirectory:
+    """A directory of logs, locked by this process from construction to `unlock`."""
+
+    __slots__ = (
+        "_disk",
+        "_lock",
+        "broker_epoch",
+        "failures",
+        "high_watermarks",
+        "log_start_offsets",
+        "meta",
+        "path",
+        "recovery_points",
+        "was_clean",
+    )
+
+    broker_epoch: int
+    """Of the process that shut down cleanly, -1 after an unclean stop."""
+    failures: dict[TopicPartition, Exception]
+    """Logs that could not be loaded, flushed or closed; while there are any, no clean-shutdown marker is written."""
+    meta: MetaProperties | None
+    """Filled in by who knows the identities."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        """Lock the directory (made where missing) and read its checkpoints.
+
+        Raises TailraceError where another process has it, StorageError.
+        """
+        self._disk = disk
+        self.path = path
+        self.meta = None
+        self.failures = {}
+        disk.make_directory(path)
+        self._lock: File | None = lock_directory(path)
+        if self._lock is None:
+            raise TailraceError(f"{path} is in use by another process.")
+        try:
+            self.was_clean, self.broker_epoch = self._take_marker()
+            self.recovery_points = self._offsets(RECOVERY_POINTS)
+            self.log_start_offsets = self._offsets(LOG_START_OFFSETS)
+            self.high_watermarks = self._offsets(HIGH_WATERMARKS)
+        except StorageError:
+            self.unlock()
+            raise
+
+    def _take_marker(self) -> tuple[bool, int]:
+        """Read the marker and remove it at once: a crash while loading must not look clean (KAFKA-10471)."""
+        path = self.path / CLEAN_SHUTDOWN
+        if self._disk.stat(path) is None:
+            return False, -1
+        try:
+            epoch = int(json.loads(self._disk.read(path))["brokerEpoch"])
+        except (ValueError, KeyError, TypeError):
+            epoch = -1
+        self._disk.remove(path)
+        self._disk.sync_directory(self.path)
+        return True, epoch
+
+    def write_marker(self, broker_epoch: int) -> None:
+        """Say that every log below was closed cleanly. Raises StorageError."""
+        assert not self.failures, "a marker would hide failures"
+        text = json.dumps({"version": 0, "brokerEpoch": broker_epoch}, separators=(",", ":"))
+        write_atomically(self._disk, self.path / CLEAN_SHUTDOWN, text.encode())
+
+    def _offsets(self, name: str) -> dict[TopicPartition, int]:
+        try:
+            return checkpoint.read_offsets(self._disk, self.path / name)
+        except checkpoint.MalformedCheckpoint:
+            return {}
+
+    def write_checkpoints(self, logs: Iterable[Log]) -> None:
+        """Write the three checkpoints of the directory's `logs`, keeping what is known of those not loaded.
+
+        Raises StorageError; the files before are then still there.
+        """
+        logs = list(logs)
+        kept = self.failures.keys()
+        offsets = {log.topic_partition: log.recovery_point for log in logs}
+        self._write(RECOVERY_POINTS, {**_only(self.recovery_points, kept), **offsets})
+        offsets = {log.topic_partition: log.log_start_offset for log in logs}
+        self._write(LOG_START_OFFSETS, {**_only(self.log_start_offsets, kept), **offsets})
+        offsets = {log.topic_partition: log.high_watermark for log in logs}
+        self._write(HIGH_WATERMARKS, {**_only(self.high_watermarks, kept), **offsets})
+
+    def _write(self, name: str, offsets: dict[TopicPartition, int]) -> None:
+        checkpoint.write_offsets(self._disk, self.path / name, offsets)
+
+    def unlock(self) -> None:
+        """Let another process have the directory."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _only(offsets: dict[TopicPartition, int], kept: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    return {topic_partition: offsets[topic_partition] for topic_partition in kept if topic_partition in offsets}

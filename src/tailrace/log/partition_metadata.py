@@ -1,0 +1,47 @@
+"""`partition.metadata`: the topic id of a replica, so that another topic of the same name is not mistaken for it.
+
+    version: 0
+    topic_id: <16 bytes in URL-safe base64, no padding>
+
+Written before the first record. Source: Kafka PartitionMetadataFile, Uuid.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+
+from tailrace.base.disk import Disk, write_atomically
+from tailrace.base.errors import StorageError
+from tailrace.base.types import ZERO_TOPIC_ID, TopicId
+from tailrace.log.filenames import PARTITION_METADATA
+
+
+def encode_topic_id(topic_id: TopicId) -> str:
+    """The id as Kafka writes it in text."""
+    return base64.urlsafe_b64encode(topic_id.bytes).decode().rstrip("=")
+
+
+def read(disk: Disk, directory: Path) -> TopicId:
+    """The topic id in `directory`, ZERO_TOPIC_ID where there is none or it does not parse. Raises StorageError."""
+    try:
+        text = disk.read(directory / PARTITION_METADATA).decode("ascii", "replace")
+    except StorageError as error:
+        if isinstance(error.cause, FileNotFoundError):
+            return ZERO_TOPIC_ID
+        raise
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "topic_id":
+            try:
+                return TopicId(bytes=base64.urlsafe_b64decode(value.strip() + "=="))
+            except (ValueError, binascii.Error):
+                return ZERO_TOPIC_ID
+    return ZERO_TOPIC_ID
+
+
+def write(disk: Disk, directory: Path, topic_id: TopicId) -> None:
+    """Replace the file. Raises StorageError."""
+    text = f"version: 0\ntopic_id: {encode_topic_id(topic_id)}\n"
+    write_atomically(disk, directory / PARTITION_METADATA, text.encode())

@@ -1,0 +1,329 @@
+"""Opening a log: which files count, what is mended, where it ends.
+
+    1. `.deleted`, `.cleaned`, `.tmp` go; a `.swap` that was whole is finished, the segments it replaces go
+    2. segments in order; indexes without a log go; a segment without sane index files is rebuilt
+    3. after an unclean stop every segment that reaches above the recovery point is read whole: CRC of each batch,
+       indexes written again; the first bad batch ends the log, and what lies beyond goes
+    4. a log that ends below its start offset is dropped and begins there
+    5. epochs and producer state are brought to the log's end
+
+Invariant: what is returned ends with a whole, valid batch; cost after a crash is what lies above the recovery point.
+Source: Kafka LogLoader, LogSegment.recover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tailrace.base.disk import Disk, File
+from tailrace.base.errors import KafkaError
+from tailrace.log import filenames as names
+from tailrace.log.config import LogConfig, LogEnvironment
+from tailrace.log.filenames import offset_of
+from tailrace.log.leader_epochs import LeaderEpochs
+from tailrace.log.producer_state import ProducerStates
+from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
+from tailrace.log.segments import Segments
+from tailrace.log.snapshots import Snapshots, aborted_txn, replay_batch
+from tailrace.records.batch import HEADER_SIZE, RecordBatch
+
+_READ_BYTES: Final = 1 << 20
+_TEMPORARY_SUFFIXES: Final = (names.DELETED_SUFFIX, names.CLEANED_SUFFIX, ".tmp")
+_INDEX_SUFFIXES: Final = (names.INDEX_SUFFIX, names.TIME_INDEX_SUFFIX, names.TXN_INDEX_SUFFIX)
+
+
+class LoadedLog(NamedTuple):
+    """What `load` found. Offsets as in `Log`."""
+
+    segments: Segments
+    snapshots: Snapshots
+    leader_epochs: LeaderEpochs
+    producer_states: ProducerStates
+    log_start_offset: int
+    log_end_offset: int
+    recovery_point: int
+
+
+class KnownOffsets(NamedTuple):
+    """What the checkpoints say of a log."""
+
+    recovery_point: int = 0
+    log_start_offset: int = 0
+
+
+def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOffsets, *, was_clean: bool) -> LoadedLog:
+    """Open what is in `directory`.
+
+    Raises StorageError; KafkaError(CORRUPT_MESSAGE) where a log said to be clean is not.
+    """
+    disk = env.disk
+    recovery_point, log_start_offset = known
+    found = _finish_swaps(disk, directory, _remove_temporary(disk, directory))
+    opening = _Opening(directory, config, env, found)
+    opening.open_segments(found)
+    if not was_clean:
+        opening.recover(recovery_point, log_start_offset)
+    segments = opening.segments
+    end_offset = segments.active.next_offset() if len(segments) else -1
+    if end_offset < log_start_offset:
+        opening.drop_all()
+    if not len(segments):
+        opening.create(log_start_offset)
+        end_offset = log_start_offset
+    segments.active.resume()
+    start_offset = max(log_start_offset, segments[0].base_offset)
+    opening.finish(start_offset, end_offset)
+    return LoadedLog(
+        segments,
+        opening.snapshots,
+        opening.leader_epochs,
+        opening.producer_states,
+        start_offset,
+        end_offset,
+        end_offset if was_clean else min(recovery_point, end_offset),
+    )
+
+
+def _remove_temporary(disk: Disk, directory: Path) -> list[str]:
+    """Remove what a crash left half done; the names that stay."""
+    found = disk.list(directory)
+    cleaned = [_base_of(name) for name in found if name.endswith(names.CLEANED_SUFFIX)]
+    # Compaction renames its `.cleaned` files to `.swap` from the highest offset down: with some `.cleaned` left, a
+    # `.swap` at or above it is a part of an output that is not whole.
+    first_cleaned = min((base for base in cleaned if base is not None), default=None)
+    stay = []
+    for name in found:
+        base = _base_of(name)
+        is_half_swap = (
+            name.endswith(names.SWAP_SUFFIX)
+            and first_cleaned is not None
+            and base is not None
+            and base >= first_cleaned
+        )
+        if name.endswith(_TEMPORARY_SUFFIXES) or is_half_swap:
+            disk.remove(directory / name)
+        else:
+            stay.append(name)
+    return stay
+
+
+def _base_of(name: str) -> int | None:
+    digits = name.split(".", 1)[0]
+    return int(digits) if digits.isascii() and digits.isdigit() else None
+
+
+def _finish_swaps(disk: Disk, directory: Path, found: list[str]) -> list[str]:
+    """Replace the segments that a finished compaction wrote anew; the names after that."""
+    swaps = [name for name in found if name.endswith(names.SWAP_SUFFIX)]
+    if not swaps:
+        return found
+    replaced: set[int] = set()
+    for name in swaps:
+        base = offset_of(name.removesuffix(names.SWAP_SUFFIX), names.LOG_SUFFIX)
+        if base is not None:
+            end = _swap_end(disk, directory / name, base)
+            bases = (offset_of(other, names.LOG_SUFFIX) for other in found)
+            replaced.update(other for other in bases if other is not None and base <= other < end)
+    for name in found:
+        suffix = next((s for s in (names.LOG_SUFFIX, *_INDEX_SUFFIXES) if name.endswith(s)), None)
+        if suffix is not None and offset_of(name, suffix) in replaced:
+            disk.remove(directory / name)
+    for name in swaps:
+        disk.rename(directory / name, directory / name.removesuffix(names.SWAP_SUFFIX))
+    disk.sync_directory(directory)
+    return disk.list(directory)
+
+
+def _swap_end(disk: Disk, path: Path, base: int) -> int:
+    """Offset after the last batch of a `.swap` log, which was whole and synced before it got its name."""
+    end = base + 1
+    data = memoryview(disk.read(path))
+    position = 0
+    while position + HEADER_SIZE <= len(data):
+        batch = RecordBatch.parse_header(data[position : position + HEADER_SIZE])
+        end = batch.next_offset
+        position += batch.size
+    return end
+
+
+class _Opening:
+    """State of one `load`."""
+
+    def __init__(self, directory: Path, config: LogConfig, env: LogEnvironment, found: list[str]) -> None:
+        self.directory = directory
+        self.config = config
+        self.env = env
+        self.segments = Segments()
+        self.snapshots = Snapshots(env.disk, directory, found)
+        self.leader_epochs = LeaderEpochs(env.disk, directory / names.LEADER_EPOCHS)
+        self.epochs_known = self.leader_epochs.load()
+        self.epochs_changed = False
+        self.producer_states = ProducerStates()
+        self.states_known = False
+
+    def open_segments(self, found: list[str]) -> None:
+        disk = self.env.disk
+        bases = sorted(base for base in (offset_of(name, names.LOG_SUFFIX) for name in found) if base is not None)
+        known = set(bases)
+        for name in found:
+            for suffix in _INDEX_SUFFIXES:
+                base = offset_of(name, suffix)
+                if base is not None and base not in known:
+                    disk.remove(self.directory / name)
+        present = set(found)
+        for base in bases:
+            segment = self._segment(base)
+            self.segments.add(segment)
+            if segment.size and not self._has_indexes(segment, present):
+                self._rebuild(segment)
+
+    def _segment(self, base_offset: int) -> Segment:
+        created_ms = self.env.clock.wall_ms()
+        return Segment(self.env.disk, self.directory, base_offset, self.config.index_interval_bytes, created_ms)
+
+    def _has_indexes(self, segment: Segment, present: set[str]) -> bool:
+        paths = (segment.offset_index.path, segment.time_index.path)
+        return all(path.name in present for path in paths) and segment.has_whole_indexes()
+
+    def _rebuild(self, segment: Segment) -> None:
+        """Write the indexes of a segment again from its headers; that its batches are whole is believed."""
+        size = segment.size
+        aborted = segment.txn_index.entries()
+        segment.start_rebuild()
+        for position, batch in segment.headers(0, size):
+            segment.note_present(position, batch)
+        for entry in aborted:
+            segment.txn_index.append(entry)
+        segment.seal()
+
+    def recover(self, recovery_point: int, log_start_offset: int) -> None:
+        """Read every segment that reaches above the recovery point; end the log at the first bad batch."""
+        segments = self.segments
+        if not len(segments):
+            return
+        first = segments.floor_index(recovery_point)
+        base = segments[first].base_offset
+        self.snapshots.restore(self.producer_states, _before(segments, first), min(log_start_offset, base), base)
+        self.states_known = True
+        suspects = list(segments)[first:]
+        while suspects:
+            segment = suspects.pop(0)
+            size = segment.size
+            self._recover_segment(segment, size)
+            if segment.size < size:
+                break
+        for segment in suspects:
+            self._drop(segment)
+
+    def _recover_segment(self, segment: Segment, size: int) -> None:
+        epochs = self.leader_epochs
+        states = self.producer_states
+        segment.start_rebuild()
+        for position, batch in _valid_batches(segment, size):
+            segment.note_present(position, batch)
+            if batch.partition_leader_epoch > epochs.latest_epoch:
+                self.epochs_changed |= epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
+            completed = replay_batch(states, segment, position, batch)
+            if completed is not None and completed.is_aborted:
+                segment.txn_index.append(aborted_txn(states, completed))
+            states.map_end_offset = batch.next_offset
+        if segment.size < size:
+            segment.file.truncate(segment.size)
+        segment.seal()
+
+    def _drop(self, segment: Segment) -> None:
+        for path in (*segment.paths(), self.snapshots.path(segment.base_offset)):
+            self.env.disk.remove(path)
+        self.segments.remove(segment)
+
+    def drop_all(self) -> None:
+        """Forget every segment and all that was learnt from them."""
+        for segment in self.segments:
+            self._drop(segment)
+        self.producer_states.replace([], 0)
+        self.states_known = False
+        self.leader_epochs.clear()
+
+    def create(self, base_offset: int) -> None:
+        """The first segment of an empty log."""
+        segment = self._segment(base_offset)
+        segment.create()
+        self.segments.add(segment)
+
+    def finish(self, start_offset: int, end_offset: int) -> None:
+        """Bring epochs, snapshots and producer state to the offsets of the log."""
+        epochs = self.leader_epochs
+        if not self.epochs_known:
+            for _, _, batch in self.segments.batches_from(start_offset):
+                if batch.partition_leader_epoch > epochs.latest_epoch:
+                    epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
+        if self.epochs_changed or not self.epochs_known:
+            epochs.write()
+        epochs.truncate_from_end(end_offset)
+        epochs.truncate_from_start(start_offset)
+        self.snapshots.drop_above(end_offset)
+        self.snapshots.drop_stray({segment.base_offset for segment in self.segments})
+        if not self.states_known:
+            self.snapshots.restore(self.producer_states, self.segments, start_offset, end_offset)
+        self.producer_states.map_end_offset = end_offset
+
+
+def _before(segments: Segments, index: int) -> Segments:
+    """The segments before the one at `index`."""
+    before = Segments()
+    for segment in list(segments)[:index]:
+        before.add(segment)
+    return before
+
+
+def _valid_batches(segment: Segment, size: int) -> Iterator[tuple[int, RecordBatch]]:
+    """(position, whole batch) of each from the first on, up to the first that is not a valid next batch."""
+    file = segment.file
+    position = 0
+    expected = segment.base_offset
+    while position < size:
+        chunk = memoryview(file.pread(min(_READ_BYTES, size - position), position))
+        at = 0
+        while at < len(chunk):
+            batch = _parse(chunk, at)
+            if batch is None and at == 0:
+                batch = _parse_large(file, position, size)
+            if batch is None:
+                if at == 0:
+                    return
+                break
+            if not _may_follow(batch, expected, segment.base_offset):
+                return
+            yield position + at, batch
+            expected = batch.next_offset
+            at += batch.size
+        position += at
+
+
+def _parse(chunk: memoryview, at: int) -> RecordBatch | None:
+    try:
+        return RecordBatch.parse(chunk, at)
+    except KafkaError:
+        return None
+
+
+def _parse_large(file: File, position: int, size: int) -> RecordBatch | None:
+    """A batch larger than a chunk; None where the bytes say otherwise."""
+    try:
+        header = RecordBatch.parse_header(memoryview(file.pread(HEADER_SIZE, position)))
+    except KafkaError:
+        return None
+    if header.size <= _READ_BYTES or header.size > size - position:
+        return None
+    return _parse(memoryview(file.pread(header.size, position)), 0)
+
+
+def _may_follow(batch: RecordBatch, expected: int, base_offset: int) -> bool:
+    return (
+        batch.base_offset >= expected
+        and batch.last_offset_delta >= 0
+        and batch.last_offset - base_offset <= MAX_RELATIVE_OFFSET
+        and batch.crc_valid()
+    )

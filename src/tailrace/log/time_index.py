@@ -1,0 +1,132 @@
+"""Time index of one segment: timestamp -> an offset to search from.
+
+On disk, 12 bytes an entry, big-endian, timestamps strictly rising:
+
+    | timestamp i64 | relative_offset i32 |
+
+An entry says: `timestamp` is the largest up to and including that offset. Written where the offset index is, and once
+more when the segment is sealed, so that the last entry is the segment's largest timestamp. Same life as OffsetIndex.
+Source: Kafka TimeIndex.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from bisect import bisect_left, bisect_right
+from pathlib import Path
+from typing import Final
+
+from tailrace.base.disk import Disk
+from tailrace.log.index_file import IndexFile
+
+ENTRY_SIZE: Final = 12
+_ENTRY: Final = struct.Struct(">qi")
+
+
+class TimeIndex:
+    """The entries of one segment's time index."""
+
+    __slots__ = ("_file", "_offsets", "_timestamps", "base_offset")
+
+    def __init__(self, disk: Disk, path: Path, base_offset: int) -> None:
+        self._file = IndexFile(disk, path, ENTRY_SIZE)
+        self.base_offset = base_offset
+        self._timestamps: list[int] | None = None
+        self._offsets: list[int] = []
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._file.path = path
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+    def _loaded(self) -> list[int]:
+        timestamps = self._timestamps
+        if timestamps is None:
+            timestamps, self._offsets = parse_entries(self._file.read())
+            self._timestamps = timestamps
+        return timestamps
+
+    def maybe_append(self, timestamp: int, offset: int) -> None:
+        """Add an entry if `timestamp` is above the last one and not negative (none); else there is nothing to say."""
+        timestamps = self._loaded()
+        if timestamp <= (timestamps[-1] if timestamps else -1):
+            return
+        timestamps.append(timestamp)
+        self._offsets.append(offset - self.base_offset)
+        self._file.append(_ENTRY.pack(timestamp, offset - self.base_offset))
+
+    def lookup(self, timestamp: int) -> int:
+        """Offset to start searching for a record of at least `timestamp`: every earlier record is older."""
+        timestamps = self._loaded()
+        at = bisect_right(timestamps, timestamp)
+        # An entry below is safe: all up to it is older. An equal one is the batch that reached the timestamp first.
+        return self.base_offset + self._offsets[at - 1] if at else self.base_offset
+
+    def last(self) -> tuple[int, int] | None:
+        """(timestamp, offset) of the last entry."""
+        timestamps = self._loaded()
+        return (timestamps[-1], self.base_offset + self._offsets[-1]) if timestamps else None
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Every (timestamp, offset)."""
+        return [(t, self.base_offset + r) for t, r in zip(self._loaded(), self._offsets, strict=True)]
+
+    def is_sane(self) -> bool:
+        """Whether the file is there and holds whole entries that rise."""
+        if not self._file.is_whole():
+            return False
+        timestamps = self._loaded()
+        return all(a < b for a, b in itertools.pairwise(timestamps)) and all(
+            0 <= a <= b for a, b in zip(self._offsets, self._offsets[1:], strict=False)
+        )
+
+    def is_plausible(self) -> bool:
+        """What can be told without reading it: whole entries."""
+        return self._file.is_whole()
+
+    def truncate(self, offset: int) -> None:
+        """Drop every entry at or above `offset`."""
+        timestamps = self._loaded()
+        keep = bisect_left(self._offsets, offset - self.base_offset)
+        del timestamps[keep:]
+        del self._offsets[keep:]
+        self._file.truncate(keep)
+
+    def reset(self) -> None:
+        """Drop every entry without reading them: they are about to be written again."""
+        self._timestamps = []
+        self._offsets = []
+        self._file.truncate(0)
+
+    def write_pending(self) -> None:
+        """Write what waits in memory to the file."""
+        self._file.write_pending()
+
+    def flush(self) -> None:
+        """Write what waits and sync."""
+        self._file.flush()
+
+    def unload(self) -> None:
+        """Write what waits and forget the entries; they load again when asked."""
+        self._file.write_pending()
+        self._timestamps = None
+        self._offsets = []
+
+
+def parse_entries(data: bytes) -> tuple[list[int], list[int]]:
+    """(timestamps, relative offsets) of an index file's bytes; a torn or zero tail is left out."""
+    timestamps: list[int] = []
+    offsets: list[int] = []
+    for timestamp, relative in _ENTRY.iter_unpack(data[: len(data) - len(data) % ENTRY_SIZE]):
+        if timestamp == 0 and relative == 0 and timestamps:
+            break
+        timestamps.append(timestamp)
+        offsets.append(relative)
+    return timestamps, offsets
