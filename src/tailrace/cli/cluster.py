@@ -1,8 +1,8 @@
 """The cluster a command talks to: the options that name it, and the librdkafka clients made from them.
 
-`Cluster.connect` is the one place that finds out whether anything answers at the address: it ends with exit code 3
-within a moment when every bootstrap address refuses, and within `--timeout` when they stay silent. Every client logs
-into a list instead of stderr, so that what the user reads is our sentence and not librdkafka's retries.
+`Cluster.metadata` is the one place that finds out whether anything answers at the address: it ends with exit code 3
+within a moment when every bootstrap address refuses, and within `--request-timeout` when they stay silent. Every
+client logs into nothing instead of stderr, so that what the user reads is our sentence and not librdkafka's retries.
 """
 
 from __future__ import annotations
@@ -79,8 +79,7 @@ class Cluster:
         error = failure.args[0]
         if error.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
             raise explain(error)
-        if not isinstance(client, Consumer):  # a consumer's poll could return a record; its callbacks run later
-            client.poll(0)
+        client.poll(0)  # runs error_cb; a consumer has nothing assigned yet, so no record can be lost here
         if any(known.code() == KafkaError._ALL_BROKERS_DOWN for known in self.connect_errors):
             raise unreachable(self.bootstrap_servers, self.connect_errors)
         for known in self.connect_errors:
@@ -109,7 +108,7 @@ class Cluster:
         except TimeoutError as failure:
             problem = f"{what}: " if what else ""
             raise CommandFailed(
-                f"{problem}no answer within {self.timeout_s:g} s; try a longer --timeout.", ExitCode.UNREACHABLE
+                f"{problem}no answer within {self.timeout_s:g} s; try a longer --request-timeout.", ExitCode.UNREACHABLE
             ) from failure
 
 
@@ -119,7 +118,7 @@ def cluster_options(command: Callable[..., Result]) -> Callable[..., Result]:
     @click.option("-b", "--bootstrap-server", "bootstrap_servers", default=DEFAULT_BOOTSTRAP_SERVERS, show_default=True,
                   envvar="TAILRACE_BOOTSTRAP", metavar="HOST:PORT[,...]",
                   help="Where the cluster is. Also TAILRACE_BOOTSTRAP.")  # fmt: skip
-    @click.option("--timeout", "timeout_s", default=DEFAULT_TIMEOUT_S, show_default=True, metavar="SECONDS",
+    @click.option("--request-timeout", "timeout_s", default=DEFAULT_TIMEOUT_S, show_default=True, metavar="SECONDS",
                   type=click.FloatRange(min=0, min_open=True), help="How long to wait for an answer.")  # fmt: skip
     @click.option("-X", "properties", multiple=True, metavar="NAME=VALUE",
                   help="A librdkafka property, such as security.protocol=SSL. May be repeated.")  # fmt: skip

@@ -13,6 +13,9 @@ Imports the standard library only: `serve` uses it too. What librdkafka's errors
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -43,3 +46,17 @@ class CommandFailed(Exception):
 
 class Terminated(Exception):
     """SIGTERM arrived. Unwinds like Ctrl-C, so that a consumer leaves its group."""
+
+
+@contextmanager
+def unwind_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated` inside the block. Main thread only."""
+
+    def on_sigterm(signal_number: int, frame: object) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, on_sigterm)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

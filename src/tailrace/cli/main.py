@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -36,6 +36,10 @@ COMMANDS: Final = {
 }
 
 
+QUIET_ENDS: Final = frozenset({ExitCode.INTERRUPTED, ExitCode.BROKEN_PIPE})
+"""Ends that the user caused: the exit code says enough."""
+
+
 class LazyCommands(click.Group):
     """The command group. A command's module is imported when the command is run or its help is shown."""
 
@@ -50,6 +54,17 @@ class LazyCommands(click.Group):
         command = getattr(importlib.import_module(module_name), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # whatever the command returns
+        """Run the command. Ctrl-C and a closed pipe get names of ours, before click gives them its own exit codes."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt as interrupt:
+            raise CommandFailed("interrupted", ExitCode.INTERRUPTED) from interrupt
+        except BrokenPipeError as closed:
+            raise CommandFailed("output closed", ExitCode.BROKEN_PIPE) from closed
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -70,20 +85,19 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         result = tailrace_command.main(arguments, prog_name="tailrace", standalone_mode=False)
-        sys.stdout.flush()
     except click.UsageError as error:
         return _show_usage_error(error)
     except click.ClickException as error:
         return _fail(error.format_message(), ExitCode.REFUSED)
     except CommandFailed as failure:
+        if failure.exit_code in QUIET_ENDS:
+            _drop_output()
+            return failure.exit_code
         return _fail(str(failure), failure.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:  # the answer to a question was no
         return ExitCode.INTERRUPTED
     except Terminated:
         return ExitCode.TERMINATED
-    except BrokenPipeError:
-        _silence_stdout()
-        return ExitCode.BROKEN_PIPE
     except Exception as error:
         return _report_bug(error)
     return result if isinstance(result, int) else ExitCode.DONE
@@ -110,6 +124,6 @@ def _report_bug(error: Exception) -> ExitCode:
     )
 
 
-def _silence_stdout() -> None:
-    """Keep the interpreter from failing again when it flushes stdout at exit."""
+def _drop_output() -> None:
+    """Keep the interpreter from failing when it flushes what is left for a reader that has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

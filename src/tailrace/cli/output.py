@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
-
-NUMERIC: Final = (int, float)
 
 
 def print_json(document: Any) -> None:  # any JSON value
@@ -24,20 +22,26 @@ def print_json(document: Any) -> None:  # any JSON value
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
     """Rows under upper-case column names; numbers to the right, None as `-`."""
     if sys.stdout.isatty():
-        _draw(columns, rows, title)
+        from tailrace.cli.drawing import draw_table  # start-up time: rich costs 80 ms
+
+        draw_table(columns, rows, title)
         return
     if title:
         click.echo(title)
-    cells = [[_text(cell) for cell in row] for row in rows]
-    widths = [max(len(name), *(len(row[index]) for row in cells)) if cells else len(name)
-              for index, name in enumerate(columns)]  # fmt: skip
-    click.echo("  ".join(name.upper().ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip())
-    for row, line in zip(rows, cells, strict=True):
-        aligned = [
-            text.rjust(width) if isinstance(cell, NUMERIC) else text.ljust(width)
-            for cell, text, width in zip(row, line, widths, strict=True)
-        ]
-        click.echo("  ".join(aligned).rstrip())
+    lines = [[name.upper() for name in columns], *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    numeric = [is_numeric(rows, index) for index in range(len(columns))]
+    for line in lines:
+        padded = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        )
+        click.echo("  ".join(padded).rstrip())
+
+
+def is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
+    """Whether a column holds numbers (and None), so that it goes to the right."""
+    return bool(rows) and all(row[index] is None or isinstance(row[index], int | float) for row in rows)
 
 
 def note(message: str) -> None:
@@ -61,17 +65,3 @@ def size_text(size_bytes: float) -> str:
 
 def _text(cell: object) -> str:
     return "-" if cell is None else str(cell)
-
-
-def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str) -> None:
-    from rich.console import Console  # costs 80 ms, which a pipe and --json need not pay
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
-    for index, name in enumerate(columns):
-        numeric = bool(rows) and all(row[index] is None or isinstance(row[index], NUMERIC) for row in rows)
-        table.add_column(name.upper(), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_text(cell)) for cell in row))
-    Console().print(table)

@@ -7,8 +7,7 @@ what became of the others.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import click
 from confluent_kafka import KafkaError
@@ -24,7 +23,7 @@ from confluent_kafka.admin import (
 )
 
 from tailrace.cli.cluster import Cluster, cluster_options
-from tailrace.cli.failure import CommandFailed
+from tailrace.cli.outcomes import Outcome, finish_each, report
 from tailrace.cli.output import note, plural, print_json, print_table
 from tailrace.cli.pairs import parse_pair, parse_pairs
 from tailrace.cli.topic_details import TopicDetails, describe_topics
@@ -81,7 +80,8 @@ def create_topics(
     wanted = [NewTopic(name, partitions or -1, replication_factor or -1, config=settings) for name in names]
     futures = cluster.admin().create_topics(wanted, validate_only=dry_run, operation_timeout=cluster.timeout_s)
     accepted = {KafkaError.TOPIC_ALREADY_EXISTS: "exists"} if if_not_exists else {}
-    _finish(cluster, futures, "create", "would be created" if dry_run else "created", accepted, as_json)
+    outcome = Outcome("topic", "create", "would be created" if dry_run else "created", accepted)
+    finish_each(cluster, futures, outcome, as_json=as_json)
 
 
 @topics.command("describe")
@@ -157,7 +157,7 @@ def alter(
         cluster.wait(admin.incremental_alter_configs([resource])[resource], f"cannot alter topic {name}")
     if partitions is not None:
         _grow(cluster, admin, name, partitions)
-    _report([{"topic": name, "result": "altered"}], as_json)
+    report([{"topic": name, "result": "altered"}], noun="topic", as_json=as_json)
 
 
 def _changes(words: tuple[str, ...], operation: AlterConfigOpType, option: str) -> list[ConfigEntry]:
@@ -186,35 +186,4 @@ def delete(cluster: Cluster, names: tuple[str, ...], if_exists: bool, yes: bool,
         click.confirm(f"Delete {', '.join(names)} and all records?", abort=True, err=True)
     accepted = {KafkaError.UNKNOWN_TOPIC_OR_PART: "absent"} if if_exists else {}
     futures = admin.delete_topics(list(names), operation_timeout=cluster.timeout_s)
-    _finish(cluster, futures, "delete", "deleted", accepted, as_json)
-
-
-def _finish(
-    cluster: Cluster, futures: Mapping[str, Any], verb: str, done: str, accepted: Mapping[int, str], as_json: bool
-) -> None:
-    """Wait for one future a topic; print what became of each; fail if one was refused and not `accepted`."""
-    results: list[dict[str, str]] = []
-    failures: list[CommandFailed] = []
-    for name, future in futures.items():
-        try:
-            cluster.wait(future, f"cannot {verb} topic {name}")
-            results.append({"topic": name, "result": done})
-        except CommandFailed as failure:
-            code = failure.cause.code() if isinstance(failure.cause, KafkaError) else KafkaError.UNKNOWN
-            if code in accepted:
-                results.append({"topic": name, "result": accepted[code]})
-                continue
-            failures.append(failure)
-            results.append({"topic": name, "result": "failed", "message": str(failure)})
-    _report(results, as_json)
-    if failures:
-        raise CommandFailed("\ntailrace: ".join(str(failure) for failure in failures), failures[0].exit_code)
-
-
-def _report(results: list[dict[str, str]], as_json: bool) -> None:
-    if as_json:
-        print_json(results)
-        return
-    for result in results:
-        if result["result"] != "failed":
-            click.echo(f"{result['topic']} {result['result']}")
+    finish_each(cluster, futures, Outcome("topic", "delete", "deleted", accepted), as_json=as_json)
