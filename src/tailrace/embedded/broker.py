@@ -210,14 +210,14 @@ class Broker:
         self._started_host().call(self._started_host().server.faults.resume)
 
     def _new_server(self) -> Server:
-        from tailrace.node.run import ServeOptions  # start-up time: a program that never starts a broker imports none
+        # Imported here for start-up time: a program that imports the class and starts no broker pays for none of it.
         from tailrace.node.server import Server as NodeServer
+        from tailrace.node.server import ServerConfig
+        from tailrace.node.settings import load_settings
 
         listen_host = f"[{self._listen_host}]" if ":" in self._listen_host else self._listen_host
-        options = ServeOptions(
-            listen=f"{listen_host}:{self._port}", data_dir=self.data_dir, config_file=None, settings=self._settings
-        )
-        return NodeServer(options)
+        settings = load_settings(None, self._settings)
+        return NodeServer(ServerConfig(f"{listen_host}:{self._port}", self.data_dir, settings))
 
     def _halt(self, *, clean: bool) -> None:
         host, self._host = self._host, None
