@@ -1,13 +1,15 @@
-"""Echo servers side by side, in one run: ours, asyncio, uvloop, gevent, redis-server, and a bare epoll loop as the floor.
+"""Echo servers side by side, in one run: ours, asyncio, uvloop, gevent, redis-server, and a bare epoll loop as the
+floor.
 
     python bench/bench_echo.py                       # every server, 64 B and 1 KiB, 50 connections
     python bench/bench_echo.py --only ours,floor --seconds 1 --rounds 3
     python bench/bench_echo.py --write bench/results/echo.json
 
-Each server is a process of its own; the load comes from one other process, the same for all: a closed loop in which each of
-50 connections has one request in flight. Servers take turns, round by round, so that a noisy minute hits all of them; the
-figures are medians of the rounds. CPU is the server's main thread alone, from the scheduler's own nanoseconds.
-redis-server answers `PING` typed inline, the cheapest thing it does, whatever the size asked of the others.
+Each server is a process of its own; the load comes from one other process, the same for all: a closed loop in which
+each of 50 connections has one request in flight. Servers take turns, round by round, so that a noisy minute hits all
+of them; the figures are medians of the rounds. CPU is the server's main thread alone, from the scheduler's own
+nanoseconds. redis-server answers `PING` typed inline, the cheapest thing it does, whatever the size asked of the
+others.
 """
 
 from __future__ import annotations
@@ -32,13 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 HERE = Path(__file__).resolve()
 SERVERS = HERE.with_name("echo_servers.py")
 KINDS = (
-    "ours", "ours_stream", "floor", "asyncio_protocol", "asyncio_streams", "uvloop_protocol", "uvloop_streams", "gevent", "redis",
+    "ours", "ours_stream", "floor", "asyncio_protocol", "asyncio_streams", "uvloop_protocol", "uvloop_streams",
+    "gevent", "redis",
 )  # fmt: skip
 SIZES = (64, 1024)
 
 
 def load(port: int, connection_count: int, size: int, seconds: float, kind: str) -> int:
-    """Drive a server for `seconds`; returns the answers received. Every byte that comes back is counted, none assumed."""
+    """Drive a server for `seconds`; returns the answers received. Every byte that comes back is counted, none
+    assumed."""
     request = b"PING\r\n" if kind == "redis" else bytes(i % 251 for i in range(size))
     answer_size = len(b"+PONG\r\n") if kind == "redis" else size
     epoll = select.epoll()

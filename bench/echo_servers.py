@@ -1,4 +1,5 @@
-"""The echo servers that `bench_echo.py` compares. `python echo_servers.py KIND` prints its port and serves until killed."""
+"""The echo servers that `bench_echo.py` compares. `python echo_servers.py KIND` prints its port and serves until
+killed."""
 
 from __future__ import annotations
 

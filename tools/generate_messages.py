@@ -45,7 +45,7 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {{
 """Key -> (first version, last stable version, first flexible version)."""
 '''
 
-NAMES = re.compile(r"\b(?:read|write|skip)_[a-z_]+\b")
+NAMES = re.compile(r"\b(?:read|write|skip)_[a-z0-9_]+\b")
 
 
 def module_source(title: str, sources: list[str], messages: list[Message]) -> str:

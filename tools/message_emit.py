@@ -1,15 +1,21 @@
 """Writes straight-line Python for one message: a slotted class per struct, with `decode` and `encode`.
 
 Neighbouring fields of fixed size and equal versions become one `struct` call. A version test is written only where
-the answer differs between the versions the struct can have. Readers and writers come from `wire.primitives`.
+the answer differs between the versions the struct can have. Messages in `HOT` are written once for every shape their
+versions have, so that one test picks the shape and longer runs share a call: more text, measured in
+`bench/bench_codec.py`. Readers and writers come from `wire.primitives`.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from message_schema import HIGHEST, NEVER, Field, Message, Versions
+
+HOT = {"ProduceRequest", "ProduceResponse", "FetchRequest", "FetchResponse"}
+"""Messages of the data path. Everything else is short or rare."""
 
 FIXED = {
     "bool": "?",
@@ -32,6 +38,10 @@ PYTHON_TYPES = {
 ALWAYS = "always"
 SOMETIMES = "sometimes"
 NEVER_HERE = "never"
+LOCALS = {"cls", "buf", "pos", "version", "length", "present", "tags", "tag", "end"}
+"""Names `decode` uses beside those of the fields."""
+NUMBERS = {"int32": "i", "int64": "q", "int8": "b"}
+"""Types whose arrays are read and written by one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +68,31 @@ class Scope:
     def narrow(self, wanted: Versions) -> Scope:
         return Scope(wanted.within(self.versions), self.flexible)
 
-    def pick(self, compact: str, classic: str) -> str:
-        """The name of a reader or writer for the scope's flexibility."""
-        match self.holds(self.flexible):
-            case "always":
-                return compact
-            case "never":
-                return classic
-            case _:
-                return f"({compact} if {self.condition(self.flexible)} else {classic})"
+    def pick(self, name_of: Callable[[int], str]) -> str:
+        """The reader or writer `name_of(version)`, as one name or as a choice between the versions of the scope."""
+        choices: list[tuple[int, str]] = []
+        for version in range(self.versions.first, self.versions.last + 1):
+            name = name_of(version)
+            if not choices or choices[-1][1] != name:
+                choices.append((version, name))
+        text = choices[0][1]
+        for version, name in choices[1:]:
+            text = f"{name} if version >= {version} else {text}"
+        return text if len(choices) == 1 else f"({text})"
+
+    def shapes(self, fields: list[Field]) -> Iterator[Scope]:
+        """The scope cut wherever the fields of a struct, or what they may hold, change."""
+        first = self.versions.first
+        for version in range(first + 1, self.versions.last + 2):
+            if version > self.versions.last or self._shape(fields, version) != self._shape(fields, first):
+                yield Scope(Versions(first, version - 1), self.flexible)
+                first = version
+
+    def _shape(self, fields: list[Field], version: int) -> list[bool]:
+        ranges = [self.flexible]
+        for item in fields:
+            ranges += [item.versions, item.nullable, item.tagged]
+        return [versions.has(version) for versions in ranges]
 
 
 class Emitter:
@@ -76,11 +102,14 @@ class Emitter:
         self.lines: list[str] = []
         self.packers: dict[str, str] = {}
         self.written: dict[str, tuple[object, ...]] = {}
+        self.hot = False
+        self.tagged_declared = False
 
     # -- structs ---------------------------------------------------------------------------------------------------
 
     def message(self, message: Message) -> None:
         scope = Scope(message.versions, message.flexible)
+        self.hot = message.name in HOT
         for name, fields in message.common.items():
             self.struct(name, fields, scope, f"Shared by several fields of {message.name}.", [])
         constants = [
@@ -99,6 +128,9 @@ class Emitter:
 
     def struct(self, name: str, fields: list[Field], scope: Scope, about: str, constants: list[str]) -> None:
         fields = [item for item in fields if scope.holds(item.versions) != NEVER_HERE]
+        clash = LOCALS.intersection(item.name for item in fields)
+        if clash:
+            raise ValueError(f"{name} has fields called like local variables of decode: {clash}")
         for item in fields:
             if item.is_struct and item.fields:
                 self.struct(item.type, item.fields, scope.narrow(item.versions), item.about or item.type, [])
@@ -153,106 +185,114 @@ class Emitter:
         for item in fields:
             if needs_declaration(item):
                 out.append(f"        {item.name}: {parameter_type(item)}")
+        for shape, indent in self._shapes(fields, scope):
+            self._decode_shape(fields, shape, indent)
+
+    def _shapes(self, fields: list[Field], scope: Scope) -> Iterator[tuple[Scope, str]]:
+        """What to write bodies for, and how far indented: every shape of a hot struct, highest first, else one."""
+        shapes = list(scope.shapes(fields)) if self.hot else [scope]
+        for index, shape in enumerate(reversed(shapes)):
+            if index == len(shapes) - 1:
+                yield shape, "        "
+            else:
+                self.lines.append(f"        if version >= {shape.versions.first}:")
+                yield shape, "            "
+
+    def _decode_shape(self, fields: list[Field], scope: Scope, indent: str) -> None:
+        out = self.lines
         plain, tagged = split_tagged(fields, scope)
         for run in runs(plain, scope):
             wanted = run[0].versions
             if scope.holds(wanted) == ALWAYS:
-                self._read_run(run, scope, "        ")
-                continue
-            out.append(f"        if {scope.condition(wanted)}:")
-            self._read_run(run, scope.narrow(wanted), "            ")
-            out.append("        else:")
-            out += [f"            {item.name} = {local_default(item)}" for item in run]
-        self._read_tagged(tagged, scope)
-        out.append(f"        return cls({', '.join(item.name for item in fields)}), pos")
+                self._read_run(run, scope, indent)
+            elif scope.holds(wanted) == SOMETIMES:
+                out.append(f"{indent}if {scope.condition(wanted)}:")
+                self._read_run(run, scope.narrow(wanted), f"{indent}    ")
+                out.append(f"{indent}else:")
+                out += [f"{indent}    {item.name} = {parameter_default(item)}" for item in run]
+        self._read_tagged(tagged, scope, indent)
+        absent = {item.name for item in fields if scope.holds(item.versions) == NEVER_HERE}
+        values = [parameter_default(item) if item.name in absent else item.name for item in fields]
+        while values and fields[len(values) - 1].name in absent:
+            values.pop()
+        out.append(f"{indent}return cls({', '.join(values)}), pos")
 
     def _read_run(self, run: list[Field], scope: Scope, indent: str) -> None:
-        index = 0
-        while index < len(run):
-            fixed = 0
-            while index + fixed < len(run) and is_fixed(run[index + fixed]):
-                fixed += 1
-            if fixed:
-                group = run[index : index + fixed]
+        for group in groups(run):
+            if is_fixed(group[0]):
                 packer = self._packer("".join(FIXED[item.type] for item in group))
                 names = ", ".join(item.name for item in group)
-                names = f"({names},)" if fixed == 1 else names
+                names = f"({names},)" if len(group) == 1 else names
                 self.lines.append(f"{indent}{names} = {packer}.unpack_from(buf, pos)")
                 self.lines.append(f"{indent}pos += {size_of(group)}")
-                index += fixed
             else:
-                self._read_one(run[index], scope, indent)
-                index += 1
+                self._read_one(group[0], scope, indent)
 
     def _read_one(self, item: Field, scope: Scope, indent: str) -> None:
         out = self.lines
         if item.is_array:
-            out.append(f"{indent}count, pos = {scope.pick('read_compact_array_length', 'read_array_length')}(buf, pos)")
-            items = item.name if item.nullable.empty else f"{item.name}_items"
-            element = f"{item.name}_element"
-            annotation = "" if item.nullable.empty else f": list[{scalar_type(item)}]"
-            out.append(f"{indent}{items}{annotation} = []")
-            out.append(f"{indent}for _ in range(count):")
-            self._read_value(item, scope, indent + "    ", element)
-            out.append(f"{indent}    {items}.append({element})")
-            if not item.nullable.empty:
-                out.append(f"{indent}{item.name} = None if count < 0 else {items}")
+            self._read_array(item, scope, indent)
         elif item.is_struct and not item.nullable.empty:
             out.append(f"{indent}present = buf[pos]")
             out.append(f"{indent}pos += 1")
-            out.append(f"{indent}if present == 255:")
+            out.append(f"{indent}if present > 127:")
             out.append(f"{indent}    {item.name} = None")
             out.append(f"{indent}else:")
-            self._read_value(item, scope, indent + "    ", item.name)
+            out.append(f"{indent}    {item.name}, pos = {item.type}.decode(buf, pos, version)")
+        elif item.is_struct:
+            out.append(f"{indent}{item.name}, pos = {item.type}.decode(buf, pos, version)")
         else:
-            self._read_value(item, scope, indent, item.name)
+            out.append(f"{indent}{item.name}, pos = {reader(item, scope)}(buf, pos)")
 
-    def _read_value(self, item: Field, scope: Scope, indent: str, target: str) -> None:
+    def _read_array(self, item: Field, scope: Scope, indent: str) -> None:
         out = self.lines
-        if item.is_struct:
-            out.append(f"{indent}{target}, pos = {item.type}.decode(buf, pos, version)")
-        elif item.type in FIXED:
-            packer = self._packer(FIXED[item.type])
-            out.append(f"{indent}({target},) = {packer}.unpack_from(buf, pos)")
-            out.append(f"{indent}pos += {packer}.size")
-        elif item.type == "uuid":
-            out.append(f"{indent}{target}, pos = read_uuid(buf, pos)")
+        out.append(
+            f"{indent}length, pos = {scope.pick(lambda version: length_name('read', item, scope, version))}(buf, pos)"
+        )
+        if item.type in NUMBERS:
+            out.append(f"{indent}{item.name}, pos = read_{item.type}s(buf, pos, length)")
         else:
-            out.append(f"{indent}{target}, pos = {scope.pick(*codec_names('read', item))}(buf, pos)")
+            if item.is_struct:
+                read, arguments = f"{item.type}.decode", "(buf, pos, version)"
+            else:
+                read, arguments = reader(item, scope), "(buf, pos)"
+            out.append(f"{indent}{item.name} = []")
+            out.append(f"{indent}decode_{item.name} = {read}")
+            out.append(f"{indent}for _ in range(length):")
+            out.append(f"{indent}    {item.name}_element, pos = decode_{item.name}{arguments}")
+            out.append(f"{indent}    {item.name}.append({item.name}_element)")
+        if scope.holds(item.nullable) != NEVER_HERE:
+            out.append(f"{indent}if length < 0:")
+            out.append(f"{indent}    {item.name} = None")
 
-    def _read_tagged(self, tagged: list[Field], scope: Scope) -> None:
+    def _read_tagged(self, tagged: list[Field], scope: Scope, indent: str) -> None:
         out = self.lines
-        for item in tagged:
-            out.append(f"        {item.name} = {local_default(item)}")
+        out += [f"{indent}{item.name} = {parameter_default(item)}" for item in tagged]
         holds = scope.holds(scope.flexible)
         if holds == NEVER_HERE:
             return
-        indent = "        "
         if holds == SOMETIMES:
-            out.append(f"        if {scope.condition(scope.flexible)}:")
-            indent = "            "
+            out.append(f"{indent}if {scope.condition(scope.flexible)}:")
+            indent += "    "
         inner = scope.narrow(scope.flexible)
         if not tagged:
             out.append(f"{indent}pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)")
             return
-        out.append(f"{indent}tags, pos = read_uvarint(buf, pos)")
+        out.append(f"{indent}tags, pos = read_tag_count(buf, pos)")
         out.append(f"{indent}for _ in range(tags):")
-        out.append(f"{indent}    tag, pos = read_uvarint(buf, pos)")
-        out.append(f"{indent}    size, pos = read_uvarint(buf, pos)")
-        out.append(f"{indent}    end = pos + size")
-        out.append(f"{indent}    if end > len(buf):")
-        out.append(f'{indent}        raise DecodeError("tagged field passes the end of the message")')
+        out.append(f"{indent}    tag, end, pos = read_tag(buf, pos)")
         word = "if"
         for item in tagged:
             test = f"tag == {item.tag}"
             if inner.holds(item.tagged) == SOMETIMES:
                 test += f" and {inner.condition(item.tagged)}"
             out.append(f"{indent}    {word} {test}:")
-            self._read_one(item, inner.narrow(item.tagged), indent + "        ") if not is_fixed(item) else (
-                self._read_run([item], inner, indent + "        ")
-            )
+            self._read_run([item], inner.narrow(item.tagged), f"{indent}        ")
             word = "elif"
-        out.append(f"{indent}    pos = end")
+        out.append(f"{indent}    else:")
+        out.append(f"{indent}        pos = end")
+        out.append(f"{indent}    if pos != end:")
+        out.append(f'{indent}        raise DecodeError("tagged field is not as long as it says")')
 
     # -- encode ----------------------------------------------------------------------------------------------------
 
@@ -260,86 +300,98 @@ class Emitter:
         out = self.lines
         out.append("    def encode(self, out: bytearray, version: int) -> None:")
         before = len(out)
+        self.tagged_declared = False
+        for shape, indent in self._shapes(fields, scope):
+            self._encode_shape(fields, shape, indent)
+            if len(indent) > 8:
+                out.append(f"{indent}return")
+        if len(out) == before:
+            out.append("        pass")
+
+    def _encode_shape(self, fields: list[Field], scope: Scope, indent: str) -> None:
         plain, tagged = split_tagged(fields, scope)
         for run in runs(plain, scope):
             wanted = run[0].versions
             if scope.holds(wanted) == ALWAYS:
-                self._write_run(run, scope, "        ")
-            else:
-                out.append(f"        if {scope.condition(wanted)}:")
-                self._write_run(run, scope.narrow(wanted), "            ")
-        self._write_tagged(tagged, scope)
-        if len(out) == before:
-            out.append("        pass")
+                self._write_run(run, scope, indent)
+            elif scope.holds(wanted) == SOMETIMES:
+                self.lines.append(f"{indent}if {scope.condition(wanted)}:")
+                self._write_run(run, scope.narrow(wanted), f"{indent}    ")
+        self._write_tagged(tagged, scope, indent)
 
     def _write_run(self, run: list[Field], scope: Scope, indent: str) -> None:
-        index = 0
-        while index < len(run):
-            fixed = 0
-            while index + fixed < len(run) and is_fixed(run[index + fixed]):
-                fixed += 1
-            if fixed:
-                group = run[index : index + fixed]
+        for group in groups(run):
+            if is_fixed(group[0]):
                 packer = self._packer("".join(FIXED[item.type] for item in group))
                 values = ", ".join(f"self.{item.name}" for item in group)
                 self.lines.append(f"{indent}out += {packer}.pack({values})")
-                index += fixed
             else:
-                self._write_one(run[index], scope, indent, f"self.{run[index].name}", "out")
-                index += 1
+                self._write_one(group[0], scope, indent, "out")
 
-    def _write_one(self, item: Field, scope: Scope, indent: str, value: str, out_name: str) -> None:
+    def _write_one(self, item: Field, scope: Scope, indent: str, out_name: str) -> None:
         out = self.lines
+        value = f"self.{item.name}"
         if item.is_array:
-            writer = scope.pick("write_compact_array_length", "write_array_length")
-            out.append(f"{indent}{writer}({out_name}, {value})")
-            over = f"{value} or ()" if not item.nullable.empty else value
-            element = f"{item.name}_element"
-            out.append(f"{indent}for {element} in {over}:")
-            self._write_value(item, scope, indent + "    ", element, out_name)
+            self._write_array(item, scope, indent, out_name)
         elif item.is_struct and not item.nullable.empty:
             out.append(f"{indent}if {value} is None:")
             out.append(f"{indent}    {out_name}.append(255)")
             out.append(f"{indent}else:")
             out.append(f"{indent}    {out_name}.append(1)")
-            self._write_value(item, scope, indent + "    ", value, out_name)
-        else:
-            self._write_value(item, scope, indent, value, out_name)
-
-    def _write_value(self, item: Field, scope: Scope, indent: str, value: str, out_name: str) -> None:
-        out = self.lines
-        if item.is_struct:
+            out.append(f"{indent}    {value}.encode({out_name}, version)")
+        elif item.is_struct:
             out.append(f"{indent}{value}.encode({out_name}, version)")
         elif item.type in FIXED:
             out.append(f"{indent}{out_name} += {self._packer(FIXED[item.type])}.pack({value})")
         elif item.type == "uuid":
             out.append(f"{indent}{out_name} += {value}.bytes")
         else:
-            out.append(f"{indent}{scope.pick(*codec_names('write', item))}({out_name}, {value})")
+            out.append(f"{indent}{writer(item, scope)}({out_name}, {value})")
 
-    def _write_tagged(self, tagged: list[Field], scope: Scope) -> None:
+    def _write_array(self, item: Field, scope: Scope, indent: str, out_name: str) -> None:
+        out = self.lines
+        value = f"self.{item.name}"
+        length = scope.pick(lambda version: length_name("write", item, scope, version))
+        out.append(f"{indent}{length}({out_name}, {value})")
+        values = value if item.nullable.empty else f"{value} or ()"
+        if item.type in NUMBERS:
+            out.append(f"{indent}write_{item.type}s({out_name}, {values})")
+            return
+        element = f"{item.name}_element"
+        out.append(f"{indent}for {element} in {values}:")
+        if item.is_struct:
+            out.append(f"{indent}    {element}.encode({out_name}, version)")
+        elif item.type == "uuid":
+            out.append(f"{indent}    {out_name} += {element}.bytes")
+        else:
+            out.append(f"{indent}    {writer(item, scope)}({out_name}, {element})")
+
+    def _write_tagged(self, tagged: list[Field], scope: Scope, indent: str) -> None:
         out = self.lines
         holds = scope.holds(scope.flexible)
         if holds == NEVER_HERE:
             return
-        indent = "        "
         if holds == SOMETIMES:
-            out.append(f"        if {scope.condition(scope.flexible)}:")
-            indent = "            "
+            out.append(f"{indent}if {scope.condition(scope.flexible)}:")
+            indent += "    "
         inner = scope.narrow(scope.flexible)
         if not tagged:
             out.append(f"{indent}out.append(0)")
             return
-        out.append(f"{indent}tagged: list[tuple[int, bytearray]] = []")
+        out.append(f"{indent}tagged{'' if self.tagged_declared else ': list[tuple[int, bytearray]]'} = []")
+        self.tagged_declared = True
         for item in sorted(tagged, key=lambda entry: entry.tag):
             test = not_default(item)
             if inner.holds(item.tagged) == SOMETIMES:
-                test = f"{inner.condition(item.tagged)} and {test}"
+                test = f"{inner.condition(item.tagged)} and ({test})"
             out.append(f"{indent}if {test}:")
             out.append(f"{indent}    data = bytearray()")
-            self._write_one(item, inner.narrow(item.tagged), indent + "    ", f"self.{item.name}", "data")
+            self._write_one(item, inner.narrow(item.tagged), f"{indent}    ", "data")
             out.append(f"{indent}    tagged.append(({item.tag}, data))")
-        out.append(f"{indent}write_tagged_fields(out, tagged)")
+        out.append(f"{indent}if tagged:")
+        out.append(f"{indent}    write_tagged_fields(out, tagged)")
+        out.append(f"{indent}else:")
+        out.append(f"{indent}    out.append(0)")
 
     def _packer(self, codes: str) -> str:
         return self.packers.setdefault(
@@ -349,7 +401,8 @@ class Emitter:
 
 def split_tagged(fields: list[Field], scope: Scope) -> tuple[list[Field], list[Field]]:
     tagged = [item for item in fields if scope.holds(item.tagged) != NEVER_HERE]
-    return [item for item in fields if item not in tagged], tagged
+    plain = [item for item in fields if item not in tagged and scope.holds(item.versions) != NEVER_HERE]
+    return plain, tagged
 
 
 def runs(fields: list[Field], scope: Scope) -> list[list[Field]]:
@@ -357,6 +410,17 @@ def runs(fields: list[Field], scope: Scope) -> list[list[Field]]:
     found: list[list[Field]] = []
     for item in fields:
         if found and found[-1][0].versions.within(scope.versions) == item.versions.within(scope.versions):
+            found[-1].append(item)
+        else:
+            found.append([item])
+    return found
+
+
+def groups(run: list[Field]) -> list[list[Field]]:
+    """The run cut into neighbours of fixed size, which share a `struct` call, and single other fields."""
+    found: list[list[Field]] = []
+    for item in run:
+        if found and is_fixed(item) and is_fixed(found[-1][0]):
             found[-1].append(item)
         else:
             found.append([item])
@@ -372,15 +436,30 @@ def size_of(group: list[Field]) -> int:
     return sum(sizes[item.type] for item in group)
 
 
-def codec_names(verb: str, item: Field) -> tuple[str, str]:
-    """(compact, classic) primitive names for a string, bytes or records field."""
+def primitive_name(verb: str, item: Field, scope: Scope, version: int) -> str:
+    """The primitive that reads or writes a string, bytes, records or uuid field in one version."""
+    if item.type == "uuid":
+        return f"{verb}_uuid"
+    compact = "compact_" if scope.flexible.has(version) else ""
     if item.type == "records":
-        kind = "nullable_records" if verb == "read" else "nullable_bytes"
-    elif item.nullable.empty or item.is_array:
-        kind = item.type
-    else:
-        kind = f"nullable_{item.type}"
-    return f"{verb}_compact_{kind}", f"{verb}_{kind}"
+        return f"{verb}_{compact}nullable_{'records' if verb == 'read' else 'bytes'}"
+    nullable = "nullable_" if item.nullable.has(version) and not item.is_array else ""
+    return f"{verb}_{compact}{nullable}{item.type}"
+
+
+def length_name(verb: str, item: Field, scope: Scope, version: int) -> str:
+    """The primitive for an array's element count in one version."""
+    compact = "compact_" if scope.flexible.has(version) else ""
+    nullable = "nullable_" if item.nullable.has(version) else ""
+    return f"{verb}_{compact}{nullable}array_length"
+
+
+def reader(item: Field, scope: Scope) -> str:
+    return scope.pick(lambda version: primitive_name("read", item, scope, version))
+
+
+def writer(item: Field, scope: Scope) -> str:
+    return scope.pick(lambda version: primitive_name("write", item, scope, version))
 
 
 def needs_declaration(item: Field) -> bool:
@@ -435,17 +514,15 @@ def parameter_default(item: Field) -> str:
             return str(int(item.default or "0", 0))
 
 
-def local_default(item: Field) -> str:
-    """The default of a local variable in `decode`; None stands for what the constructor makes anew."""
-    return parameter_default(item)
-
-
 def not_default(item: Field) -> str:
     value = f"self.{item.name}"
     if item.is_array and item.nullable.empty:
         return value
     default = parameter_default(item)
     if item.is_struct and item.nullable.empty:
+        if all(is_fixed(part) and part.tagged.empty for part in item.fields):
+            parts = [f"{value}.{part.name} != {parameter_default(part)}" for part in item.fields]
+            return " or ".join(parts)
         return f"{value} != {item.type}()"
     if default == "None":
         return f"{value} is not None"

@@ -112,6 +112,9 @@ class Versions:
     def covers(self, other: Versions) -> bool:
         return self.first <= other.first and other.last <= self.last
 
+    def has(self, version: int) -> bool:
+        return self.first <= version <= self.last
+
     @property
     def empty(self) -> bool:
         return self.first > self.last

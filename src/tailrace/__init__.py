@@ -6,4 +6,20 @@ are the public interface; everything else is internal and layered as docs/ARCHIT
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tailrace.embedded import Broker
+
+__all__ = ["Broker", "__version__"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`tailrace.Broker`, imported when it is first asked for: `tailrace serve` needs none of it and starts faster."""
+    if name == "Broker":
+        from tailrace.embedded import Broker  # start-up time
+
+        return Broker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

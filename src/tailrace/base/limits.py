@@ -12,9 +12,10 @@ INFLATED_BATCH_MAX_BYTES: Final = 256 * 1024 * 1024
 """Most bytes one compressed batch may grow to when it must be inflated. 2.5 times `socket.request.max.bytes`'s default:
 enough for any honest batch, small enough that a bomb cannot exhaust memory. Beyond it: CORRUPT_MESSAGE."""
 
-ARRAY_MAX_ELEMENTS: Final = 1_000_000
-"""Most elements one array of a request may have. Ten times the partitions of the largest clusters; it keeps a hostile
-count from turning a small request into gigabytes of objects. Beyond it: the connection is closed."""
+REQUEST_DECODED_MAX_BYTES: Final = 96 * 1024 * 1024
+"""Most memory that reading one request may take beside its own bytes, as the codec reckons it: with the strings it does
+not count, under `socket.request.max.bytes`'s default of 100 MiB. It allows 196,000 array elements, several times the
+partitions of one broker. Beyond it: the connection is closed."""
 
 FETCH_SESSION_EVICTION_MS: Final = 120_000
 """A fetch session unused for this long may lose its place to a new one when the cache is full. Kafka's number."""

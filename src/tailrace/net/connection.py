@@ -111,6 +111,16 @@ class Connection:
         return 0 if self._outbox is None else self._outbox.size
 
     @property
+    def held_bytes(self) -> int:
+        """Received bytes the handler has not consumed."""
+        return 0 if self._inbox is None else self._inbox.size
+
+    @property
+    def paused(self) -> bool:
+        """Whether the handler paused reading."""
+        return self._blocked & _PAUSED != 0
+
+    @property
     def above_high_water(self) -> bool:
         """Whether so much is unsent that the peer is not read from. A handler does well to stop producing."""
         return self._blocked & _ABOVE_HIGH != 0
@@ -314,6 +324,10 @@ class Connection:
     def _end_of_stream(self) -> None:
         self._blocked |= _ENDED
         self._update_interest()
+        if self._inbox is not None:
+            self._deliver(self._inbox.view())  # A handler that resumed only just has not been offered it yet.
+            if self.closed:
+                return
         on_eof = getattr(self.handler, "on_eof", None)
         if on_eof is None:
             self.close()

@@ -78,6 +78,8 @@ class ConnectionOptions:
     receive_max_bytes: int = RECEIVE_MAX_BYTES
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
+    local_host: str | None = None
+    """Where a connection we make comes from: an address of this host; None: the kernel's choice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ class Inbox:
         self._large: memoryview | None = None
         self._fill = 0  # bytes held by _large
 
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return len(self._small) if self._large is None else self._fill
+
     def receive(self, recv_into: Callable[[memoryview], int]) -> tuple[int, memoryview]:
         """Receive once behind what is held. Returns (bytes received, everything held); raises what `recv_into` raises.
 

@@ -73,3 +73,7 @@ milliseconds."""
 
 CONNECT_TIMEOUT_MS: Final = 10_000
 """Default: how long one address is tried. Kafka's `socket.connection.setup.timeout.ms`."""
+
+MEMORY_WINDOW_BYTES: Final = 64 * 1024
+"""Most bytes one end of an in-memory stream takes before the other has read them: TCP's window without scaling.
+Small, so that partial writes happen in tests."""

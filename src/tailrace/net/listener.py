@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Callable
 from typing import Final
 
 from tailrace.net.address import Address
 from tailrace.net.handler import ListenOptions
 from tailrace.net.limits import ACCEPT_BATCH_SIZE, ACCEPT_PAUSE_MS
+from tailrace.net.network import ListenSocket
+from tailrace.net.outbox import StreamSocket
 from tailrace.net.poller import POLL_IN
 from tailrace.net.selector import PollerSelector, logger
 
@@ -25,11 +26,11 @@ class Listener:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: ListenSocket,
         address: Address,
         selector: PollerSelector,
         options: ListenOptions,
-        on_accepted: Callable[[Listener, socket.socket], None],
+        on_accepted: Callable[[Listener, StreamSocket], None],
     ) -> None:
         self.address = address
         self.connection_count = 0

@@ -8,8 +8,6 @@ Invariant: one engine a loop, used from the loop's thread; only `call_soon_threa
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +20,8 @@ from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, FileRange, ListenOptions, Part, StreamHandler
 from tailrace.net.limits import CONNECT_TIMEOUT_MS
 from tailrace.net.listener import Listener
+from tailrace.net.network import KernelNetwork, Network
+from tailrace.net.outbox import StreamSocket
 from tailrace.net.poller import Poller, new_poller
 from tailrace.net.selector import PollerSelector
 from tailrace.net.timers import Timer, TimingWheel
@@ -50,8 +50,9 @@ HandlerFactory = Callable[[Connection], StreamHandler]
 class Engine:
     """Listeners, connections and timers of one loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, selector: PollerSelector) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, selector: PollerSelector, network: Network) -> None:
         self.loop = loop
+        self.network = network
         self.selector = selector
         self.timers = selector.timers
         self.connections: dict[int, Connection] = {}
@@ -69,17 +70,16 @@ class Engine:
         `handler_factory` is called once a connection and must not write; `on_opened` follows at once.
         """
         try:
-            sock = _listening_socket(address, options)
+            sock, bound = self.network.listen(address, options)
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
-        bound = address if address.path is not None else Address(*sock.getsockname()[:2])
         listener = Listener(sock, bound, self.selector, options, partial(self._accepted, handler_factory))
         self._listeners.append(listener)
         return listener
 
     def adopt(
         self,
-        sock: socket.socket,
+        sock: StreamSocket,
         handler_factory: HandlerFactory,
         options: ConnectionOptions = ConnectionOptions(),
     ) -> Connection:
@@ -95,22 +95,7 @@ class Engine:
     ) -> Connection:
         """Connect to `address`, trying each address its name has for `timeout_ms`. Raises OSError (TimeoutError among
         them)."""
-        failure: OSError = OSError(errno.EADDRNOTAVAIL, f"{address} has no address")
-        for family, target in await self._resolve(address):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.setblocking(False)
-                _set_buffers(sock, options)
-                await asyncio.wait_for(self.loop.sock_connect(sock, target), timeout_ms / 1000)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return self.adopt(sock, handler_factory, options)
-        raise failure
+        return self.adopt(await self.network.connect(address, options, timeout_ms), handler_factory, options)
 
     def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         """Run `callback` in the loop's thread, in a coming step. Callbacks of one thread keep their order."""
@@ -143,7 +128,7 @@ class Engine:
         finally:
             self._drained = None
 
-    def _accepted(self, handler_factory: HandlerFactory, listener: Listener, sock: socket.socket) -> None:
+    def _accepted(self, handler_factory: HandlerFactory, listener: Listener, sock: StreamSocket) -> None:
         def gone(connection: Connection) -> None:
             self._gone(connection)
             listener.on_connection_gone()
@@ -156,15 +141,16 @@ class Engine:
 
     def _open(
         self,
-        sock: socket.socket,
+        sock: StreamSocket,
         handler_factory: HandlerFactory,
         options: ConnectionOptions,
         on_gone: Callable[[Connection], None],
     ) -> Connection:
         try:
-            sock.setblocking(False)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if isinstance(sock, socket.socket):
+                sock.setblocking(False)
+                if sock.family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._last_id += 1
             connection = Connection(self._last_id, sock, self.selector, self._buffers, options, on_gone)
             handler = handler_factory(connection)
@@ -180,12 +166,6 @@ class Engine:
         if self._drained is not None and not self.connections and not self._drained.done():
             self._drained.set_result(None)
 
-    async def _resolve(self, address: Address) -> list[tuple[socket.AddressFamily, str | tuple[Any, ...]]]:
-        if address.path is not None:
-            return [(socket.AF_UNIX, address.path)]
-        found = await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        return [(family, target) for family, _, _, _, target in found]
-
 
 class EngineLoop(asyncio.SelectorEventLoop):
     """An asyncio loop over a PollerSelector, with the engine that lives in it.
@@ -193,10 +173,10 @@ class EngineLoop(asyncio.SelectorEventLoop):
     The selector keeps turning by itself until asyncio has something to do; these three methods are how it gets some.
     """
 
-    def __init__(self, selector: PollerSelector) -> None:
+    def __init__(self, selector: PollerSelector, network: Network) -> None:
         self._engine_selector = selector
         super().__init__(selector)
-        self.engine = Engine(self, selector)
+        self.engine = Engine(self, selector, network)
 
     def call_soon(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
         self._engine_selector.hand_back = True
@@ -211,9 +191,19 @@ class EngineLoop(asyncio.SelectorEventLoop):
         super().stop()
 
 
-def new_event_loop(poller: Poller | None = None, clock: Clock | None = None) -> EngineLoop:
+class ClockedLoop(EngineLoop):
+    """An EngineLoop whose time is that of its selector's clock, for a clock that is not the machine's."""
+
+    def time(self) -> float:
+        return self._engine_selector.clock.monotonic_ms() / 1000
+
+
+def new_event_loop(
+    poller: Poller | None = None, clock: Clock | None = None, network: Network | None = None
+) -> EngineLoop:
     """An asyncio loop with an engine in it. The caller closes it, after `Engine.close`."""
-    return EngineLoop(PollerSelector(poller or new_poller(), clock or SystemClock()))
+    selector = PollerSelector(poller or new_poller(), clock or SystemClock())
+    return (EngineLoop if clock is None else ClockedLoop)(selector, network or KernelNetwork())
 
 
 def running_engine() -> Engine:
@@ -222,39 +212,3 @@ def running_engine() -> Engine:
     if not isinstance(loop, EngineLoop):
         raise RuntimeError("the running loop is not one of tailrace.net.loop.new_event_loop()")
     return loop.engine
-
-
-def _listening_socket(address: Address, options: ListenOptions) -> socket.socket:
-    if address.path is not None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        target: str | tuple[Any, ...] = address.path
-    else:
-        family, _, _, _, target = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if address.path is None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if options.reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if sock.family == socket.AF_INET6:
-                # The wildcard serves IPv4 too, as a JVM's does.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.host in ("", "::") else 1)
-        _set_buffers(sock, options.connection)  # before listen: accepted sockets inherit them, and the window scale
-        sock.bind(target)
-        if address.path is not None and options.unix_mode is not None:
-            os.chmod(address.path, options.unix_mode)  # noqa: PTH101 - see Listener.close
-        sock.listen(options.backlog)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _set_buffers(sock: socket.socket, options: ConnectionOptions) -> None:
-    if options.send_buffer_bytes is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
-    if options.receive_buffer_bytes is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)

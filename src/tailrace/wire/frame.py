@@ -13,8 +13,16 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - the standard library's name is lower case
 from typing import Any, NamedTuple
 
+from tailrace.base.limits import REQUEST_DECODED_MAX_BYTES
 from tailrace.wire.api import Api, ApiKey
-from tailrace.wire.primitives import DecodeError, Encodable, read_nullable_string, skip_tagged_fields
+from tailrace.wire.primitives import (
+    DecodeError,
+    Encodable,
+    read_nullable_string,
+    set_allowance,
+    skip_tagged_fields,
+    write_nullable_string,
+)
 
 SIZE_BYTES = 4
 _HEADER = Struct(">hhi")
@@ -49,18 +57,19 @@ def decode_request_header(buf: memoryview) -> RequestHeader:
 def decode_request(api: Api, header: RequestHeader, buf: memoryview) -> tuple[str | None, Any]:
     """(client id, request) of a frame whose version `api` supports. Raises DecodeError for anything malformed.
 
-    Bytes after the message are refused: they mean that the two sides disagree about the format.
+    It takes at most `REQUEST_DECODED_MAX_BYTES` of memory. Bytes after the message are passed over, as Kafka does.
     """
     version = header.api_version
+    set_allowance(REQUEST_DECODED_MAX_BYTES)
     try:
         client_id, pos = read_nullable_string(buf, header.position)
         if version >= api.flexible_from:
             pos = skip_tagged_fields(buf, pos)
-        request, pos = api.request.decode(buf, pos, version)
+        request, _ = api.request.decode(buf, pos, version)
     except (StructError, IndexError) as error:
         raise DecodeError(f"{api.name} v{version} ends before its last field") from error
-    if pos != len(buf):
-        raise DecodeError(f"{api.name} v{version} has {len(buf) - pos} bytes after its last field")
+    finally:
+        set_allowance(None)
     return client_id, request
 
 
@@ -77,11 +86,7 @@ def encode_response(api: Api, version: int, correlation_id: int, response: Encod
 def encode_request(api: Api, version: int, correlation_id: int, client_id: str | None, request: Encodable) -> bytearray:
     """A whole request frame, for the client side."""
     out = bytearray(SIZE_BYTES) + _HEADER.pack(api.key, version, correlation_id)
-    if client_id is None:
-        out += b"\xff\xff"
-    else:
-        name = client_id.encode()
-        out += len(name).to_bytes(2, "big") + name
+    write_nullable_string(out, client_id)
     if version >= api.flexible_from:
         out.append(0)
     request.encode(out, version)

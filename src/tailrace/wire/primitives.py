@@ -1,7 +1,8 @@
 """The primitive types of Kafka's protocol, read from a memoryview and written to a bytearray.
 
-Numbers are big-endian. Readers take (buffer, position) and return (value, next position); they raise `DecodeError`
-for anything malformed and never read past the buffer. `uvarint` is unsigned LEB128, at most 5 bytes.
+Numbers are big-endian. Readers take (buffer, position) and return (value, next position). For malformed bytes they
+raise `DecodeError`, and at the buffer's end `struct.error` or `IndexError`, which `decode_whole` and `wire.frame` turn
+into it; they never read past the buffer. `uvarint` is unsigned LEB128, at most 5 bytes.
 
     type      older versions                      flexible versions (KIP-482)
     string    int16 length, -1 null; UTF-8        uvarint length + 1, 0 null
@@ -10,21 +11,27 @@ for anything malformed and never read past the buffer. `uvarint` is unsigned LEB
     struct    its fields                          its fields, then tagged fields
     tagged    -                                   uvarint count, then (uvarint tag, uvarint size, bytes) by rising tag
 
+What a message holds is charged to an allowance while a request is read (`set_allowance`), because a few bytes can stand
+for a big object: an element of an array costs `ELEMENT_BYTES`, a long string what it takes.
+
 Source: KIP-482 and Kafka's `Type`. The generated modules in `messages/` call these.
 """
 
 from __future__ import annotations
 
-from struct import Struct
+from collections.abc import Sequence
+from struct import Struct, pack, unpack_from
 from struct import error as StructError  # noqa: N812 - the standard library's name is lower case
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from tailrace.base.errors import TailraceError
-from tailrace.base.limits import ARRAY_MAX_ELEMENTS
 from tailrace.base.types import ZERO_TOPIC_ID
 
-__all__ = ["DecodeError", "Message", "Struct", "StructError"]
+__all__ = ["DecodeError", "EncodeError", "Message", "Struct", "StructError"]
+
+STRING_MAX_BYTES = 32767
+"""Longest string in UTF-8, in every version: what an int16 can say (Kafka's generated classes check it too)."""
 
 _INT16 = Struct(">h")
 _INT32 = Struct(">i")
@@ -32,6 +39,10 @@ _INT32 = Struct(">i")
 
 class DecodeError(TailraceError):
     """Bytes from a peer that are not what the protocol says: it gets an error or a closed connection."""
+
+
+class EncodeError(TailraceError):
+    """A value that its type or version cannot carry: a string too long, null where none is allowed. Our own fault."""
 
 
 class Message:
@@ -58,7 +69,27 @@ class Encodable(Protocol):
         ...
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", covariant=True)
+
+
+class Decodable(Protocol[M]):
+    """What every generated message class offers for reading."""
+
+    def decode(self, buf: memoryview, pos: int, version: int) -> tuple[M, int]:
+        """Read one message of `version` at `pos`."""
+        ...
+
+
+def decode_whole(kind: Decodable[M], buf: bytes | bytearray | memoryview, version: int, pos: int = 0) -> M:
+    """A message that lies in `buf` from `pos` on, outside a frame: group metadata, coordinator records.
+
+    Raises DecodeError for anything malformed; bytes after the message are passed over.
+    """
+    try:
+        message, _ = kind.decode(memoryview(buf), pos, version)
+    except (StructError, IndexError) as error:
+        raise DecodeError(f"message of version {version} ends before its last field") from error
+    return message
 
 
 def read_uvarint(buf: memoryview, pos: int) -> tuple[int, int]:
@@ -89,14 +120,39 @@ def write_uvarint(out: bytearray, value: int) -> None:
     out.append(value)
 
 
+ELEMENT_BYTES = 512
+"""What one element of an array is reckoned to take: a struct with its numbers and short strings, measured in
+`tests/unit/wire/test_hostile_requests.py`."""
+
+_UNLIMITED = 1 << 62
+_allowance = _UNLIMITED
+
+
+def set_allowance(size: int | None) -> None:
+    """Bytes of memory that the next message read may take; None for no limit.
+
+    The allowance is the process's, not a thread's: two threads that read at once share it, each a little looser.
+    """
+    global _allowance
+    _allowance = _UNLIMITED if size is None else size
+
+
+def _charge(size: int) -> None:
+    global _allowance
+    _allowance -= size
+    if _allowance < 0:
+        raise DecodeError("message would take more memory than a request may")
+
+
 def _text(buf: memoryview, pos: int, size: int) -> tuple[str, int]:
+    """A string of known size. Bytes that are not UTF-8 become U+FFFD, as in Java."""
     end = pos + size
     if end > len(buf):
         raise DecodeError(f"string of {size} bytes passes the end of the message")
-    try:
-        return str(buf[pos:end], "utf-8"), end
-    except UnicodeDecodeError as error:
-        raise DecodeError("string is not UTF-8") from error
+    text = str(buf[pos:end], "utf-8", "replace")
+    if size > 63 or len(text) != size:
+        _charge(size if len(text) == size else 4 * size)
+    return text, end
 
 
 def read_string(buf: memoryview, pos: int) -> tuple[str, int]:
@@ -114,21 +170,44 @@ def read_nullable_string(buf: memoryview, pos: int) -> tuple[str | None, int]:
 
 
 def read_compact_string(buf: memoryview, pos: int) -> tuple[str, int]:
-    size, pos = read_uvarint(buf, pos)
-    if size == 0:
+    size = buf[pos]
+    pos += 1
+    if size > 127:
+        size, pos = _long_string_size(buf, pos - 1)
+    elif size == 0:
         raise DecodeError("null string where none is allowed")
     return _text(buf, pos, size - 1)
 
 
 def read_compact_nullable_string(buf: memoryview, pos: int) -> tuple[str | None, int]:
-    size, pos = read_uvarint(buf, pos)
-    if size == 0:
+    size = buf[pos]
+    pos += 1
+    if size > 127:
+        size, pos = _long_string_size(buf, pos - 1)
+    elif size == 0:
         return None, pos
     return _text(buf, pos, size - 1)
 
 
-def write_string(out: bytearray, value: str) -> None:
+def _long_string_size(buf: memoryview, pos: int) -> tuple[int, int]:
+    """The size plus one of a compact string whose varint has several bytes; 0 in several bytes is malformed."""
+    size, pos = read_uvarint(buf, pos)
+    if size == 0 or size - 1 > STRING_MAX_BYTES:
+        raise DecodeError(f"string of {size - 1} bytes")
+    return size, pos
+
+
+def _utf8(value: str | None) -> bytes:
+    if value is None:
+        raise EncodeError("null string where none is allowed")
     data = value.encode()
+    if len(data) > STRING_MAX_BYTES:
+        raise EncodeError(f"string of {len(data)} bytes, the most is {STRING_MAX_BYTES}")
+    return data
+
+
+def write_string(out: bytearray, value: str | None) -> None:
+    data = _utf8(value)
     out += _INT16.pack(len(data))
     out += data
 
@@ -140,9 +219,13 @@ def write_nullable_string(out: bytearray, value: str | None) -> None:
         write_string(out, value)
 
 
-def write_compact_string(out: bytearray, value: str) -> None:
-    data = value.encode()
-    write_uvarint(out, len(data) + 1)
+def write_compact_string(out: bytearray, value: str | None) -> None:
+    data = _utf8(value)
+    size = len(data) + 1
+    if size < 128:
+        out.append(size)
+    else:
+        write_uvarint(out, size)
     out += data
 
 
@@ -176,73 +259,154 @@ def read_compact_nullable_records(buf: memoryview, pos: int) -> tuple[memoryview
     return _view(buf, pos, size - 1)
 
 
+def _copy(view: memoryview) -> bytes:
+    _charge(len(view))
+    return bytes(view)
+
+
 def read_nullable_bytes(buf: memoryview, pos: int) -> tuple[bytes | None, int]:
     view, pos = read_nullable_records(buf, pos)
-    return None if view is None else bytes(view), pos
+    return None if view is None else _copy(view), pos
 
 
 def read_compact_nullable_bytes(buf: memoryview, pos: int) -> tuple[bytes | None, int]:
     view, pos = read_compact_nullable_records(buf, pos)
-    return None if view is None else bytes(view), pos
+    return None if view is None else _copy(view), pos
 
 
 def read_bytes(buf: memoryview, pos: int) -> tuple[bytes, int]:
     view, pos = read_nullable_records(buf, pos)
     if view is None:
         raise DecodeError("null bytes where none are allowed")
-    return bytes(view), pos
+    return _copy(view), pos
 
 
 def read_compact_bytes(buf: memoryview, pos: int) -> tuple[bytes, int]:
     view, pos = read_compact_nullable_records(buf, pos)
     if view is None:
         raise DecodeError("null bytes where none are allowed")
-    return bytes(view), pos
+    return _copy(view), pos
+
+
+def write_bytes(out: bytearray, value: bytes | bytearray | memoryview | None) -> None:
+    if value is None:
+        raise EncodeError("null bytes where none are allowed")
+    out += _INT32.pack(len(value))
+    out += value
 
 
 def write_nullable_bytes(out: bytearray, value: bytes | bytearray | memoryview | None) -> None:
     if value is None:
         out += b"\xff\xff\xff\xff"
     else:
-        out += _INT32.pack(len(value))
-        out += value
+        write_bytes(out, value)
+
+
+def write_compact_bytes(out: bytearray, value: bytes | bytearray | memoryview | None) -> None:
+    if value is None:
+        raise EncodeError("null bytes where none are allowed")
+    write_uvarint(out, len(value) + 1)
+    out += value
 
 
 def write_compact_nullable_bytes(out: bytearray, value: bytes | bytearray | memoryview | None) -> None:
     if value is None:
         out.append(0)
     else:
-        write_uvarint(out, len(value) + 1)
-        out += value
-
-
-write_bytes = write_nullable_bytes
-write_compact_bytes = write_compact_nullable_bytes
+        write_compact_bytes(out, value)
 
 
 def read_array_length(buf: memoryview, pos: int) -> tuple[int, int]:
+    """Element count of an array that may not be null."""
+    count, pos = read_nullable_array_length(buf, pos)
+    if count < 0:
+        raise DecodeError("null array where none is allowed")
+    return count, pos
+
+
+def read_nullable_array_length(buf: memoryview, pos: int) -> tuple[int, int]:
     """Element count of an array, -1 for null. An element takes at least a byte: a count past the end is refused."""
     (count,) = _INT32.unpack_from(buf, pos)
     pos += 4
-    if count > len(buf) - pos or count > ARRAY_MAX_ELEMENTS:
-        raise DecodeError(f"array of {count} elements passes the end of the message or its limit")
-    return -1 if count < 0 else count, pos
+    if count <= 0:
+        return (-1 if count < 0 else 0), pos
+    if count > len(buf) - pos:
+        raise DecodeError(f"array of {count} elements passes the end of the message")
+    _charge(count * ELEMENT_BYTES)
+    return count, pos
 
 
 def read_compact_array_length(buf: memoryview, pos: int) -> tuple[int, int]:
+    """Element count of an array that may not be null."""
+    count, pos = read_compact_nullable_array_length(buf, pos)
+    if count < 0:
+        raise DecodeError("null array where none is allowed")
+    return count, pos
+
+
+def read_compact_nullable_array_length(buf: memoryview, pos: int) -> tuple[int, int]:
     """Element count of an array, -1 for null. An element takes at least a byte: a count past the end is refused."""
     count, pos = read_uvarint(buf, pos)
-    if count - 1 > len(buf) - pos or count > ARRAY_MAX_ELEMENTS:
-        raise DecodeError(f"array of {count - 1} elements passes the end of the message or its limit")
-    return count - 1, pos
+    count -= 1
+    if count <= 0:
+        return count, pos
+    if count > len(buf) - pos:
+        raise DecodeError(f"array of {count} elements passes the end of the message")
+    _charge(count * ELEMENT_BYTES)
+    return count, pos
 
 
 def write_array_length(out: bytearray, value: list[Any] | None) -> None:  # Any: only the length is looked at
+    if value is None:
+        raise EncodeError("null array where none is allowed")
+    out += _INT32.pack(len(value))
+
+
+def write_nullable_array_length(out: bytearray, value: list[Any] | None) -> None:  # Any: only the length is looked at
     out += b"\xff\xff\xff\xff" if value is None else _INT32.pack(len(value))
 
 
 def write_compact_array_length(out: bytearray, value: list[Any] | None) -> None:  # Any: only the length is looked at
+    if value is None:
+        raise EncodeError("null array where none is allowed")
+    write_uvarint(out, len(value) + 1)
+
+
+def write_compact_nullable_array_length(out: bytearray, value: list[Any] | None) -> None:  # Any: as above
     write_uvarint(out, 0 if value is None else len(value) + 1)
+
+
+def read_int8s(buf: memoryview, pos: int, count: int) -> tuple[list[int], int]:
+    """`count` numbers; none when it is negative."""
+    return _numbers(buf, pos, count, "b", 1)
+
+
+def read_int32s(buf: memoryview, pos: int, count: int) -> tuple[list[int], int]:
+    """`count` numbers; none when it is negative."""
+    return _numbers(buf, pos, count, "i", 4)
+
+
+def read_int64s(buf: memoryview, pos: int, count: int) -> tuple[list[int], int]:
+    """`count` numbers; none when it is negative."""
+    return _numbers(buf, pos, count, "q", 8)
+
+
+def _numbers(buf: memoryview, pos: int, count: int, code: str, size: int) -> tuple[list[int], int]:
+    if count <= 0:
+        return [], pos
+    return list(unpack_from(f">{count}{code}", buf, pos)), pos + size * count
+
+
+def write_int8s(out: bytearray, values: Sequence[int]) -> None:
+    out += pack(f">{len(values)}b", *values)
+
+
+def write_int32s(out: bytearray, values: Sequence[int]) -> None:
+    out += pack(f">{len(values)}i", *values)
+
+
+def write_int64s(out: bytearray, values: Sequence[int]) -> None:
+    out += pack(f">{len(values)}q", *values)
 
 
 _UUIDS_MAX = 4096
@@ -266,15 +430,32 @@ def write_uuid(out: bytearray, value: UUID) -> None:
     out += value.bytes
 
 
+def read_tag_count(buf: memoryview, pos: int) -> tuple[int, int]:
+    """How many tagged fields follow. Each takes at least two bytes, and is charged like an element."""
+    count = buf[pos]
+    if count == 0:
+        return 0, pos + 1
+    count, pos = read_uvarint(buf, pos)
+    if 2 * count > len(buf) - pos:
+        raise DecodeError(f"{count} tagged fields pass the end of the message")
+    _charge(count * ELEMENT_BYTES)
+    return count, pos
+
+
+def read_tag(buf: memoryview, pos: int) -> tuple[int, int, int]:
+    """(tag, where its field ends, where it starts)."""
+    tag, pos = read_uvarint(buf, pos)
+    size, pos = read_uvarint(buf, pos)
+    if size > len(buf) - pos:
+        raise DecodeError(f"tagged field of {size} bytes passes the end of the message")
+    return tag, pos + size, pos
+
+
 def skip_tagged_fields(buf: memoryview, pos: int) -> int:
     """Pass over tagged fields nobody here knows; returns the position after them."""
-    count, pos = read_uvarint(buf, pos)
+    count, pos = read_tag_count(buf, pos)
     for _ in range(count):
-        _, pos = read_uvarint(buf, pos)
-        size, pos = read_uvarint(buf, pos)
-        pos += size
-        if pos > len(buf):
-            raise DecodeError("tagged field passes the end of the message")
+        _, pos, _ = read_tag(buf, pos)
     return pos
 
 

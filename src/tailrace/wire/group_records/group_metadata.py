@@ -180,10 +180,11 @@ class GroupMetadataValue(Message):
             pos += 8
         else:
             current_state_timestamp = -1
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         members = []
-        for _ in range(count):
-            members_element, pos = MemberMetadata.decode(buf, pos, version)
+        decode_members = MemberMetadata.decode
+        for _ in range(length):
+            members_element, pos = decode_members(buf, pos, version)
             members.append(members_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -12,8 +12,9 @@ from tailrace.wire.primitives import (
     Struct,
     read_compact_string,
     read_string,
+    read_tag,
+    read_tag_count,
     read_uuid,
-    read_uvarint,
     write_compact_string,
     write_string,
     write_tagged_fields,
@@ -109,16 +110,15 @@ class OffsetCommitValue(Message):
             expire_timestamp = -1
         topic_id = ZERO_TOPIC_ID
         if version >= 4:
-            tags, pos = read_uvarint(buf, pos)
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
+                tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     topic_id, pos = read_uuid(buf, pos)
-                pos = end
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
         return cls(offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id), pos
 
     def encode(self, out: bytearray, version: int) -> None:
@@ -135,4 +135,7 @@ class OffsetCommitValue(Message):
                 data = bytearray()
                 data += self.topic_id.bytes
                 tagged.append((0, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)

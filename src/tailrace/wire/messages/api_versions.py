@@ -12,7 +12,8 @@ from tailrace.wire.primitives import (
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
-    read_uvarint,
+    read_tag,
+    read_tag_count,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
@@ -227,10 +228,11 @@ class ApiVersionsResponse(Message):
         finalized_features: list[FinalizedFeatureKey] | None
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        count, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
         api_keys = []
-        for _ in range(count):
-            api_keys_element, pos = ApiVersion.decode(buf, pos, version)
+        decode_api_keys = ApiVersion.decode
+        for _ in range(length):
+            api_keys_element, pos = decode_api_keys(buf, pos, version)
             api_keys.append(api_keys_element)
         if version >= 1:
             (throttle_time_ms,) = _I.unpack_from(buf, pos)
@@ -242,32 +244,33 @@ class ApiVersionsResponse(Message):
         finalized_features = None
         zk_migration_ready = False
         if version >= 3:
-            tags, pos = read_uvarint(buf, pos)
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
+                tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    count, pos = read_compact_array_length(buf, pos)
+                    length, pos = read_compact_array_length(buf, pos)
                     supported_features = []
-                    for _ in range(count):
-                        supported_features_element, pos = SupportedFeatureKey.decode(buf, pos, version)
+                    decode_supported_features = SupportedFeatureKey.decode
+                    for _ in range(length):
+                        supported_features_element, pos = decode_supported_features(buf, pos, version)
                         supported_features.append(supported_features_element)
                 elif tag == 1:
                     (finalized_features_epoch,) = _Q.unpack_from(buf, pos)
                     pos += 8
                 elif tag == 2:
-                    count, pos = read_compact_array_length(buf, pos)
+                    length, pos = read_compact_array_length(buf, pos)
                     finalized_features = []
-                    for _ in range(count):
-                        finalized_features_element, pos = FinalizedFeatureKey.decode(buf, pos, version)
+                    decode_finalized_features = FinalizedFeatureKey.decode
+                    for _ in range(length):
+                        finalized_features_element, pos = decode_finalized_features(buf, pos, version)
                         finalized_features.append(finalized_features_element)
                 elif tag == 3:
                     (zk_migration_ready,) = _O.unpack_from(buf, pos)
                     pos += 1
-                pos = end
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
         return cls(
             error_code,
             api_keys,
@@ -307,4 +310,7 @@ class ApiVersionsResponse(Message):
                 data = bytearray()
                 data += _O.pack(self.zk_migration_ready)
                 tagged.append((3, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)

@@ -6,16 +6,15 @@ from typing import ClassVar
 
 from tailrace.wire.primitives import (
     Message,
-    Struct,
     read_array_length,
+    read_int32s,
     read_nullable_bytes,
     read_string,
     write_array_length,
+    write_int32s,
     write_nullable_bytes,
     write_string,
 )
-
-_I = Struct(">i")
 
 
 class TopicPartition(Message):
@@ -38,19 +37,14 @@ class TopicPartition(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicPartition, int]:
         partitions: list[int] | None
         topic, pos = read_string(buf, pos)
-        count, pos = read_array_length(buf, pos)
-        partitions = []
-        for _ in range(count):
-            (partitions_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partitions.append(partitions_element)
+        length, pos = read_array_length(buf, pos)
+        partitions, pos = read_int32s(buf, pos, length)
         return cls(topic, partitions), pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.topic)
         write_array_length(out, self.partitions)
-        for partitions_element in self.partitions:
-            out += _I.pack(partitions_element)
+        write_int32s(out, self.partitions)
 
 
 class ConsumerProtocolAssignment(Message):
@@ -76,10 +70,11 @@ class ConsumerProtocolAssignment(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ConsumerProtocolAssignment, int]:
         assigned_partitions: list[TopicPartition] | None
         user_data: bytes | None
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         assigned_partitions = []
-        for _ in range(count):
-            assigned_partitions_element, pos = TopicPartition.decode(buf, pos, version)
+        decode_assigned_partitions = TopicPartition.decode
+        for _ in range(length):
+            assigned_partitions_element, pos = decode_assigned_partitions(buf, pos, version)
             assigned_partitions.append(assigned_partitions_element)
         user_data, pos = read_nullable_bytes(buf, pos)
         return cls(assigned_partitions, user_data), pos

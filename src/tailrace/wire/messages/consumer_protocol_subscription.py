@@ -8,10 +8,12 @@ from tailrace.wire.primitives import (
     Message,
     Struct,
     read_array_length,
+    read_int32s,
     read_nullable_bytes,
     read_nullable_string,
     read_string,
     write_array_length,
+    write_int32s,
     write_nullable_bytes,
     write_nullable_string,
     write_string,
@@ -40,19 +42,14 @@ class TopicPartition(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicPartition, int]:
         partitions: list[int] | None
         topic, pos = read_string(buf, pos)
-        count, pos = read_array_length(buf, pos)
-        partitions = []
-        for _ in range(count):
-            (partitions_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partitions.append(partitions_element)
+        length, pos = read_array_length(buf, pos)
+        partitions, pos = read_int32s(buf, pos, length)
         return cls(topic, partitions), pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.topic)
         write_array_length(out, self.partitions)
-        for partitions_element in self.partitions:
-            out += _I.pack(partitions_element)
+        write_int32s(out, self.partitions)
 
 
 class ConsumerProtocolSubscription(Message):
@@ -89,17 +86,19 @@ class ConsumerProtocolSubscription(Message):
         user_data: bytes | None
         owned_partitions: list[TopicPartition] | None
         rack_id: str | None
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = read_string(buf, pos)
+        decode_topics = read_string
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos)
             topics.append(topics_element)
         user_data, pos = read_nullable_bytes(buf, pos)
         if version >= 1:
-            count, pos = read_array_length(buf, pos)
+            length, pos = read_array_length(buf, pos)
             owned_partitions = []
-            for _ in range(count):
-                owned_partitions_element, pos = TopicPartition.decode(buf, pos, version)
+            decode_owned_partitions = TopicPartition.decode
+            for _ in range(length):
+                owned_partitions_element, pos = decode_owned_partitions(buf, pos, version)
                 owned_partitions.append(owned_partitions_element)
         else:
             owned_partitions = None

@@ -9,15 +9,21 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
+    read_nullable_array_length,
     read_nullable_string,
     read_string,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
+    write_nullable_array_length,
     write_nullable_string,
     write_string,
 )
@@ -41,20 +47,15 @@ class CreatePartitionsAssignment(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsAssignment, int]:
         broker_ids: list[int] | None
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        broker_ids = []
-        for _ in range(count):
-            (broker_ids_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            broker_ids.append(broker_ids_element)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        broker_ids, pos = read_int32s(buf, pos, length)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(broker_ids), pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.broker_ids)
-        for broker_ids_element in self.broker_ids:
-            out += _I.pack(broker_ids_element)
+        write_int32s(out, self.broker_ids)
         if version >= 2:
             out.append(0)
 
@@ -84,12 +85,14 @@ class CreatePartitionsTopic(Message):
         name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         (count,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        assignments_items: list[CreatePartitionsAssignment] = []
-        for _ in range(count):
-            assignments_element, pos = CreatePartitionsAssignment.decode(buf, pos, version)
-            assignments_items.append(assignments_element)
-        assignments = None if count < 0 else assignments_items
+        length, pos = (read_compact_nullable_array_length if version >= 2 else read_nullable_array_length)(buf, pos)
+        assignments = []
+        decode_assignments = CreatePartitionsAssignment.decode
+        for _ in range(length):
+            assignments_element, pos = decode_assignments(buf, pos, version)
+            assignments.append(assignments_element)
+        if length < 0:
+            assignments = None
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, count, assignments), pos
@@ -97,7 +100,7 @@ class CreatePartitionsTopic(Message):
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
         out += _I.pack(self.count)
-        (write_compact_array_length if version >= 2 else write_array_length)(out, self.assignments)
+        (write_compact_nullable_array_length if version >= 2 else write_nullable_array_length)(out, self.assignments)
         for assignments_element in self.assignments or ():
             assignments_element.encode(out, version)
         if version >= 2:
@@ -130,10 +133,11 @@ class CreatePartitionsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsRequest, int]:
         topics: list[CreatePartitionsTopic] | None
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = CreatePartitionsTopic.decode(buf, pos, version)
+        decode_topics = CreatePartitionsTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         timeout_ms, validate_only = _IO.unpack_from(buf, pos)
         pos += 5
@@ -213,10 +217,11 @@ class CreatePartitionsResponse(Message):
         results: list[CreatePartitionsTopicResult] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         results = []
-        for _ in range(count):
-            results_element, pos = CreatePartitionsTopicResult.decode(buf, pos, version)
+        decode_results = CreatePartitionsTopicResult.decode
+        for _ in range(length):
+            results_element, pos = decode_results(buf, pos, version)
             results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -12,17 +12,22 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
     read_nullable_string,
     read_string,
+    read_tag,
+    read_tag_count,
     read_uuid,
-    read_uvarint,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
     write_nullable_string,
     write_string,
     write_tagged_fields,
@@ -56,12 +61,8 @@ class CreatableReplicaAssignment(Message):
         broker_ids: list[int] | None
         (partition_index,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        broker_ids = []
-        for _ in range(count):
-            (broker_ids_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            broker_ids.append(broker_ids_element)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        broker_ids, pos = read_int32s(buf, pos, length)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(partition_index, broker_ids), pos
@@ -69,8 +70,7 @@ class CreatableReplicaAssignment(Message):
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.partition_index)
         (write_compact_array_length if version >= 5 else write_array_length)(out, self.broker_ids)
-        for broker_ids_element in self.broker_ids:
-            out += _I.pack(broker_ids_element)
+        write_int32s(out, self.broker_ids)
         if version >= 5:
             out.append(0)
 
@@ -139,15 +139,17 @@ class CreatableTopic(Message):
         name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         num_partitions, replication_factor = _IH.unpack_from(buf, pos)
         pos += 6
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         assignments = []
-        for _ in range(count):
-            assignments_element, pos = CreatableReplicaAssignment.decode(buf, pos, version)
+        decode_assignments = CreatableReplicaAssignment.decode
+        for _ in range(length):
+            assignments_element, pos = decode_assignments(buf, pos, version)
             assignments.append(assignments_element)
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         configs = []
-        for _ in range(count):
-            configs_element, pos = CreatableTopicConfig.decode(buf, pos, version)
+        decode_configs = CreatableTopicConfig.decode
+        for _ in range(length):
+            configs_element, pos = decode_configs(buf, pos, version)
             configs.append(configs_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -192,10 +194,11 @@ class CreateTopicsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreateTopicsRequest, int]:
         topics: list[CreatableTopic] | None
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = CreatableTopic.decode(buf, pos, version)
+        decode_topics = CreatableTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         (timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
@@ -313,29 +316,30 @@ class CreatableTopicResult(Message):
         if version >= 5:
             num_partitions, replication_factor = _IH.unpack_from(buf, pos)
             pos += 6
-            count, pos = read_compact_array_length(buf, pos)
-            configs_items: list[CreatableTopicConfigs] = []
-            for _ in range(count):
-                configs_element, pos = CreatableTopicConfigs.decode(buf, pos, version)
-                configs_items.append(configs_element)
-            configs = None if count < 0 else configs_items
+            length, pos = read_compact_nullable_array_length(buf, pos)
+            configs = []
+            decode_configs = CreatableTopicConfigs.decode
+            for _ in range(length):
+                configs_element, pos = decode_configs(buf, pos, version)
+                configs.append(configs_element)
+            if length < 0:
+                configs = None
         else:
             num_partitions = -1
             replication_factor = -1
             configs = None
         topic_config_error_code = 0
         if version >= 5:
-            tags, pos = read_uvarint(buf, pos)
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
+                tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     (topic_config_error_code,) = _H.unpack_from(buf, pos)
                     pos += 2
-                pos = end
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
         return cls(
             name,
             topic_id,
@@ -356,7 +360,7 @@ class CreatableTopicResult(Message):
             (write_compact_nullable_string if version >= 5 else write_nullable_string)(out, self.error_message)
         if version >= 5:
             out += _IH.pack(self.num_partitions, self.replication_factor)
-            write_compact_array_length(out, self.configs)
+            write_compact_nullable_array_length(out, self.configs)
             for configs_element in self.configs or ():
                 configs_element.encode(out, version)
         if version >= 5:
@@ -365,7 +369,10 @@ class CreatableTopicResult(Message):
                 data = bytearray()
                 data += _H.pack(self.topic_config_error_code)
                 tagged.append((0, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
 
 
 class CreateTopicsResponse(Message):
@@ -396,10 +403,11 @@ class CreateTopicsResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = CreatableTopicResult.decode(buf, pos, version)
+        decode_topics = CreatableTopicResult.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

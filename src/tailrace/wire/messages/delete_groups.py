@@ -42,10 +42,11 @@ class DeleteGroupsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteGroupsRequest, int]:
         groups_names: list[str] | None
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         groups_names = []
-        for _ in range(count):
-            groups_names_element, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        decode_groups_names = read_compact_string if version >= 2 else read_string
+        for _ in range(length):
+            groups_names_element, pos = decode_groups_names(buf, pos)
             groups_names.append(groups_names_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -126,10 +127,11 @@ class DeleteGroupsResponse(Message):
         results: list[DeletableGroupResult] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         results = []
-        for _ in range(count):
-            results_element, pos = DeletableGroupResult.decode(buf, pos, version)
+        decode_results = DeletableGroupResult.decode
+        for _ in range(length):
+            results_element, pos = decode_results(buf, pos, version)
             results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -73,10 +73,11 @@ class DeleteRecordsTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsTopic, int]:
         partitions: list[DeleteRecordsPartition] | None
         name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = DeleteRecordsPartition.decode(buf, pos, version)
+        decode_partitions = DeleteRecordsPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -114,10 +115,11 @@ class DeleteRecordsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsRequest, int]:
         topics: list[DeleteRecordsTopic] | None
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = DeleteRecordsTopic.decode(buf, pos, version)
+        decode_topics = DeleteRecordsTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         (timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
@@ -187,10 +189,11 @@ class DeleteRecordsTopicResult(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsTopicResult, int]:
         partitions: list[DeleteRecordsPartitionResult] | None
         name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = DeleteRecordsPartitionResult.decode(buf, pos, version)
+        decode_partitions = DeleteRecordsPartitionResult.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -230,10 +233,11 @@ class DeleteRecordsResponse(Message):
         topics: list[DeleteRecordsTopicResult] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = DeleteRecordsTopicResult.decode(buf, pos, version)
+        decode_topics = DeleteRecordsTopicResult.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

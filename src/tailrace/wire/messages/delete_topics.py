@@ -13,7 +13,6 @@ from tailrace.wire.primitives import (
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
-    read_nullable_string,
     read_string,
     read_uuid,
     skip_tagged_fields,
@@ -21,7 +20,6 @@ from tailrace.wire.primitives import (
     write_compact_array_length,
     write_compact_nullable_string,
     write_compact_string,
-    write_nullable_string,
     write_string,
 )
 
@@ -87,18 +85,20 @@ class DeleteTopicsRequest(Message):
         topics: list[DeleteTopicState] | None
         topic_names: list[str] | None
         if version >= 6:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             topics = []
-            for _ in range(count):
-                topics_element, pos = DeleteTopicState.decode(buf, pos, version)
+            decode_topics = DeleteTopicState.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
                 topics.append(topics_element)
         else:
             topics = None
         if version <= 5:
-            count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+            length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
             topic_names = []
-            for _ in range(count):
-                topic_names_element, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+            decode_topic_names = read_compact_string if version >= 4 else read_string
+            for _ in range(length):
+                topic_names_element, pos = decode_topic_names(buf, pos)
                 topic_names.append(topic_names_element)
         else:
             topic_names = None
@@ -148,7 +148,9 @@ class DeletableTopicResult(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeletableTopicResult, int]:
         name: str | None
         error_message: str | None
-        name, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        name, pos = (
+            read_compact_nullable_string if version >= 6 else read_compact_string if version >= 4 else read_string
+        )(buf, pos)
         if version >= 6:
             topic_id, pos = read_uuid(buf, pos)
         else:
@@ -164,7 +166,9 @@ class DeletableTopicResult(Message):
         return cls(name, topic_id, error_code, error_message), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        (write_compact_nullable_string if version >= 4 else write_nullable_string)(out, self.name)
+        (write_compact_nullable_string if version >= 6 else write_compact_string if version >= 4 else write_string)(
+            out, self.name
+        )
         if version >= 6:
             out += self.topic_id.bytes
         out += _H.pack(self.error_code)
@@ -202,10 +206,11 @@ class DeleteTopicsResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         responses = []
-        for _ in range(count):
-            responses_element, pos = DeletableTopicResult.decode(buf, pos, version)
+        decode_responses = DeletableTopicResult.decode
+        for _ in range(length):
+            responses_element, pos = decode_responses(buf, pos, version)
             responses.append(responses_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

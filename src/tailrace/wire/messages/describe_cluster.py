@@ -176,10 +176,11 @@ class DescribeClusterResponse(Message):
         cluster_id, pos = read_compact_string(buf, pos)
         (controller_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         brokers = []
-        for _ in range(count):
-            brokers_element, pos = DescribeClusterBroker.decode(buf, pos, version)
+        decode_brokers = DescribeClusterBroker.decode
+        for _ in range(length):
+            brokers_element, pos = decode_brokers(buf, pos, version)
             brokers.append(brokers_element)
         (cluster_authorized_operations,) = _I.unpack_from(buf, pos)
         pos += 4

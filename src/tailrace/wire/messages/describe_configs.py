@@ -9,15 +9,19 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_nullable_array_length,
     read_nullable_string,
     read_string,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_nullable_array_length,
     write_nullable_string,
     write_string,
 )
@@ -53,12 +57,14 @@ class DescribeConfigsResource(Message):
         (resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
         resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        configuration_keys_items: list[str] = []
-        for _ in range(count):
-            configuration_keys_element, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-            configuration_keys_items.append(configuration_keys_element)
-        configuration_keys = None if count < 0 else configuration_keys_items
+        length, pos = (read_compact_nullable_array_length if version >= 4 else read_nullable_array_length)(buf, pos)
+        configuration_keys = []
+        decode_configuration_keys = read_compact_string if version >= 4 else read_string
+        for _ in range(length):
+            configuration_keys_element, pos = decode_configuration_keys(buf, pos)
+            configuration_keys.append(configuration_keys_element)
+        if length < 0:
+            configuration_keys = None
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(resource_type, resource_name, configuration_keys), pos
@@ -66,7 +72,9 @@ class DescribeConfigsResource(Message):
     def encode(self, out: bytearray, version: int) -> None:
         out += _B.pack(self.resource_type)
         (write_compact_string if version >= 4 else write_string)(out, self.resource_name)
-        (write_compact_array_length if version >= 4 else write_array_length)(out, self.configuration_keys)
+        (write_compact_nullable_array_length if version >= 4 else write_nullable_array_length)(
+            out, self.configuration_keys
+        )
         for configuration_keys_element in self.configuration_keys or ():
             (write_compact_string if version >= 4 else write_string)(out, configuration_keys_element)
         if version >= 4:
@@ -99,10 +107,11 @@ class DescribeConfigsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsRequest, int]:
         resources: list[DescribeConfigsResource] | None
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         resources = []
-        for _ in range(count):
-            resources_element, pos = DescribeConfigsResource.decode(buf, pos, version)
+        decode_resources = DescribeConfigsResource.decode
+        for _ in range(length):
+            resources_element, pos = decode_resources(buf, pos, version)
             resources.append(resources_element)
         if version >= 1:
             (include_synonyms,) = _O.unpack_from(buf, pos)
@@ -227,10 +236,11 @@ class DescribeConfigsResourceResult(Message):
         (is_sensitive,) = _O.unpack_from(buf, pos)
         pos += 1
         if version >= 1:
-            count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+            length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
             synonyms = []
-            for _ in range(count):
-                synonyms_element, pos = DescribeConfigsSynonym.decode(buf, pos, version)
+            decode_synonyms = DescribeConfigsSynonym.decode
+            for _ in range(length):
+                synonyms_element, pos = decode_synonyms(buf, pos, version)
                 synonyms.append(synonyms_element)
         else:
             synonyms = None
@@ -302,10 +312,11 @@ class DescribeConfigsResult(Message):
         (resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
         resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         configs = []
-        for _ in range(count):
-            configs_element, pos = DescribeConfigsResourceResult.decode(buf, pos, version)
+        decode_configs = DescribeConfigsResourceResult.decode
+        for _ in range(length):
+            configs_element, pos = decode_configs(buf, pos, version)
             configs.append(configs_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -348,10 +359,11 @@ class DescribeConfigsResponse(Message):
         results: list[DescribeConfigsResult] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         results = []
-        for _ in range(count):
-            results_element, pos = DescribeConfigsResult.decode(buf, pos, version)
+        decode_results = DescribeConfigsResult.decode
+        for _ in range(length):
+            results_element, pos = decode_results(buf, pos, version)
             results.append(results_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

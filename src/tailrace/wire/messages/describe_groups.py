@@ -54,10 +54,11 @@ class DescribeGroupsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeGroupsRequest, int]:
         groups: list[str] | None
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         groups = []
-        for _ in range(count):
-            groups_element, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        decode_groups = read_compact_string if version >= 5 else read_string
+        for _ in range(length):
+            groups_element, pos = decode_groups(buf, pos)
             groups.append(groups_element)
         if version >= 3:
             (include_authorized_operations,) = _O.unpack_from(buf, pos)
@@ -182,10 +183,11 @@ class DescribedGroup(Message):
         group_state, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         protocol_type, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         protocol_data, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         members = []
-        for _ in range(count):
-            members_element, pos = DescribedGroupMember.decode(buf, pos, version)
+        decode_members = DescribedGroupMember.decode
+        for _ in range(length):
+            members_element, pos = decode_members(buf, pos, version)
             members.append(members_element)
         if version >= 3:
             (authorized_operations,) = _I.unpack_from(buf, pos)
@@ -250,10 +252,11 @@ class DescribeGroupsResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
         groups = []
-        for _ in range(count):
-            groups_element, pos = DescribedGroup.decode(buf, pos, version)
+        decode_groups = DescribedGroup.decode
+        for _ in range(length):
+            groups_element, pos = decode_groups(buf, pos, version)
             groups.append(groups_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -9,12 +9,18 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_string,
+    read_int32s,
+    read_nullable_array_length,
     read_string,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_string,
+    write_int32s,
+    write_nullable_array_length,
     write_string,
 )
 
@@ -45,12 +51,8 @@ class DescribableLogDirTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribableLogDirTopic, int]:
         partitions: list[int] | None
         topic, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        partitions = []
-        for _ in range(count):
-            (partitions_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partitions.append(partitions_element)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        partitions, pos = read_int32s(buf, pos, length)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(topic, partitions), pos
@@ -58,8 +60,7 @@ class DescribableLogDirTopic(Message):
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.topic)
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.partitions)
-        for partitions_element in self.partitions:
-            out += _I.pack(partitions_element)
+        write_int32s(out, self.partitions)
         if version >= 2:
             out.append(0)
 
@@ -82,18 +83,20 @@ class DescribeLogDirsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsRequest, int]:
         topics: list[DescribableLogDirTopic] | None
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        topics_items: list[DescribableLogDirTopic] = []
-        for _ in range(count):
-            topics_element, pos = DescribableLogDirTopic.decode(buf, pos, version)
-            topics_items.append(topics_element)
-        topics = None if count < 0 else topics_items
+        length, pos = (read_compact_nullable_array_length if version >= 2 else read_nullable_array_length)(buf, pos)
+        topics = []
+        decode_topics = DescribableLogDirTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
+            topics.append(topics_element)
+        if length < 0:
+            topics = None
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(topics), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        (write_compact_array_length if version >= 2 else write_array_length)(out, self.topics)
+        (write_compact_nullable_array_length if version >= 2 else write_nullable_array_length)(out, self.topics)
         for topics_element in self.topics or ():
             topics_element.encode(out, version)
         if version >= 2:
@@ -156,10 +159,11 @@ class DescribeLogDirsTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsTopic, int]:
         partitions: list[DescribeLogDirsPartition] | None
         name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = DescribeLogDirsPartition.decode(buf, pos, version)
+        decode_partitions = DescribeLogDirsPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -208,10 +212,11 @@ class DescribeLogDirsResult(Message):
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         log_dir, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = DescribeLogDirsTopic.decode(buf, pos, version)
+        decode_topics = DescribeLogDirsTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 4:
             total_bytes, usable_bytes = _QQ.unpack_from(buf, pos)
@@ -275,10 +280,11 @@ class DescribeLogDirsResponse(Message):
             pos += 2
         else:
             error_code = 0
-        count, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
         results = []
-        for _ in range(count):
-            results_element, pos = DescribeLogDirsResult.decode(buf, pos, version)
+        decode_results = DescribeLogDirsResult.decode
+        for _ in range(length):
+            results_element, pos = decode_results(buf, pos, version)
             results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

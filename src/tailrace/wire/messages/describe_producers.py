@@ -10,10 +10,12 @@ from tailrace.wire.primitives import (
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
     skip_tagged_fields,
     write_compact_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
 )
 
 _I = Struct(">i")
@@ -41,20 +43,15 @@ class TopicRequest(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicRequest, int]:
         partition_indexes: list[int] | None
         name, pos = read_compact_string(buf, pos)
-        count, pos = read_compact_array_length(buf, pos)
-        partition_indexes = []
-        for _ in range(count):
-            (partition_indexes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partition_indexes.append(partition_indexes_element)
+        length, pos = read_compact_array_length(buf, pos)
+        partition_indexes, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, partition_indexes), pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
         write_compact_array_length(out, self.partition_indexes)
-        for partition_indexes_element in self.partition_indexes:
-            out += _I.pack(partition_indexes_element)
+        write_int32s(out, self.partition_indexes)
         out.append(0)
 
 
@@ -76,10 +73,11 @@ class DescribeProducersRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeProducersRequest, int]:
         topics: list[TopicRequest] | None
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = TopicRequest.decode(buf, pos, version)
+        decode_topics = TopicRequest.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(topics), pos
@@ -171,10 +169,11 @@ class PartitionResponse(Message):
         partition_index, error_code = _IH.unpack_from(buf, pos)
         pos += 6
         error_message, pos = read_compact_nullable_string(buf, pos)
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         active_producers = []
-        for _ in range(count):
-            active_producers_element, pos = ProducerState.decode(buf, pos, version)
+        decode_active_producers = ProducerState.decode
+        for _ in range(length):
+            active_producers_element, pos = decode_active_producers(buf, pos, version)
             active_producers.append(active_producers_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(partition_index, error_code, error_message, active_producers), pos
@@ -208,10 +207,11 @@ class TopicResponse(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicResponse, int]:
         partitions: list[PartitionResponse] | None
         name, pos = read_compact_string(buf, pos)
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = PartitionResponse.decode(buf, pos, version)
+        decode_partitions = PartitionResponse.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, partitions), pos
@@ -249,10 +249,11 @@ class DescribeProducersResponse(Message):
         topics: list[TopicResponse] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = TopicResponse.decode(buf, pos, version)
+        decode_topics = TopicResponse.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(throttle_time_ms, topics), pos

@@ -10,13 +10,17 @@ from tailrace.wire.primitives import (
     Message,
     Struct,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
     read_uuid,
     skip_tagged_fields,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
 )
 
 _O = Struct(">?")
@@ -104,16 +108,17 @@ class DescribeTopicPartitionsRequest(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeTopicPartitionsRequest, int]:
         topics: list[TopicRequest] | None
         cursor: Cursor | None
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = TopicRequest.decode(buf, pos, version)
+        decode_topics = TopicRequest.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         (response_partition_limit,) = _I.unpack_from(buf, pos)
         pos += 4
         present = buf[pos]
         pos += 1
-        if present == 255:
+        if present > 127:
             cursor = None
         else:
             cursor, pos = Cursor.decode(buf, pos, version)
@@ -179,38 +184,20 @@ class DescribeTopicPartitionsResponsePartition(Message):
         offline_replicas: list[int] | None
         error_code, partition_index, leader_id, leader_epoch = _HIII.unpack_from(buf, pos)
         pos += 14
-        count, pos = read_compact_array_length(buf, pos)
-        replica_nodes = []
-        for _ in range(count):
-            (replica_nodes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            replica_nodes.append(replica_nodes_element)
-        count, pos = read_compact_array_length(buf, pos)
-        isr_nodes = []
-        for _ in range(count):
-            (isr_nodes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            isr_nodes.append(isr_nodes_element)
-        count, pos = read_compact_array_length(buf, pos)
-        eligible_leader_replicas_items: list[int] = []
-        for _ in range(count):
-            (eligible_leader_replicas_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            eligible_leader_replicas_items.append(eligible_leader_replicas_element)
-        eligible_leader_replicas = None if count < 0 else eligible_leader_replicas_items
-        count, pos = read_compact_array_length(buf, pos)
-        last_known_elr_items: list[int] = []
-        for _ in range(count):
-            (last_known_elr_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            last_known_elr_items.append(last_known_elr_element)
-        last_known_elr = None if count < 0 else last_known_elr_items
-        count, pos = read_compact_array_length(buf, pos)
-        offline_replicas = []
-        for _ in range(count):
-            (offline_replicas_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            offline_replicas.append(offline_replicas_element)
+        length, pos = read_compact_array_length(buf, pos)
+        replica_nodes, pos = read_int32s(buf, pos, length)
+        length, pos = read_compact_array_length(buf, pos)
+        isr_nodes, pos = read_int32s(buf, pos, length)
+        length, pos = read_compact_nullable_array_length(buf, pos)
+        eligible_leader_replicas, pos = read_int32s(buf, pos, length)
+        if length < 0:
+            eligible_leader_replicas = None
+        length, pos = read_compact_nullable_array_length(buf, pos)
+        last_known_elr, pos = read_int32s(buf, pos, length)
+        if length < 0:
+            last_known_elr = None
+        length, pos = read_compact_array_length(buf, pos)
+        offline_replicas, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(
             error_code,
@@ -227,20 +214,15 @@ class DescribeTopicPartitionsResponsePartition(Message):
     def encode(self, out: bytearray, version: int) -> None:
         out += _HIII.pack(self.error_code, self.partition_index, self.leader_id, self.leader_epoch)
         write_compact_array_length(out, self.replica_nodes)
-        for replica_nodes_element in self.replica_nodes:
-            out += _I.pack(replica_nodes_element)
+        write_int32s(out, self.replica_nodes)
         write_compact_array_length(out, self.isr_nodes)
-        for isr_nodes_element in self.isr_nodes:
-            out += _I.pack(isr_nodes_element)
-        write_compact_array_length(out, self.eligible_leader_replicas)
-        for eligible_leader_replicas_element in self.eligible_leader_replicas or ():
-            out += _I.pack(eligible_leader_replicas_element)
-        write_compact_array_length(out, self.last_known_elr)
-        for last_known_elr_element in self.last_known_elr or ():
-            out += _I.pack(last_known_elr_element)
+        write_int32s(out, self.isr_nodes)
+        write_compact_nullable_array_length(out, self.eligible_leader_replicas)
+        write_int32s(out, self.eligible_leader_replicas or ())
+        write_compact_nullable_array_length(out, self.last_known_elr)
+        write_int32s(out, self.last_known_elr or ())
         write_compact_array_length(out, self.offline_replicas)
-        for offline_replicas_element in self.offline_replicas:
-            out += _I.pack(offline_replicas_element)
+        write_int32s(out, self.offline_replicas)
         out.append(0)
 
 
@@ -282,10 +264,11 @@ class DescribeTopicPartitionsResponseTopic(Message):
         topic_id, pos = read_uuid(buf, pos)
         (is_internal,) = _O.unpack_from(buf, pos)
         pos += 1
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = DescribeTopicPartitionsResponsePartition.decode(buf, pos, version)
+        decode_partitions = DescribeTopicPartitionsResponsePartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         (topic_authorized_operations,) = _I.unpack_from(buf, pos)
         pos += 4
@@ -333,14 +316,15 @@ class DescribeTopicPartitionsResponse(Message):
         next_cursor: Cursor | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = DescribeTopicPartitionsResponseTopic.decode(buf, pos, version)
+        decode_topics = DescribeTopicPartitionsResponseTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         present = buf[pos]
         pos += 1
-        if present == 255:
+        if present > 127:
             next_cursor = None
         else:
             next_cursor, pos = Cursor.decode(buf, pos, version)

@@ -12,19 +12,26 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_records,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
+    read_nullable_array_length,
     read_nullable_records,
     read_string,
+    read_tag,
+    read_tag_count,
     read_uuid,
-    read_uvarint,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_bytes,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
+    write_nullable_array_length,
     write_nullable_bytes,
     write_string,
     write_tagged_fields,
@@ -32,12 +39,22 @@ from tailrace.wire.primitives import (
 
 RecordBytes = bytes | bytearray | memoryview
 
-_B = Struct(">b")
-_HI = Struct(">hi")
 _I = Struct(">i")
+_IHI = Struct(">ihi")
 _IHQ = Struct(">ihq")
+_IHQQ = Struct(">ihqq")
+_IHQQQ = Struct(">ihqqq")
 _II = Struct(">ii")
+_III = Struct(">iii")
+_IIIBII = Struct(">iiibii")
+_IIII = Struct(">iiii")
+_IIIIB = Struct(">iiiib")
+_IIIIBII = Struct(">iiiibii")
+_IIQIQI = Struct(">iiqiqi")
+_IIQQI = Struct(">iiqqi")
 _IQ = Struct(">iq")
+_IQI = Struct(">iqi")
+_IQQI = Struct(">iqqi")
 _Q = Struct(">q")
 _QI = Struct(">qi")
 _QQ = Struct(">qq")
@@ -107,75 +124,149 @@ class FetchPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchPartition, int]:
-        (partition,) = _I.unpack_from(buf, pos)
-        pos += 4
-        if version >= 9:
-            (current_leader_epoch,) = _I.unpack_from(buf, pos)
-            pos += 4
-        else:
-            current_leader_epoch = -1
-        (fetch_offset,) = _Q.unpack_from(buf, pos)
-        pos += 8
-        if version >= 12:
-            (last_fetched_epoch,) = _I.unpack_from(buf, pos)
-            pos += 4
-        else:
-            last_fetched_epoch = -1
-        if version >= 5:
-            (log_start_offset,) = _Q.unpack_from(buf, pos)
-            pos += 8
-        else:
-            log_start_offset = -1
-        (partition_max_bytes,) = _I.unpack_from(buf, pos)
-        pos += 4
-        replica_directory_id = ZERO_TOPIC_ID
-        high_watermark = 9223372036854775807
-        if version >= 12:
-            tags, pos = read_uvarint(buf, pos)
+        if version >= 18:
+            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
+                _IIQIQI.unpack_from(buf, pos)
+            )
+            pos += 32
+            replica_directory_id = ZERO_TOPIC_ID
+            high_watermark = 9223372036854775807
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
-                if tag == 0 and version >= 17:
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
                     replica_directory_id, pos = read_uuid(buf, pos)
-                elif tag == 1 and version >= 18:
+                elif tag == 1:
                     (high_watermark,) = _Q.unpack_from(buf, pos)
                     pos += 8
-                pos = end
-        return cls(
-            partition,
-            current_leader_epoch,
-            fetch_offset,
-            last_fetched_epoch,
-            log_start_offset,
-            partition_max_bytes,
-            replica_directory_id,
-            high_watermark,
-        ), pos
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                partition,
+                current_leader_epoch,
+                fetch_offset,
+                last_fetched_epoch,
+                log_start_offset,
+                partition_max_bytes,
+                replica_directory_id,
+                high_watermark,
+            ), pos
+        if version >= 17:
+            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
+                _IIQIQI.unpack_from(buf, pos)
+            )
+            pos += 32
+            replica_directory_id = ZERO_TOPIC_ID
+            tags, pos = read_tag_count(buf, pos)
+            for _ in range(tags):
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
+                    replica_directory_id, pos = read_uuid(buf, pos)
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                partition,
+                current_leader_epoch,
+                fetch_offset,
+                last_fetched_epoch,
+                log_start_offset,
+                partition_max_bytes,
+                replica_directory_id,
+            ), pos
+        if version >= 12:
+            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
+                _IIQIQI.unpack_from(buf, pos)
+            )
+            pos += 32
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(
+                partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes
+            ), pos
+        if version >= 9:
+            partition, current_leader_epoch, fetch_offset, log_start_offset, partition_max_bytes = _IIQQI.unpack_from(
+                buf, pos
+            )
+            pos += 28
+            return cls(partition, current_leader_epoch, fetch_offset, -1, log_start_offset, partition_max_bytes), pos
+        if version >= 5:
+            partition, fetch_offset, log_start_offset, partition_max_bytes = _IQQI.unpack_from(buf, pos)
+            pos += 24
+            return cls(partition, -1, fetch_offset, -1, log_start_offset, partition_max_bytes), pos
+        partition, fetch_offset, partition_max_bytes = _IQI.unpack_from(buf, pos)
+        pos += 16
+        return cls(partition, -1, fetch_offset, -1, -1, partition_max_bytes), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _I.pack(self.partition)
-        if version >= 9:
-            out += _I.pack(self.current_leader_epoch)
-        out += _Q.pack(self.fetch_offset)
-        if version >= 12:
-            out += _I.pack(self.last_fetched_epoch)
-        if version >= 5:
-            out += _Q.pack(self.log_start_offset)
-        out += _I.pack(self.partition_max_bytes)
-        if version >= 12:
+        if version >= 18:
+            out += _IIQIQI.pack(
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            )
             tagged: list[tuple[int, bytearray]] = []
-            if version >= 17 and self.replica_directory_id != ZERO_TOPIC_ID:
+            if self.replica_directory_id != ZERO_TOPIC_ID:
                 data = bytearray()
                 data += self.replica_directory_id.bytes
                 tagged.append((0, data))
-            if version >= 18 and self.high_watermark != 9223372036854775807:
+            if self.high_watermark != 9223372036854775807:
                 data = bytearray()
                 data += _Q.pack(self.high_watermark)
                 tagged.append((1, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 17:
+            out += _IIQIQI.pack(
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            )
+            tagged = []
+            if self.replica_directory_id != ZERO_TOPIC_ID:
+                data = bytearray()
+                data += self.replica_directory_id.bytes
+                tagged.append((0, data))
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 12:
+            out += _IIQIQI.pack(
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            )
+            out.append(0)
+            return
+        if version >= 9:
+            out += _IIQQI.pack(
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            )
+            return
+        if version >= 5:
+            out += _IQQI.pack(self.partition, self.fetch_offset, self.log_start_offset, self.partition_max_bytes)
+            return
+        out += _IQI.pack(self.partition, self.fetch_offset, self.partition_max_bytes)
 
 
 class FetchTopic(Message):
@@ -200,33 +291,54 @@ class FetchTopic(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchTopic, int]:
         partitions: list[FetchPartition] | None
-        if version <= 12:
-            topic, pos = (read_compact_string if version >= 12 else read_string)(buf, pos)
-        else:
-            topic = ""
         if version >= 13:
             topic_id, pos = read_uuid(buf, pos)
-        else:
-            topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
-        partitions = []
-        for _ in range(count):
-            partitions_element, pos = FetchPartition.decode(buf, pos, version)
-            partitions.append(partitions_element)
-        if version >= 12:
+            length, pos = read_compact_array_length(buf, pos)
+            partitions = []
+            decode_partitions = FetchPartition.decode
+            for _ in range(length):
+                partitions_element, pos = decode_partitions(buf, pos, version)
+                partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, topic_id, partitions), pos
+            return cls("", topic_id, partitions), pos
+        if version >= 12:
+            topic, pos = read_compact_string(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
+            partitions = []
+            decode_partitions = FetchPartition.decode
+            for _ in range(length):
+                partitions_element, pos = decode_partitions(buf, pos, version)
+                partitions.append(partitions_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(topic, ZERO_TOPIC_ID, partitions), pos
+        topic, pos = read_string(buf, pos)
+        length, pos = read_array_length(buf, pos)
+        partitions = []
+        decode_partitions = FetchPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
+            partitions.append(partitions_element)
+        return cls(topic, ZERO_TOPIC_ID, partitions), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 12:
-            (write_compact_string if version >= 12 else write_string)(out, self.topic)
         if version >= 13:
             out += self.topic_id.bytes
-        (write_compact_array_length if version >= 12 else write_array_length)(out, self.partitions)
+            write_compact_array_length(out, self.partitions)
+            for partitions_element in self.partitions:
+                partitions_element.encode(out, version)
+            out.append(0)
+            return
+        if version >= 12:
+            write_compact_string(out, self.topic)
+            write_compact_array_length(out, self.partitions)
+            for partitions_element in self.partitions:
+                partitions_element.encode(out, version)
+            out.append(0)
+            return
+        write_string(out, self.topic)
+        write_array_length(out, self.partitions)
         for partitions_element in self.partitions:
             partitions_element.encode(out, version)
-        if version >= 12:
-            out.append(0)
 
 
 class ForgottenTopic(Message):
@@ -251,34 +363,39 @@ class ForgottenTopic(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ForgottenTopic, int]:
         partitions: list[int] | None
-        if version <= 12:
-            topic, pos = (read_compact_string if version >= 12 else read_string)(buf, pos)
-        else:
-            topic = ""
         if version >= 13:
             topic_id, pos = read_uuid(buf, pos)
-        else:
-            topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
-        partitions = []
-        for _ in range(count):
-            (partitions_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partitions.append(partitions_element)
-        if version >= 12:
+            length, pos = read_compact_array_length(buf, pos)
+            partitions, pos = read_int32s(buf, pos, length)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, topic_id, partitions), pos
+            return cls("", topic_id, partitions), pos
+        if version >= 12:
+            topic, pos = read_compact_string(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
+            partitions, pos = read_int32s(buf, pos, length)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(topic, ZERO_TOPIC_ID, partitions), pos
+        topic, pos = read_string(buf, pos)
+        length, pos = read_array_length(buf, pos)
+        partitions, pos = read_int32s(buf, pos, length)
+        return cls(topic, ZERO_TOPIC_ID, partitions), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 12:
-            (write_compact_string if version >= 12 else write_string)(out, self.topic)
         if version >= 13:
             out += self.topic_id.bytes
-        (write_compact_array_length if version >= 12 else write_array_length)(out, self.partitions)
-        for partitions_element in self.partitions:
-            out += _I.pack(partitions_element)
-        if version >= 12:
+            write_compact_array_length(out, self.partitions)
+            write_int32s(out, self.partitions)
             out.append(0)
+            return
+        if version >= 12:
+            write_compact_string(out, self.topic)
+            write_compact_array_length(out, self.partitions)
+            write_int32s(out, self.partitions)
+            out.append(0)
+            return
+        write_string(out, self.topic)
+        write_array_length(out, self.partitions)
+        write_int32s(out, self.partitions)
 
 
 class FetchRequest(Message):
@@ -337,106 +454,294 @@ class FetchRequest(Message):
         replica_state: ReplicaState | None
         topics: list[FetchTopic] | None
         forgotten_topics_data: list[ForgottenTopic] | None
-        if version <= 14:
-            (replica_id,) = _I.unpack_from(buf, pos)
-            pos += 4
-        else:
-            replica_id = -1
-        max_wait_ms, min_bytes = _II.unpack_from(buf, pos)
-        pos += 8
-        if version >= 3:
-            (max_bytes,) = _I.unpack_from(buf, pos)
-            pos += 4
-        else:
-            max_bytes = 2147483647
-        if version >= 4:
-            (isolation_level,) = _B.unpack_from(buf, pos)
-            pos += 1
-        else:
-            isolation_level = 0
-        if version >= 7:
-            session_id, session_epoch = _II.unpack_from(buf, pos)
-            pos += 8
-        else:
-            session_id = 0
-            session_epoch = -1
-        count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
-        topics = []
-        for _ in range(count):
-            topics_element, pos = FetchTopic.decode(buf, pos, version)
-            topics.append(topics_element)
-        if version >= 7:
-            count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
+        if version >= 15:
+            max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = _IIIBII.unpack_from(
+                buf, pos
+            )
+            pos += 21
+            length, pos = read_compact_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            length, pos = read_compact_array_length(buf, pos)
             forgotten_topics_data = []
-            for _ in range(count):
-                forgotten_topics_data_element, pos = ForgottenTopic.decode(buf, pos, version)
+            decode_forgotten_topics_data = ForgottenTopic.decode
+            for _ in range(length):
+                forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
                 forgotten_topics_data.append(forgotten_topics_data_element)
-        else:
-            forgotten_topics_data = None
-        if version >= 11:
-            rack_id, pos = (read_compact_string if version >= 12 else read_string)(buf, pos)
-        else:
-            rack_id = ""
-        cluster_id = None
-        replica_state = None
-        if version >= 12:
-            tags, pos = read_uvarint(buf, pos)
+            rack_id, pos = read_compact_string(buf, pos)
+            cluster_id = None
+            replica_state = None
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
+                tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     cluster_id, pos = read_compact_nullable_string(buf, pos)
-                elif tag == 1 and version >= 15:
+                elif tag == 1:
                     replica_state, pos = ReplicaState.decode(buf, pos, version)
-                pos = end
-        return cls(
-            cluster_id,
-            replica_id,
-            replica_state,
-            max_wait_ms,
-            min_bytes,
-            max_bytes,
-            isolation_level,
-            session_id,
-            session_epoch,
-            topics,
-            forgotten_topics_data,
-            rack_id,
-        ), pos
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                cluster_id,
+                -1,
+                replica_state,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                isolation_level,
+                session_id,
+                session_epoch,
+                topics,
+                forgotten_topics_data,
+                rack_id,
+            ), pos
+        if version >= 12:
+            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
+                _IIIIBII.unpack_from(buf, pos)
+            )
+            pos += 25
+            length, pos = read_compact_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            length, pos = read_compact_array_length(buf, pos)
+            forgotten_topics_data = []
+            decode_forgotten_topics_data = ForgottenTopic.decode
+            for _ in range(length):
+                forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
+                forgotten_topics_data.append(forgotten_topics_data_element)
+            rack_id, pos = read_compact_string(buf, pos)
+            cluster_id = None
+            tags, pos = read_tag_count(buf, pos)
+            for _ in range(tags):
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
+                    cluster_id, pos = read_compact_nullable_string(buf, pos)
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                cluster_id,
+                replica_id,
+                None,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                isolation_level,
+                session_id,
+                session_epoch,
+                topics,
+                forgotten_topics_data,
+                rack_id,
+            ), pos
+        if version >= 11:
+            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
+                _IIIIBII.unpack_from(buf, pos)
+            )
+            pos += 25
+            length, pos = read_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            length, pos = read_array_length(buf, pos)
+            forgotten_topics_data = []
+            decode_forgotten_topics_data = ForgottenTopic.decode
+            for _ in range(length):
+                forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
+                forgotten_topics_data.append(forgotten_topics_data_element)
+            rack_id, pos = read_string(buf, pos)
+            return cls(
+                None,
+                replica_id,
+                None,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                isolation_level,
+                session_id,
+                session_epoch,
+                topics,
+                forgotten_topics_data,
+                rack_id,
+            ), pos
+        if version >= 7:
+            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
+                _IIIIBII.unpack_from(buf, pos)
+            )
+            pos += 25
+            length, pos = read_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            length, pos = read_array_length(buf, pos)
+            forgotten_topics_data = []
+            decode_forgotten_topics_data = ForgottenTopic.decode
+            for _ in range(length):
+                forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
+                forgotten_topics_data.append(forgotten_topics_data_element)
+            return cls(
+                None,
+                replica_id,
+                None,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                isolation_level,
+                session_id,
+                session_epoch,
+                topics,
+                forgotten_topics_data,
+            ), pos
+        if version >= 4:
+            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = _IIIIB.unpack_from(buf, pos)
+            pos += 17
+            length, pos = read_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            return cls(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
+        if version >= 3:
+            replica_id, max_wait_ms, min_bytes, max_bytes = _IIII.unpack_from(buf, pos)
+            pos += 16
+            length, pos = read_array_length(buf, pos)
+            topics = []
+            decode_topics = FetchTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            return cls(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, 0, 0, -1, topics), pos
+        replica_id, max_wait_ms, min_bytes = _III.unpack_from(buf, pos)
+        pos += 12
+        length, pos = read_array_length(buf, pos)
+        topics = []
+        decode_topics = FetchTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
+            topics.append(topics_element)
+        return cls(None, replica_id, None, max_wait_ms, min_bytes, 2147483647, 0, 0, -1, topics), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 14:
-            out += _I.pack(self.replica_id)
-        out += _II.pack(self.max_wait_ms, self.min_bytes)
-        if version >= 3:
-            out += _I.pack(self.max_bytes)
-        if version >= 4:
-            out += _B.pack(self.isolation_level)
-        if version >= 7:
-            out += _II.pack(self.session_id, self.session_epoch)
-        (write_compact_array_length if version >= 12 else write_array_length)(out, self.topics)
-        for topics_element in self.topics:
-            topics_element.encode(out, version)
-        if version >= 7:
-            (write_compact_array_length if version >= 12 else write_array_length)(out, self.forgotten_topics_data)
+        if version >= 15:
+            out += _IIIBII.pack(
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            )
+            write_compact_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            write_compact_array_length(out, self.forgotten_topics_data)
             for forgotten_topics_data_element in self.forgotten_topics_data:
                 forgotten_topics_data_element.encode(out, version)
-        if version >= 11:
-            (write_compact_string if version >= 12 else write_string)(out, self.rack_id)
-        if version >= 12:
+            write_compact_string(out, self.rack_id)
             tagged: list[tuple[int, bytearray]] = []
             if self.cluster_id is not None:
                 data = bytearray()
                 write_compact_nullable_string(data, self.cluster_id)
                 tagged.append((0, data))
-            if version >= 15 and self.replica_state != ReplicaState():
+            if self.replica_state.replica_id != -1 or self.replica_state.replica_epoch != -1:
                 data = bytearray()
                 self.replica_state.encode(data, version)
                 tagged.append((1, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 12:
+            out += _IIIIBII.pack(
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            )
+            write_compact_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            write_compact_array_length(out, self.forgotten_topics_data)
+            for forgotten_topics_data_element in self.forgotten_topics_data:
+                forgotten_topics_data_element.encode(out, version)
+            write_compact_string(out, self.rack_id)
+            tagged = []
+            if self.cluster_id is not None:
+                data = bytearray()
+                write_compact_nullable_string(data, self.cluster_id)
+                tagged.append((0, data))
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 11:
+            out += _IIIIBII.pack(
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            )
+            write_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            write_array_length(out, self.forgotten_topics_data)
+            for forgotten_topics_data_element in self.forgotten_topics_data:
+                forgotten_topics_data_element.encode(out, version)
+            write_string(out, self.rack_id)
+            return
+        if version >= 7:
+            out += _IIIIBII.pack(
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            )
+            write_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            write_array_length(out, self.forgotten_topics_data)
+            for forgotten_topics_data_element in self.forgotten_topics_data:
+                forgotten_topics_data_element.encode(out, version)
+            return
+        if version >= 4:
+            out += _IIIIB.pack(self.replica_id, self.max_wait_ms, self.min_bytes, self.max_bytes, self.isolation_level)
+            write_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            return
+        if version >= 3:
+            out += _IIII.pack(self.replica_id, self.max_wait_ms, self.min_bytes, self.max_bytes)
+            write_array_length(out, self.topics)
+            for topics_element in self.topics:
+                topics_element.encode(out, version)
+            return
+        out += _III.pack(self.replica_id, self.max_wait_ms, self.min_bytes)
+        write_array_length(out, self.topics)
+        for topics_element in self.topics:
+            topics_element.encode(out, version)
 
 
 class EpochEndOffset(Message):
@@ -545,16 +850,21 @@ class AbortedTransaction(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[AbortedTransaction, int]:
+        if version >= 12:
+            producer_id, first_offset = _QQ.unpack_from(buf, pos)
+            pos += 16
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(producer_id, first_offset), pos
         producer_id, first_offset = _QQ.unpack_from(buf, pos)
         pos += 16
-        if version >= 12:
-            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(producer_id, first_offset), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _QQ.pack(self.producer_id, self.first_offset)
         if version >= 12:
+            out += _QQ.pack(self.producer_id, self.first_offset)
             out.append(0)
+            return
+        out += _QQ.pack(self.producer_id, self.first_offset)
 
 
 class PartitionData(Message):
@@ -607,93 +917,205 @@ class PartitionData(Message):
         snapshot_id: SnapshotId | None
         aborted_transactions: list[AbortedTransaction] | None
         records: RecordBytes | None
-        partition_index, error_code, high_watermark = _IHQ.unpack_from(buf, pos)
-        pos += 14
-        if version >= 4:
-            (last_stable_offset,) = _Q.unpack_from(buf, pos)
-            pos += 8
-        else:
-            last_stable_offset = -1
-        if version >= 5:
-            (log_start_offset,) = _Q.unpack_from(buf, pos)
-            pos += 8
-        else:
-            log_start_offset = -1
-        if version >= 4:
-            count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
-            aborted_transactions_items: list[AbortedTransaction] = []
-            for _ in range(count):
-                aborted_transactions_element, pos = AbortedTransaction.decode(buf, pos, version)
-                aborted_transactions_items.append(aborted_transactions_element)
-            aborted_transactions = None if count < 0 else aborted_transactions_items
-        else:
-            aborted_transactions = None
-        if version >= 11:
+        if version >= 12:
+            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
+                buf, pos
+            )
+            pos += 30
+            length, pos = read_compact_nullable_array_length(buf, pos)
+            aborted_transactions = []
+            decode_aborted_transactions = AbortedTransaction.decode
+            for _ in range(length):
+                aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
+                aborted_transactions.append(aborted_transactions_element)
+            if length < 0:
+                aborted_transactions = None
             (preferred_read_replica,) = _I.unpack_from(buf, pos)
             pos += 4
-        else:
-            preferred_read_replica = -1
-        records, pos = (read_compact_nullable_records if version >= 12 else read_nullable_records)(buf, pos)
-        diverging_epoch = None
-        current_leader = None
-        snapshot_id = None
-        if version >= 12:
-            tags, pos = read_uvarint(buf, pos)
+            records, pos = read_compact_nullable_records(buf, pos)
+            diverging_epoch = None
+            current_leader = None
+            snapshot_id = None
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
+                tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     diverging_epoch, pos = EpochEndOffset.decode(buf, pos, version)
                 elif tag == 1:
                     current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
                 elif tag == 2:
                     snapshot_id, pos = SnapshotId.decode(buf, pos, version)
-                pos = end
-        return cls(
-            partition_index,
-            error_code,
-            high_watermark,
-            last_stable_offset,
-            log_start_offset,
-            diverging_epoch,
-            current_leader,
-            snapshot_id,
-            aborted_transactions,
-            preferred_read_replica,
-            records,
-        ), pos
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                partition_index,
+                error_code,
+                high_watermark,
+                last_stable_offset,
+                log_start_offset,
+                diverging_epoch,
+                current_leader,
+                snapshot_id,
+                aborted_transactions,
+                preferred_read_replica,
+                records,
+            ), pos
+        if version >= 11:
+            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
+                buf, pos
+            )
+            pos += 30
+            length, pos = read_nullable_array_length(buf, pos)
+            aborted_transactions = []
+            decode_aborted_transactions = AbortedTransaction.decode
+            for _ in range(length):
+                aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
+                aborted_transactions.append(aborted_transactions_element)
+            if length < 0:
+                aborted_transactions = None
+            (preferred_read_replica,) = _I.unpack_from(buf, pos)
+            pos += 4
+            records, pos = read_nullable_records(buf, pos)
+            return cls(
+                partition_index,
+                error_code,
+                high_watermark,
+                last_stable_offset,
+                log_start_offset,
+                None,
+                None,
+                None,
+                aborted_transactions,
+                preferred_read_replica,
+                records,
+            ), pos
+        if version >= 5:
+            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
+                buf, pos
+            )
+            pos += 30
+            length, pos = read_nullable_array_length(buf, pos)
+            aborted_transactions = []
+            decode_aborted_transactions = AbortedTransaction.decode
+            for _ in range(length):
+                aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
+                aborted_transactions.append(aborted_transactions_element)
+            if length < 0:
+                aborted_transactions = None
+            records, pos = read_nullable_records(buf, pos)
+            return cls(
+                partition_index,
+                error_code,
+                high_watermark,
+                last_stable_offset,
+                log_start_offset,
+                None,
+                None,
+                None,
+                aborted_transactions,
+                -1,
+                records,
+            ), pos
+        if version >= 4:
+            partition_index, error_code, high_watermark, last_stable_offset = _IHQQ.unpack_from(buf, pos)
+            pos += 22
+            length, pos = read_nullable_array_length(buf, pos)
+            aborted_transactions = []
+            decode_aborted_transactions = AbortedTransaction.decode
+            for _ in range(length):
+                aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
+                aborted_transactions.append(aborted_transactions_element)
+            if length < 0:
+                aborted_transactions = None
+            records, pos = read_nullable_records(buf, pos)
+            return cls(
+                partition_index,
+                error_code,
+                high_watermark,
+                last_stable_offset,
+                -1,
+                None,
+                None,
+                None,
+                aborted_transactions,
+                -1,
+                records,
+            ), pos
+        partition_index, error_code, high_watermark = _IHQ.unpack_from(buf, pos)
+        pos += 14
+        records, pos = read_nullable_records(buf, pos)
+        return cls(partition_index, error_code, high_watermark, -1, -1, None, None, None, None, -1, records), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _IHQ.pack(self.partition_index, self.error_code, self.high_watermark)
-        if version >= 4:
-            out += _Q.pack(self.last_stable_offset)
-        if version >= 5:
-            out += _Q.pack(self.log_start_offset)
-        if version >= 4:
-            (write_compact_array_length if version >= 12 else write_array_length)(out, self.aborted_transactions)
+        if version >= 12:
+            out += _IHQQQ.pack(
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            )
+            write_compact_nullable_array_length(out, self.aborted_transactions)
             for aborted_transactions_element in self.aborted_transactions or ():
                 aborted_transactions_element.encode(out, version)
-        if version >= 11:
             out += _I.pack(self.preferred_read_replica)
-        (write_compact_nullable_bytes if version >= 12 else write_nullable_bytes)(out, self.records)
-        if version >= 12:
+            write_compact_nullable_bytes(out, self.records)
             tagged: list[tuple[int, bytearray]] = []
-            if self.diverging_epoch != EpochEndOffset():
+            if self.diverging_epoch.epoch != -1 or self.diverging_epoch.end_offset != -1:
                 data = bytearray()
                 self.diverging_epoch.encode(data, version)
                 tagged.append((0, data))
-            if self.current_leader != LeaderIdAndEpoch():
+            if self.current_leader.leader_id != -1 or self.current_leader.leader_epoch != -1:
                 data = bytearray()
                 self.current_leader.encode(data, version)
                 tagged.append((1, data))
-            if self.snapshot_id != SnapshotId():
+            if self.snapshot_id.end_offset != -1 or self.snapshot_id.epoch != -1:
                 data = bytearray()
                 self.snapshot_id.encode(data, version)
                 tagged.append((2, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 11:
+            out += _IHQQQ.pack(
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            )
+            write_nullable_array_length(out, self.aborted_transactions)
+            for aborted_transactions_element in self.aborted_transactions or ():
+                aborted_transactions_element.encode(out, version)
+            out += _I.pack(self.preferred_read_replica)
+            write_nullable_bytes(out, self.records)
+            return
+        if version >= 5:
+            out += _IHQQQ.pack(
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            )
+            write_nullable_array_length(out, self.aborted_transactions)
+            for aborted_transactions_element in self.aborted_transactions or ():
+                aborted_transactions_element.encode(out, version)
+            write_nullable_bytes(out, self.records)
+            return
+        if version >= 4:
+            out += _IHQQ.pack(self.partition_index, self.error_code, self.high_watermark, self.last_stable_offset)
+            write_nullable_array_length(out, self.aborted_transactions)
+            for aborted_transactions_element in self.aborted_transactions or ():
+                aborted_transactions_element.encode(out, version)
+            write_nullable_bytes(out, self.records)
+            return
+        out += _IHQ.pack(self.partition_index, self.error_code, self.high_watermark)
+        write_nullable_bytes(out, self.records)
 
 
 class FetchableTopicResponse(Message):
@@ -718,33 +1140,54 @@ class FetchableTopicResponse(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchableTopicResponse, int]:
         partitions: list[PartitionData] | None
-        if version <= 12:
-            topic, pos = (read_compact_string if version >= 12 else read_string)(buf, pos)
-        else:
-            topic = ""
         if version >= 13:
             topic_id, pos = read_uuid(buf, pos)
-        else:
-            topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
-        partitions = []
-        for _ in range(count):
-            partitions_element, pos = PartitionData.decode(buf, pos, version)
-            partitions.append(partitions_element)
-        if version >= 12:
+            length, pos = read_compact_array_length(buf, pos)
+            partitions = []
+            decode_partitions = PartitionData.decode
+            for _ in range(length):
+                partitions_element, pos = decode_partitions(buf, pos, version)
+                partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, topic_id, partitions), pos
+            return cls("", topic_id, partitions), pos
+        if version >= 12:
+            topic, pos = read_compact_string(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
+            partitions = []
+            decode_partitions = PartitionData.decode
+            for _ in range(length):
+                partitions_element, pos = decode_partitions(buf, pos, version)
+                partitions.append(partitions_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(topic, ZERO_TOPIC_ID, partitions), pos
+        topic, pos = read_string(buf, pos)
+        length, pos = read_array_length(buf, pos)
+        partitions = []
+        decode_partitions = PartitionData.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
+            partitions.append(partitions_element)
+        return cls(topic, ZERO_TOPIC_ID, partitions), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 12:
-            (write_compact_string if version >= 12 else write_string)(out, self.topic)
         if version >= 13:
             out += self.topic_id.bytes
-        (write_compact_array_length if version >= 12 else write_array_length)(out, self.partitions)
+            write_compact_array_length(out, self.partitions)
+            for partitions_element in self.partitions:
+                partitions_element.encode(out, version)
+            out.append(0)
+            return
+        if version >= 12:
+            write_compact_string(out, self.topic)
+            write_compact_array_length(out, self.partitions)
+            for partitions_element in self.partitions:
+                partitions_element.encode(out, version)
+            out.append(0)
+            return
+        write_string(out, self.topic)
+        write_array_length(out, self.partitions)
         for partitions_element in self.partitions:
             partitions_element.encode(out, version)
-        if version >= 12:
-            out.append(0)
 
 
 class NodeEndpoint(Message):
@@ -824,54 +1267,107 @@ class FetchResponse(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchResponse, int]:
         responses: list[FetchableTopicResponse] | None
         node_endpoints: list[NodeEndpoint] | None
+        if version >= 16:
+            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            pos += 10
+            length, pos = read_compact_array_length(buf, pos)
+            responses = []
+            decode_responses = FetchableTopicResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            node_endpoints = None
+            tags, pos = read_tag_count(buf, pos)
+            for _ in range(tags):
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
+                    length, pos = read_compact_array_length(buf, pos)
+                    node_endpoints = []
+                    decode_node_endpoints = NodeEndpoint.decode
+                    for _ in range(length):
+                        node_endpoints_element, pos = decode_node_endpoints(buf, pos, version)
+                        node_endpoints.append(node_endpoints_element)
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(throttle_time_ms, error_code, session_id, responses, node_endpoints), pos
+        if version >= 12:
+            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            pos += 10
+            length, pos = read_compact_array_length(buf, pos)
+            responses = []
+            decode_responses = FetchableTopicResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(throttle_time_ms, error_code, session_id, responses), pos
+        if version >= 7:
+            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            pos += 10
+            length, pos = read_array_length(buf, pos)
+            responses = []
+            decode_responses = FetchableTopicResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            return cls(throttle_time_ms, error_code, session_id, responses), pos
         if version >= 1:
             (throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
-        else:
-            throttle_time_ms = 0
-        if version >= 7:
-            error_code, session_id = _HI.unpack_from(buf, pos)
-            pos += 6
-        else:
-            error_code = 0
-            session_id = 0
-        count, pos = (read_compact_array_length if version >= 12 else read_array_length)(buf, pos)
+            length, pos = read_array_length(buf, pos)
+            responses = []
+            decode_responses = FetchableTopicResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            return cls(throttle_time_ms, 0, 0, responses), pos
+        length, pos = read_array_length(buf, pos)
         responses = []
-        for _ in range(count):
-            responses_element, pos = FetchableTopicResponse.decode(buf, pos, version)
+        decode_responses = FetchableTopicResponse.decode
+        for _ in range(length):
+            responses_element, pos = decode_responses(buf, pos, version)
             responses.append(responses_element)
-        node_endpoints = None
-        if version >= 12:
-            tags, pos = read_uvarint(buf, pos)
-            for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
-                if tag == 0 and version >= 16:
-                    count, pos = read_compact_array_length(buf, pos)
-                    node_endpoints = []
-                    for _ in range(count):
-                        node_endpoints_element, pos = NodeEndpoint.decode(buf, pos, version)
-                        node_endpoints.append(node_endpoints_element)
-                pos = end
-        return cls(throttle_time_ms, error_code, session_id, responses, node_endpoints), pos
+        return cls(0, 0, 0, responses), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version >= 1:
-            out += _I.pack(self.throttle_time_ms)
-        if version >= 7:
-            out += _HI.pack(self.error_code, self.session_id)
-        (write_compact_array_length if version >= 12 else write_array_length)(out, self.responses)
-        for responses_element in self.responses:
-            responses_element.encode(out, version)
-        if version >= 12:
+        if version >= 16:
+            out += _IHI.pack(self.throttle_time_ms, self.error_code, self.session_id)
+            write_compact_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
             tagged: list[tuple[int, bytearray]] = []
-            if version >= 16 and self.node_endpoints:
+            if self.node_endpoints:
                 data = bytearray()
                 write_compact_array_length(data, self.node_endpoints)
                 for node_endpoints_element in self.node_endpoints:
                     node_endpoints_element.encode(data, version)
                 tagged.append((0, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 12:
+            out += _IHI.pack(self.throttle_time_ms, self.error_code, self.session_id)
+            write_compact_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
+            out.append(0)
+            return
+        if version >= 7:
+            out += _IHI.pack(self.throttle_time_ms, self.error_code, self.session_id)
+            write_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
+            return
+        if version >= 1:
+            out += _I.pack(self.throttle_time_ms)
+            write_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
+            return
+        write_array_length(out, self.responses)
+        for responses_element in self.responses:
+            responses_element.encode(out, version)

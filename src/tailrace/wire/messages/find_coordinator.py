@@ -62,10 +62,11 @@ class FindCoordinatorRequest(Message):
         else:
             key_type = 0
         if version >= 4:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             coordinator_keys = []
-            for _ in range(count):
-                coordinator_keys_element, pos = read_compact_string(buf, pos)
+            decode_coordinator_keys = read_compact_string
+            for _ in range(length):
+                coordinator_keys_element, pos = decode_coordinator_keys(buf, pos)
                 coordinator_keys.append(coordinator_keys_element)
         else:
             coordinator_keys = None
@@ -200,10 +201,11 @@ class FindCoordinatorResponse(Message):
             host = ""
             port = 0
         if version >= 4:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             coordinators = []
-            for _ in range(count):
-                coordinators_element, pos = Coordinator.decode(buf, pos, version)
+            decode_coordinators = Coordinator.decode
+            for _ in range(length):
+                coordinators_element, pos = decode_coordinators(buf, pos, version)
                 coordinators.append(coordinators_element)
         else:
             coordinators = None

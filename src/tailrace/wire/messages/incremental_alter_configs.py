@@ -91,10 +91,11 @@ class AlterConfigsResource(Message):
         (resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
         resource_name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
         configs = []
-        for _ in range(count):
-            configs_element, pos = AlterableConfig.decode(buf, pos, version)
+        decode_configs = AlterableConfig.decode
+        for _ in range(length):
+            configs_element, pos = decode_configs(buf, pos, version)
             configs.append(configs_element)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -133,10 +134,11 @@ class IncrementalAlterConfigsRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[IncrementalAlterConfigsRequest, int]:
         resources: list[AlterConfigsResource] | None
-        count, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
         resources = []
-        for _ in range(count):
-            resources_element, pos = AlterConfigsResource.decode(buf, pos, version)
+        decode_resources = AlterConfigsResource.decode
+        for _ in range(length):
+            resources_element, pos = decode_resources(buf, pos, version)
             resources.append(resources_element)
         (validate_only,) = _O.unpack_from(buf, pos)
         pos += 1
@@ -222,10 +224,11 @@ class IncrementalAlterConfigsResponse(Message):
         responses: list[AlterConfigsResourceResponse] | None
         (throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
-        count, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
         responses = []
-        for _ in range(count):
-            responses_element, pos = AlterConfigsResourceResponse.decode(buf, pos, version)
+        decode_responses = AlterConfigsResourceResponse.decode
+        for _ in range(length):
+            responses_element, pos = decode_responses(buf, pos, version)
             responses.append(responses_element)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

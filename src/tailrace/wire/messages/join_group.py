@@ -119,10 +119,11 @@ class JoinGroupRequest(Message):
         else:
             group_instance_id = None
         protocol_type, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         protocols = []
-        for _ in range(count):
-            protocols_element, pos = JoinGroupRequestProtocol.decode(buf, pos, version)
+        decode_protocols = JoinGroupRequestProtocol.decode
+        for _ in range(length):
+            protocols_element, pos = decode_protocols(buf, pos, version)
             protocols.append(protocols_element)
         if version >= 8:
             reason, pos = read_compact_nullable_string(buf, pos)
@@ -257,7 +258,9 @@ class JoinGroupResponse(Message):
             protocol_type, pos = read_compact_nullable_string(buf, pos)
         else:
             protocol_type = None
-        protocol_name, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(buf, pos)
+        protocol_name, pos = (
+            read_compact_nullable_string if version >= 7 else read_compact_string if version >= 6 else read_string
+        )(buf, pos)
         leader, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         if version >= 9:
             (skip_assignment,) = _O.unpack_from(buf, pos)
@@ -265,10 +268,11 @@ class JoinGroupResponse(Message):
         else:
             skip_assignment = False
         member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         members = []
-        for _ in range(count):
-            members_element, pos = JoinGroupResponseMember.decode(buf, pos, version)
+        decode_members = JoinGroupResponseMember.decode
+        for _ in range(length):
+            members_element, pos = decode_members(buf, pos, version)
             members.append(members_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -290,7 +294,9 @@ class JoinGroupResponse(Message):
         out += _HI.pack(self.error_code, self.generation_id)
         if version >= 7:
             write_compact_nullable_string(out, self.protocol_type)
-        (write_compact_nullable_string if version >= 6 else write_nullable_string)(out, self.protocol_name)
+        (write_compact_nullable_string if version >= 7 else write_compact_string if version >= 6 else write_string)(
+            out, self.protocol_name
+        )
         (write_compact_string if version >= 6 else write_string)(out, self.leader)
         if version >= 9:
             out += _O.pack(self.skip_assignment)

@@ -100,10 +100,11 @@ class LeaveGroupRequest(Message):
         else:
             member_id = ""
         if version >= 3:
-            count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+            length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
             members = []
-            for _ in range(count):
-                members_element, pos = MemberIdentity.decode(buf, pos, version)
+            decode_members = MemberIdentity.decode
+            for _ in range(length):
+                members_element, pos = decode_members(buf, pos, version)
                 members.append(members_element)
         else:
             members = None
@@ -195,10 +196,11 @@ class LeaveGroupResponse(Message):
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 3:
-            count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+            length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
             members = []
-            for _ in range(count):
-                members_element, pos = MemberResponse.decode(buf, pos, version)
+            decode_members = MemberResponse.decode
+            for _ in range(length):
+                members_element, pos = decode_members(buf, pos, version)
                 members.append(members_element)
         else:
             members = None

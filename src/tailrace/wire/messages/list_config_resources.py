@@ -9,9 +9,11 @@ from tailrace.wire.primitives import (
     Struct,
     read_compact_array_length,
     read_compact_string,
+    read_int8s,
     skip_tagged_fields,
     write_compact_array_length,
     write_compact_string,
+    write_int8s,
 )
 
 _B = Struct(">b")
@@ -37,12 +39,8 @@ class ListConfigResourcesRequest(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListConfigResourcesRequest, int]:
         resource_types: list[int] | None
         if version >= 1:
-            count, pos = read_compact_array_length(buf, pos)
-            resource_types = []
-            for _ in range(count):
-                (resource_types_element,) = _B.unpack_from(buf, pos)
-                pos += _B.size
-                resource_types.append(resource_types_element)
+            length, pos = read_compact_array_length(buf, pos)
+            resource_types, pos = read_int8s(buf, pos, length)
         else:
             resource_types = None
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -51,8 +49,7 @@ class ListConfigResourcesRequest(Message):
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:
             write_compact_array_length(out, self.resource_types)
-            for resource_types_element in self.resource_types:
-                out += _B.pack(resource_types_element)
+            write_int8s(out, self.resource_types)
         out.append(0)
 
 
@@ -118,10 +115,11 @@ class ListConfigResourcesResponse(Message):
         config_resources: list[ConfigResource] | None
         throttle_time_ms, error_code = _IH.unpack_from(buf, pos)
         pos += 6
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         config_resources = []
-        for _ in range(count):
-            config_resources_element, pos = ConfigResource.decode(buf, pos, version)
+        decode_config_resources = ConfigResource.decode
+        for _ in range(length):
+            config_resources_element, pos = decode_config_resources(buf, pos, version)
             config_resources.append(config_resources_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(throttle_time_ms, error_code, config_resources), pos

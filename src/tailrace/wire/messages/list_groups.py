@@ -47,18 +47,20 @@ class ListGroupsRequest(Message):
         states_filter: list[str] | None
         types_filter: list[str] | None
         if version >= 4:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             states_filter = []
-            for _ in range(count):
-                states_filter_element, pos = read_compact_string(buf, pos)
+            decode_states_filter = read_compact_string
+            for _ in range(length):
+                states_filter_element, pos = decode_states_filter(buf, pos)
                 states_filter.append(states_filter_element)
         else:
             states_filter = None
         if version >= 5:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             types_filter = []
-            for _ in range(count):
-                types_filter_element, pos = read_compact_string(buf, pos)
+            decode_types_filter = read_compact_string
+            for _ in range(length):
+                types_filter_element, pos = decode_types_filter(buf, pos)
                 types_filter.append(types_filter_element)
         else:
             types_filter = None
@@ -161,10 +163,11 @@ class ListGroupsResponse(Message):
             throttle_time_ms = 0
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        count, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
         groups = []
-        for _ in range(count):
-            groups_element, pos = ListedGroup.decode(buf, pos, version)
+        decode_groups = ListedGroup.decode
+        for _ in range(length):
+            groups_element, pos = decode_groups(buf, pos, version)
             groups.append(groups_element)
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

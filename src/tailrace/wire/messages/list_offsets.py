@@ -10,11 +10,13 @@ from tailrace.wire.primitives import (
     read_array_length,
     read_compact_array_length,
     read_compact_string,
+    read_int64s,
     read_string,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
     write_compact_string,
+    write_int64s,
     write_string,
 )
 
@@ -98,10 +100,11 @@ class ListOffsetsTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsTopic, int]:
         partitions: list[ListOffsetsPartition] | None
         name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = ListOffsetsPartition.decode(buf, pos, version)
+        decode_partitions = ListOffsetsPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -152,10 +155,11 @@ class ListOffsetsRequest(Message):
             pos += 1
         else:
             isolation_level = 0
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = ListOffsetsTopic.decode(buf, pos, version)
+        decode_topics = ListOffsetsTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 10:
             (timeout_ms,) = _I.unpack_from(buf, pos)
@@ -224,12 +228,8 @@ class ListOffsetsPartitionResponse(Message):
         else:
             leader_epoch = -1
         if version <= 0:
-            count, pos = read_array_length(buf, pos)
-            old_style_offsets = []
-            for _ in range(count):
-                (old_style_offsets_element,) = _Q.unpack_from(buf, pos)
-                pos += _Q.size
-                old_style_offsets.append(old_style_offsets_element)
+            length, pos = read_array_length(buf, pos)
+            old_style_offsets, pos = read_int64s(buf, pos, length)
         else:
             old_style_offsets = None
         if version >= 6:
@@ -244,8 +244,7 @@ class ListOffsetsPartitionResponse(Message):
             out += _I.pack(self.leader_epoch)
         if version <= 0:
             write_array_length(out, self.old_style_offsets)
-            for old_style_offsets_element in self.old_style_offsets:
-                out += _Q.pack(old_style_offsets_element)
+            write_int64s(out, self.old_style_offsets)
         if version >= 6:
             out.append(0)
 
@@ -270,10 +269,11 @@ class ListOffsetsTopicResponse(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsTopicResponse, int]:
         partitions: list[ListOffsetsPartitionResponse] | None
         name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = ListOffsetsPartitionResponse.decode(buf, pos, version)
+        decode_partitions = ListOffsetsPartitionResponse.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -316,10 +316,11 @@ class ListOffsetsResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = ListOffsetsTopicResponse.decode(buf, pos, version)
+        decode_topics = ListOffsetsTopicResponse.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

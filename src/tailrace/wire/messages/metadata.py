@@ -11,16 +11,22 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
+    read_nullable_array_length,
     read_nullable_string,
     read_string,
     read_uuid,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
+    write_nullable_array_length,
     write_nullable_string,
     write_string,
 )
@@ -54,7 +60,9 @@ class MetadataRequestTopic(Message):
             topic_id, pos = read_uuid(buf, pos)
         else:
             topic_id = ZERO_TOPIC_ID
-        name, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
+        name, pos = (
+            read_compact_nullable_string if version >= 10 else read_compact_string if version >= 9 else read_string
+        )(buf, pos)
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(topic_id, name), pos
@@ -62,7 +70,9 @@ class MetadataRequestTopic(Message):
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 10:
             out += self.topic_id.bytes
-        (write_compact_nullable_string if version >= 9 else write_nullable_string)(out, self.name)
+        (write_compact_nullable_string if version >= 10 else write_compact_string if version >= 9 else write_string)(
+            out, self.name
+        )
         if version >= 9:
             out.append(0)
 
@@ -96,12 +106,20 @@ class MetadataRequest(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataRequest, int]:
         topics: list[MetadataRequestTopic] | None
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        topics_items: list[MetadataRequestTopic] = []
-        for _ in range(count):
-            topics_element, pos = MetadataRequestTopic.decode(buf, pos, version)
-            topics_items.append(topics_element)
-        topics = None if count < 0 else topics_items
+        length, pos = (
+            read_compact_nullable_array_length
+            if version >= 9
+            else read_nullable_array_length
+            if version >= 1
+            else read_array_length
+        )(buf, pos)
+        topics = []
+        decode_topics = MetadataRequestTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
+            topics.append(topics_element)
+        if length < 0:
+            topics = None
         if version >= 4:
             (allow_auto_topic_creation,) = _O.unpack_from(buf, pos)
             pos += 1
@@ -127,7 +145,13 @@ class MetadataRequest(Message):
         ), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        (write_compact_array_length if version >= 9 else write_array_length)(out, self.topics)
+        (
+            write_compact_nullable_array_length
+            if version >= 9
+            else write_nullable_array_length
+            if version >= 1
+            else write_array_length
+        )(out, self.topics)
         for topics_element in self.topics or ():
             topics_element.encode(out, version)
         if version >= 4:
@@ -231,25 +255,13 @@ class MetadataResponsePartition(Message):
             pos += 4
         else:
             leader_epoch = -1
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        replica_nodes = []
-        for _ in range(count):
-            (replica_nodes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            replica_nodes.append(replica_nodes_element)
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        isr_nodes = []
-        for _ in range(count):
-            (isr_nodes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            isr_nodes.append(isr_nodes_element)
+        length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        replica_nodes, pos = read_int32s(buf, pos, length)
+        length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        isr_nodes, pos = read_int32s(buf, pos, length)
         if version >= 5:
-            count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-            offline_replicas = []
-            for _ in range(count):
-                (offline_replicas_element,) = _I.unpack_from(buf, pos)
-                pos += _I.size
-                offline_replicas.append(offline_replicas_element)
+            length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+            offline_replicas, pos = read_int32s(buf, pos, length)
         else:
             offline_replicas = None
         if version >= 9:
@@ -263,15 +275,12 @@ class MetadataResponsePartition(Message):
         if version >= 7:
             out += _I.pack(self.leader_epoch)
         (write_compact_array_length if version >= 9 else write_array_length)(out, self.replica_nodes)
-        for replica_nodes_element in self.replica_nodes:
-            out += _I.pack(replica_nodes_element)
+        write_int32s(out, self.replica_nodes)
         (write_compact_array_length if version >= 9 else write_array_length)(out, self.isr_nodes)
-        for isr_nodes_element in self.isr_nodes:
-            out += _I.pack(isr_nodes_element)
+        write_int32s(out, self.isr_nodes)
         if version >= 5:
             (write_compact_array_length if version >= 9 else write_array_length)(out, self.offline_replicas)
-            for offline_replicas_element in self.offline_replicas:
-                out += _I.pack(offline_replicas_element)
+            write_int32s(out, self.offline_replicas)
         if version >= 9:
             out.append(0)
 
@@ -310,7 +319,9 @@ class MetadataResponseTopic(Message):
         partitions: list[MetadataResponsePartition] | None
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        name, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
+        name, pos = (
+            read_compact_nullable_string if version >= 12 else read_compact_string if version >= 9 else read_string
+        )(buf, pos)
         if version >= 10:
             topic_id, pos = read_uuid(buf, pos)
         else:
@@ -320,10 +331,11 @@ class MetadataResponseTopic(Message):
             pos += 1
         else:
             is_internal = False
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = MetadataResponsePartition.decode(buf, pos, version)
+        decode_partitions = MetadataResponsePartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 8:
             (topic_authorized_operations,) = _I.unpack_from(buf, pos)
@@ -336,7 +348,9 @@ class MetadataResponseTopic(Message):
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
-        (write_compact_nullable_string if version >= 9 else write_nullable_string)(out, self.name)
+        (write_compact_nullable_string if version >= 12 else write_compact_string if version >= 9 else write_string)(
+            out, self.name
+        )
         if version >= 10:
             out += self.topic_id.bytes
         if version >= 1:
@@ -395,10 +409,11 @@ class MetadataResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
         brokers = []
-        for _ in range(count):
-            brokers_element, pos = MetadataResponseBroker.decode(buf, pos, version)
+        decode_brokers = MetadataResponseBroker.decode
+        for _ in range(length):
+            brokers_element, pos = decode_brokers(buf, pos, version)
             brokers.append(brokers_element)
         if version >= 2:
             cluster_id, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
@@ -409,10 +424,11 @@ class MetadataResponse(Message):
             pos += 4
         else:
             controller_id = -1
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = MetadataResponseTopic.decode(buf, pos, version)
+        decode_topics = MetadataResponseTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if 8 <= version <= 10:
             (cluster_authorized_operations,) = _I.unpack_from(buf, pos)

@@ -117,10 +117,11 @@ class OffsetCommitRequestTopic(Message):
             topic_id, pos = read_uuid(buf, pos)
         else:
             topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetCommitRequestPartition.decode(buf, pos, version)
+        decode_partitions = OffsetCommitRequestPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -191,10 +192,11 @@ class OffsetCommitRequest(Message):
             pos += 8
         else:
             retention_time_ms = -1
-        count, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetCommitRequestTopic.decode(buf, pos, version)
+        decode_topics = OffsetCommitRequestTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -278,10 +280,11 @@ class OffsetCommitResponseTopic(Message):
             topic_id, pos = read_uuid(buf, pos)
         else:
             topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetCommitResponsePartition.decode(buf, pos, version)
+        decode_partitions = OffsetCommitResponsePartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -327,10 +330,11 @@ class OffsetCommitResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetCommitResponseTopic.decode(buf, pos, version)
+        decode_topics = OffsetCommitResponseTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -52,10 +52,11 @@ class OffsetDeleteRequestTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteRequestTopic, int]:
         partitions: list[OffsetDeleteRequestPartition] | None
         name, pos = read_string(buf, pos)
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetDeleteRequestPartition.decode(buf, pos, version)
+        decode_partitions = OffsetDeleteRequestPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         return cls(name, partitions), pos
 
@@ -90,10 +91,11 @@ class OffsetDeleteRequest(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteRequest, int]:
         topics: list[OffsetDeleteRequestTopic] | None
         group_id, pos = read_string(buf, pos)
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetDeleteRequestTopic.decode(buf, pos, version)
+        decode_topics = OffsetDeleteRequestTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         return cls(group_id, topics), pos
 
@@ -150,10 +152,11 @@ class OffsetDeleteResponseTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteResponseTopic, int]:
         partitions: list[OffsetDeleteResponsePartition] | None
         name, pos = read_string(buf, pos)
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetDeleteResponsePartition.decode(buf, pos, version)
+        decode_partitions = OffsetDeleteResponsePartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         return cls(name, partitions), pos
 
@@ -192,10 +195,11 @@ class OffsetDeleteResponse(Message):
         topics: list[OffsetDeleteResponseTopic] | None
         error_code, throttle_time_ms = _HI.unpack_from(buf, pos)
         pos += 6
-        count, pos = read_array_length(buf, pos)
+        length, pos = read_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetDeleteResponseTopic.decode(buf, pos, version)
+        decode_topics = OffsetDeleteResponseTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         return cls(error_code, throttle_time_ms, topics), pos
 

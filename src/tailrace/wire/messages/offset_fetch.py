@@ -11,16 +11,22 @@ from tailrace.wire.primitives import (
     Struct,
     read_array_length,
     read_compact_array_length,
+    read_compact_nullable_array_length,
     read_compact_nullable_string,
     read_compact_string,
+    read_int32s,
+    read_nullable_array_length,
     read_nullable_string,
     read_string,
     read_uuid,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_string,
     write_compact_string,
+    write_int32s,
+    write_nullable_array_length,
     write_nullable_string,
     write_string,
 )
@@ -52,12 +58,8 @@ class OffsetFetchRequestTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchRequestTopic, int]:
         partition_indexes: list[int] | None
         name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        partition_indexes = []
-        for _ in range(count):
-            (partition_indexes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partition_indexes.append(partition_indexes_element)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        partition_indexes, pos = read_int32s(buf, pos, length)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, partition_indexes), pos
@@ -65,8 +67,7 @@ class OffsetFetchRequestTopic(Message):
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
         (write_compact_array_length if version >= 6 else write_array_length)(out, self.partition_indexes)
-        for partition_indexes_element in self.partition_indexes:
-            out += _I.pack(partition_indexes_element)
+        write_int32s(out, self.partition_indexes)
         if version >= 6:
             out.append(0)
 
@@ -101,12 +102,8 @@ class OffsetFetchRequestTopics(Message):
             topic_id, pos = read_uuid(buf, pos)
         else:
             topic_id = ZERO_TOPIC_ID
-        count, pos = read_compact_array_length(buf, pos)
-        partition_indexes = []
-        for _ in range(count):
-            (partition_indexes_element,) = _I.unpack_from(buf, pos)
-            pos += _I.size
-            partition_indexes.append(partition_indexes_element)
+        length, pos = read_compact_array_length(buf, pos)
+        partition_indexes, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, topic_id, partition_indexes), pos
 
@@ -116,8 +113,7 @@ class OffsetFetchRequestTopics(Message):
         if version >= 10:
             out += self.topic_id.bytes
         write_compact_array_length(out, self.partition_indexes)
-        for partition_indexes_element in self.partition_indexes:
-            out += _I.pack(partition_indexes_element)
+        write_int32s(out, self.partition_indexes)
         out.append(0)
 
 
@@ -155,12 +151,14 @@ class OffsetFetchRequestGroup(Message):
         else:
             member_id = None
             member_epoch = -1
-        count, pos = read_compact_array_length(buf, pos)
-        topics_items: list[OffsetFetchRequestTopics] = []
-        for _ in range(count):
-            topics_element, pos = OffsetFetchRequestTopics.decode(buf, pos, version)
-            topics_items.append(topics_element)
-        topics = None if count < 0 else topics_items
+        length, pos = read_compact_nullable_array_length(buf, pos)
+        topics = []
+        decode_topics = OffsetFetchRequestTopics.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
+            topics.append(topics_element)
+        if length < 0:
+            topics = None
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(group_id, member_id, member_epoch, topics), pos
 
@@ -169,7 +167,7 @@ class OffsetFetchRequestGroup(Message):
         if version >= 9:
             write_compact_nullable_string(out, self.member_id)
             out += _I.pack(self.member_epoch)
-        write_compact_array_length(out, self.topics)
+        write_compact_nullable_array_length(out, self.topics)
         for topics_element in self.topics or ():
             topics_element.encode(out, version)
         out.append(0)
@@ -207,20 +205,29 @@ class OffsetFetchRequest(Message):
         groups: list[OffsetFetchRequestGroup] | None
         if version <= 7:
             group_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-            count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-            topics_items: list[OffsetFetchRequestTopic] = []
-            for _ in range(count):
-                topics_element, pos = OffsetFetchRequestTopic.decode(buf, pos, version)
-                topics_items.append(topics_element)
-            topics = None if count < 0 else topics_items
+            length, pos = (
+                read_compact_nullable_array_length
+                if version >= 6
+                else read_nullable_array_length
+                if version >= 2
+                else read_array_length
+            )(buf, pos)
+            topics = []
+            decode_topics = OffsetFetchRequestTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
+                topics.append(topics_element)
+            if length < 0:
+                topics = None
         else:
             group_id = ""
             topics = None
         if version >= 8:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             groups = []
-            for _ in range(count):
-                groups_element, pos = OffsetFetchRequestGroup.decode(buf, pos, version)
+            decode_groups = OffsetFetchRequestGroup.decode
+            for _ in range(length):
+                groups_element, pos = decode_groups(buf, pos, version)
                 groups.append(groups_element)
         else:
             groups = None
@@ -236,7 +243,13 @@ class OffsetFetchRequest(Message):
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 7:
             (write_compact_string if version >= 6 else write_string)(out, self.group_id)
-            (write_compact_array_length if version >= 6 else write_array_length)(out, self.topics)
+            (
+                write_compact_nullable_array_length
+                if version >= 6
+                else write_nullable_array_length
+                if version >= 2
+                else write_array_length
+            )(out, self.topics)
             for topics_element in self.topics or ():
                 topics_element.encode(out, version)
         if version >= 8:
@@ -321,10 +334,11 @@ class OffsetFetchResponseTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponseTopic, int]:
         partitions: list[OffsetFetchResponsePartition] | None
         name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetFetchResponsePartition.decode(buf, pos, version)
+        decode_partitions = OffsetFetchResponsePartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -412,10 +426,11 @@ class OffsetFetchResponseTopics(Message):
             topic_id, pos = read_uuid(buf, pos)
         else:
             topic_id = ZERO_TOPIC_ID
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetFetchResponsePartitions.decode(buf, pos, version)
+        decode_partitions = OffsetFetchResponsePartitions.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
         return cls(name, topic_id, partitions), pos
@@ -454,10 +469,11 @@ class OffsetFetchResponseGroup(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponseGroup, int]:
         topics: list[OffsetFetchResponseTopics] | None
         group_id, pos = read_compact_string(buf, pos)
-        count, pos = read_compact_array_length(buf, pos)
+        length, pos = read_compact_array_length(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetFetchResponseTopics.decode(buf, pos, version)
+        decode_topics = OffsetFetchResponseTopics.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         (error_code,) = _H.unpack_from(buf, pos)
         pos += 2
@@ -509,10 +525,11 @@ class OffsetFetchResponse(Message):
         else:
             throttle_time_ms = 0
         if version <= 7:
-            count, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
+            length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
             topics = []
-            for _ in range(count):
-                topics_element, pos = OffsetFetchResponseTopic.decode(buf, pos, version)
+            decode_topics = OffsetFetchResponseTopic.decode
+            for _ in range(length):
+                topics_element, pos = decode_topics(buf, pos, version)
                 topics.append(topics_element)
         else:
             topics = None
@@ -522,10 +539,11 @@ class OffsetFetchResponse(Message):
         else:
             error_code = 0
         if version >= 8:
-            count, pos = read_compact_array_length(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
             groups = []
-            for _ in range(count):
-                groups_element, pos = OffsetFetchResponseGroup.decode(buf, pos, version)
+            decode_groups = OffsetFetchResponseGroup.decode
+            for _ in range(length):
+                groups_element, pos = decode_groups(buf, pos, version)
                 groups.append(groups_element)
         else:
             groups = None

@@ -86,10 +86,11 @@ class OffsetForLeaderTopic(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderTopic, int]:
         partitions: list[OffsetForLeaderPartition] | None
         topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = OffsetForLeaderPartition.decode(buf, pos, version)
+        decode_partitions = OffsetForLeaderPartition.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -132,10 +133,11 @@ class OffsetForLeaderEpochRequest(Message):
             pos += 4
         else:
             replica_id = -2
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetForLeaderTopic.decode(buf, pos, version)
+        decode_topics = OffsetForLeaderTopic.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -217,10 +219,11 @@ class OffsetForLeaderTopicResult(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderTopicResult, int]:
         partitions: list[EpochEndOffset] | None
         topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         partitions = []
-        for _ in range(count):
-            partitions_element, pos = EpochEndOffset.decode(buf, pos, version)
+        decode_partitions = EpochEndOffset.decode
+        for _ in range(length):
+            partitions_element, pos = decode_partitions(buf, pos, version)
             partitions.append(partitions_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
@@ -263,10 +266,11 @@ class OffsetForLeaderEpochResponse(Message):
             pos += 4
         else:
             throttle_time_ms = 0
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         topics = []
-        for _ in range(count):
-            topics_element, pos = OffsetForLeaderTopicResult.decode(buf, pos, version)
+        decode_topics = OffsetForLeaderTopicResult.decode
+        for _ in range(length):
+            topics_element, pos = decode_topics(buf, pos, version)
             topics.append(topics_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -18,8 +18,9 @@ from tailrace.wire.primitives import (
     read_nullable_records,
     read_nullable_string,
     read_string,
+    read_tag,
+    read_tag_count,
     read_uuid,
-    read_uvarint,
     skip_tagged_fields,
     write_array_length,
     write_compact_array_length,
@@ -37,8 +38,9 @@ RecordBytes = bytes | bytearray | memoryview
 _HI = Struct(">hi")
 _I = Struct(">i")
 _IHQ = Struct(">ihq")
+_IHQQ = Struct(">ihqq")
+_IHQQQ = Struct(">ihqqq")
 _II = Struct(">ii")
-_Q = Struct(">q")
 
 
 class PartitionProduceData(Message):
@@ -60,18 +62,25 @@ class PartitionProduceData(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[PartitionProduceData, int]:
         records: RecordBytes | None
+        if version >= 9:
+            (index,) = _I.unpack_from(buf, pos)
+            pos += 4
+            records, pos = read_compact_nullable_records(buf, pos)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(index, records), pos
         (index,) = _I.unpack_from(buf, pos)
         pos += 4
-        records, pos = (read_compact_nullable_records if version >= 9 else read_nullable_records)(buf, pos)
-        if version >= 9:
-            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+        records, pos = read_nullable_records(buf, pos)
         return cls(index, records), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _I.pack(self.index)
-        (write_compact_nullable_bytes if version >= 9 else write_nullable_bytes)(out, self.records)
         if version >= 9:
+            out += _I.pack(self.index)
+            write_compact_nullable_bytes(out, self.records)
             out.append(0)
+            return
+        out += _I.pack(self.index)
+        write_nullable_bytes(out, self.records)
 
 
 class TopicProduceData(Message):
@@ -96,33 +105,54 @@ class TopicProduceData(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicProduceData, int]:
         partition_data: list[PartitionProduceData] | None
-        if version <= 12:
-            name, pos = (read_compact_string if version >= 9 else read_string)(buf, pos)
-        else:
-            name = ""
         if version >= 13:
             topic_id, pos = read_uuid(buf, pos)
-        else:
-            topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        partition_data = []
-        for _ in range(count):
-            partition_data_element, pos = PartitionProduceData.decode(buf, pos, version)
-            partition_data.append(partition_data_element)
-        if version >= 9:
+            length, pos = read_compact_array_length(buf, pos)
+            partition_data = []
+            decode_partition_data = PartitionProduceData.decode
+            for _ in range(length):
+                partition_data_element, pos = decode_partition_data(buf, pos, version)
+                partition_data.append(partition_data_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partition_data), pos
+            return cls("", topic_id, partition_data), pos
+        if version >= 9:
+            name, pos = read_compact_string(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
+            partition_data = []
+            decode_partition_data = PartitionProduceData.decode
+            for _ in range(length):
+                partition_data_element, pos = decode_partition_data(buf, pos, version)
+                partition_data.append(partition_data_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(name, ZERO_TOPIC_ID, partition_data), pos
+        name, pos = read_string(buf, pos)
+        length, pos = read_array_length(buf, pos)
+        partition_data = []
+        decode_partition_data = PartitionProduceData.decode
+        for _ in range(length):
+            partition_data_element, pos = decode_partition_data(buf, pos, version)
+            partition_data.append(partition_data_element)
+        return cls(name, ZERO_TOPIC_ID, partition_data), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 12:
-            (write_compact_string if version >= 9 else write_string)(out, self.name)
         if version >= 13:
             out += self.topic_id.bytes
-        (write_compact_array_length if version >= 9 else write_array_length)(out, self.partition_data)
+            write_compact_array_length(out, self.partition_data)
+            for partition_data_element in self.partition_data:
+                partition_data_element.encode(out, version)
+            out.append(0)
+            return
+        if version >= 9:
+            write_compact_string(out, self.name)
+            write_compact_array_length(out, self.partition_data)
+            for partition_data_element in self.partition_data:
+                partition_data_element.encode(out, version)
+            out.append(0)
+            return
+        write_string(out, self.name)
+        write_array_length(out, self.partition_data)
         for partition_data_element in self.partition_data:
             partition_data_element.encode(out, version)
-        if version >= 9:
-            out.append(0)
 
 
 class ProduceRequest(Message):
@@ -155,30 +185,59 @@ class ProduceRequest(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ProduceRequest, int]:
         transactional_id: str | None
         topic_data: list[TopicProduceData] | None
+        if version >= 9:
+            transactional_id, pos = read_compact_nullable_string(buf, pos)
+            acks, timeout_ms = _HI.unpack_from(buf, pos)
+            pos += 6
+            length, pos = read_compact_array_length(buf, pos)
+            topic_data = []
+            decode_topic_data = TopicProduceData.decode
+            for _ in range(length):
+                topic_data_element, pos = decode_topic_data(buf, pos, version)
+                topic_data.append(topic_data_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(transactional_id, acks, timeout_ms, topic_data), pos
         if version >= 3:
-            transactional_id, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
-        else:
-            transactional_id = None
+            transactional_id, pos = read_nullable_string(buf, pos)
+            acks, timeout_ms = _HI.unpack_from(buf, pos)
+            pos += 6
+            length, pos = read_array_length(buf, pos)
+            topic_data = []
+            decode_topic_data = TopicProduceData.decode
+            for _ in range(length):
+                topic_data_element, pos = decode_topic_data(buf, pos, version)
+                topic_data.append(topic_data_element)
+            return cls(transactional_id, acks, timeout_ms, topic_data), pos
         acks, timeout_ms = _HI.unpack_from(buf, pos)
         pos += 6
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
+        length, pos = read_array_length(buf, pos)
         topic_data = []
-        for _ in range(count):
-            topic_data_element, pos = TopicProduceData.decode(buf, pos, version)
+        decode_topic_data = TopicProduceData.decode
+        for _ in range(length):
+            topic_data_element, pos = decode_topic_data(buf, pos, version)
             topic_data.append(topic_data_element)
-        if version >= 9:
-            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(transactional_id, acks, timeout_ms, topic_data), pos
+        return cls(None, acks, timeout_ms, topic_data), pos
 
     def encode(self, out: bytearray, version: int) -> None:
+        if version >= 9:
+            write_compact_nullable_string(out, self.transactional_id)
+            out += _HI.pack(self.acks, self.timeout_ms)
+            write_compact_array_length(out, self.topic_data)
+            for topic_data_element in self.topic_data:
+                topic_data_element.encode(out, version)
+            out.append(0)
+            return
         if version >= 3:
-            (write_compact_nullable_string if version >= 9 else write_nullable_string)(out, self.transactional_id)
+            write_nullable_string(out, self.transactional_id)
+            out += _HI.pack(self.acks, self.timeout_ms)
+            write_array_length(out, self.topic_data)
+            for topic_data_element in self.topic_data:
+                topic_data_element.encode(out, version)
+            return
         out += _HI.pack(self.acks, self.timeout_ms)
-        (write_compact_array_length if version >= 9 else write_array_length)(out, self.topic_data)
+        write_array_length(out, self.topic_data)
         for topic_data_element in self.topic_data:
             topic_data_element.encode(out, version)
-        if version >= 9:
-            out.append(0)
 
 
 class BatchIndexAndErrorMessage(Message):
@@ -200,20 +259,25 @@ class BatchIndexAndErrorMessage(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[BatchIndexAndErrorMessage, int]:
         batch_index_error_message: str | None
+        if version >= 9:
+            (batch_index,) = _I.unpack_from(buf, pos)
+            pos += 4
+            batch_index_error_message, pos = read_compact_nullable_string(buf, pos)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(batch_index, batch_index_error_message), pos
         (batch_index,) = _I.unpack_from(buf, pos)
         pos += 4
-        batch_index_error_message, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(
-            buf, pos
-        )
-        if version >= 9:
-            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+        batch_index_error_message, pos = read_nullable_string(buf, pos)
         return cls(batch_index, batch_index_error_message), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _I.pack(self.batch_index)
-        (write_compact_nullable_string if version >= 9 else write_nullable_string)(out, self.batch_index_error_message)
         if version >= 9:
+            out += _I.pack(self.batch_index)
+            write_compact_nullable_string(out, self.batch_index_error_message)
             out.append(0)
+            return
+        out += _I.pack(self.batch_index)
+        write_nullable_string(out, self.batch_index_error_message)
 
 
 class LeaderIdAndEpoch(Message):
@@ -283,69 +347,122 @@ class PartitionProduceResponse(Message):
         record_errors: list[BatchIndexAndErrorMessage] | None
         error_message: str | None
         current_leader: LeaderIdAndEpoch | None
+        if version >= 10:
+            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            pos += 30
+            length, pos = read_compact_array_length(buf, pos)
+            record_errors = []
+            decode_record_errors = BatchIndexAndErrorMessage.decode
+            for _ in range(length):
+                record_errors_element, pos = decode_record_errors(buf, pos, version)
+                record_errors.append(record_errors_element)
+            error_message, pos = read_compact_nullable_string(buf, pos)
+            current_leader = None
+            tags, pos = read_tag_count(buf, pos)
+            for _ in range(tags):
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
+                    current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(
+                index,
+                error_code,
+                base_offset,
+                log_append_time_ms,
+                log_start_offset,
+                record_errors,
+                error_message,
+                current_leader,
+            ), pos
+        if version >= 9:
+            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            pos += 30
+            length, pos = read_compact_array_length(buf, pos)
+            record_errors = []
+            decode_record_errors = BatchIndexAndErrorMessage.decode
+            for _ in range(length):
+                record_errors_element, pos = decode_record_errors(buf, pos, version)
+                record_errors.append(record_errors_element)
+            error_message, pos = read_compact_nullable_string(buf, pos)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(
+                index, error_code, base_offset, log_append_time_ms, log_start_offset, record_errors, error_message
+            ), pos
+        if version >= 8:
+            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            pos += 30
+            length, pos = read_array_length(buf, pos)
+            record_errors = []
+            decode_record_errors = BatchIndexAndErrorMessage.decode
+            for _ in range(length):
+                record_errors_element, pos = decode_record_errors(buf, pos, version)
+                record_errors.append(record_errors_element)
+            error_message, pos = read_nullable_string(buf, pos)
+            return cls(
+                index, error_code, base_offset, log_append_time_ms, log_start_offset, record_errors, error_message
+            ), pos
+        if version >= 5:
+            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            pos += 30
+            return cls(index, error_code, base_offset, log_append_time_ms, log_start_offset), pos
+        if version >= 2:
+            index, error_code, base_offset, log_append_time_ms = _IHQQ.unpack_from(buf, pos)
+            pos += 22
+            return cls(index, error_code, base_offset, log_append_time_ms), pos
         index, error_code, base_offset = _IHQ.unpack_from(buf, pos)
         pos += 14
-        if version >= 2:
-            (log_append_time_ms,) = _Q.unpack_from(buf, pos)
-            pos += 8
-        else:
-            log_append_time_ms = -1
-        if version >= 5:
-            (log_start_offset,) = _Q.unpack_from(buf, pos)
-            pos += 8
-        else:
-            log_start_offset = -1
-        if version >= 8:
-            count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-            record_errors = []
-            for _ in range(count):
-                record_errors_element, pos = BatchIndexAndErrorMessage.decode(buf, pos, version)
-                record_errors.append(record_errors_element)
-            error_message, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
-        else:
-            record_errors = None
-            error_message = None
-        current_leader = None
-        if version >= 9:
-            tags, pos = read_uvarint(buf, pos)
-            for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
-                if tag == 0 and version >= 10:
-                    current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
-                pos = end
-        return cls(
-            index,
-            error_code,
-            base_offset,
-            log_append_time_ms,
-            log_start_offset,
-            record_errors,
-            error_message,
-            current_leader,
-        ), pos
+        return cls(index, error_code, base_offset), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        out += _IHQ.pack(self.index, self.error_code, self.base_offset)
-        if version >= 2:
-            out += _Q.pack(self.log_append_time_ms)
-        if version >= 5:
-            out += _Q.pack(self.log_start_offset)
-        if version >= 8:
-            (write_compact_array_length if version >= 9 else write_array_length)(out, self.record_errors)
+        if version >= 10:
+            out += _IHQQQ.pack(
+                self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset
+            )
+            write_compact_array_length(out, self.record_errors)
             for record_errors_element in self.record_errors:
                 record_errors_element.encode(out, version)
-            (write_compact_nullable_string if version >= 9 else write_nullable_string)(out, self.error_message)
-        if version >= 9:
+            write_compact_nullable_string(out, self.error_message)
             tagged: list[tuple[int, bytearray]] = []
-            if version >= 10 and self.current_leader != LeaderIdAndEpoch():
+            if self.current_leader.leader_id != -1 or self.current_leader.leader_epoch != -1:
                 data = bytearray()
                 self.current_leader.encode(data, version)
                 tagged.append((0, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 9:
+            out += _IHQQQ.pack(
+                self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset
+            )
+            write_compact_array_length(out, self.record_errors)
+            for record_errors_element in self.record_errors:
+                record_errors_element.encode(out, version)
+            write_compact_nullable_string(out, self.error_message)
+            out.append(0)
+            return
+        if version >= 8:
+            out += _IHQQQ.pack(
+                self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset
+            )
+            write_array_length(out, self.record_errors)
+            for record_errors_element in self.record_errors:
+                record_errors_element.encode(out, version)
+            write_nullable_string(out, self.error_message)
+            return
+        if version >= 5:
+            out += _IHQQQ.pack(
+                self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset
+            )
+            return
+        if version >= 2:
+            out += _IHQQ.pack(self.index, self.error_code, self.base_offset, self.log_append_time_ms)
+            return
+        out += _IHQ.pack(self.index, self.error_code, self.base_offset)
 
 
 class TopicProduceResponse(Message):
@@ -370,33 +487,54 @@ class TopicProduceResponse(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicProduceResponse, int]:
         partition_responses: list[PartitionProduceResponse] | None
-        if version <= 12:
-            name, pos = (read_compact_string if version >= 9 else read_string)(buf, pos)
-        else:
-            name = ""
         if version >= 13:
             topic_id, pos = read_uuid(buf, pos)
-        else:
-            topic_id = ZERO_TOPIC_ID
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        partition_responses = []
-        for _ in range(count):
-            partition_responses_element, pos = PartitionProduceResponse.decode(buf, pos, version)
-            partition_responses.append(partition_responses_element)
-        if version >= 9:
+            length, pos = read_compact_array_length(buf, pos)
+            partition_responses = []
+            decode_partition_responses = PartitionProduceResponse.decode
+            for _ in range(length):
+                partition_responses_element, pos = decode_partition_responses(buf, pos, version)
+                partition_responses.append(partition_responses_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partition_responses), pos
+            return cls("", topic_id, partition_responses), pos
+        if version >= 9:
+            name, pos = read_compact_string(buf, pos)
+            length, pos = read_compact_array_length(buf, pos)
+            partition_responses = []
+            decode_partition_responses = PartitionProduceResponse.decode
+            for _ in range(length):
+                partition_responses_element, pos = decode_partition_responses(buf, pos, version)
+                partition_responses.append(partition_responses_element)
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(name, ZERO_TOPIC_ID, partition_responses), pos
+        name, pos = read_string(buf, pos)
+        length, pos = read_array_length(buf, pos)
+        partition_responses = []
+        decode_partition_responses = PartitionProduceResponse.decode
+        for _ in range(length):
+            partition_responses_element, pos = decode_partition_responses(buf, pos, version)
+            partition_responses.append(partition_responses_element)
+        return cls(name, ZERO_TOPIC_ID, partition_responses), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        if version <= 12:
-            (write_compact_string if version >= 9 else write_string)(out, self.name)
         if version >= 13:
             out += self.topic_id.bytes
-        (write_compact_array_length if version >= 9 else write_array_length)(out, self.partition_responses)
+            write_compact_array_length(out, self.partition_responses)
+            for partition_responses_element in self.partition_responses:
+                partition_responses_element.encode(out, version)
+            out.append(0)
+            return
+        if version >= 9:
+            write_compact_string(out, self.name)
+            write_compact_array_length(out, self.partition_responses)
+            for partition_responses_element in self.partition_responses:
+                partition_responses_element.encode(out, version)
+            out.append(0)
+            return
+        write_string(out, self.name)
+        write_array_length(out, self.partition_responses)
         for partition_responses_element in self.partition_responses:
             partition_responses_element.encode(out, version)
-        if version >= 9:
-            out.append(0)
 
 
 class NodeEndpoint(Message):
@@ -470,46 +608,91 @@ class ProduceResponse(Message):
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ProduceResponse, int]:
         responses: list[TopicProduceResponse] | None
         node_endpoints: list[NodeEndpoint] | None
-        count, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        responses = []
-        for _ in range(count):
-            responses_element, pos = TopicProduceResponse.decode(buf, pos, version)
-            responses.append(responses_element)
-        if version >= 1:
+        if version >= 10:
+            length, pos = read_compact_array_length(buf, pos)
+            responses = []
+            decode_responses = TopicProduceResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
             (throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
-        else:
-            throttle_time_ms = 0
-        node_endpoints = None
-        if version >= 9:
-            tags, pos = read_uvarint(buf, pos)
+            node_endpoints = None
+            tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
-                tag, pos = read_uvarint(buf, pos)
-                size, pos = read_uvarint(buf, pos)
-                end = pos + size
-                if end > len(buf):
-                    raise DecodeError("tagged field passes the end of the message")
-                if tag == 0 and version >= 10:
-                    count, pos = read_compact_array_length(buf, pos)
+                tag, end, pos = read_tag(buf, pos)
+                if tag == 0:
+                    length, pos = read_compact_array_length(buf, pos)
                     node_endpoints = []
-                    for _ in range(count):
-                        node_endpoints_element, pos = NodeEndpoint.decode(buf, pos, version)
+                    decode_node_endpoints = NodeEndpoint.decode
+                    for _ in range(length):
+                        node_endpoints_element, pos = decode_node_endpoints(buf, pos, version)
                         node_endpoints.append(node_endpoints_element)
-                pos = end
-        return cls(responses, throttle_time_ms, node_endpoints), pos
+                else:
+                    pos = end
+                if pos != end:
+                    raise DecodeError("tagged field is not as long as it says")
+            return cls(responses, throttle_time_ms, node_endpoints), pos
+        if version >= 9:
+            length, pos = read_compact_array_length(buf, pos)
+            responses = []
+            decode_responses = TopicProduceResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            pos += 4
+            pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
+            return cls(responses, throttle_time_ms), pos
+        if version >= 1:
+            length, pos = read_array_length(buf, pos)
+            responses = []
+            decode_responses = TopicProduceResponse.decode
+            for _ in range(length):
+                responses_element, pos = decode_responses(buf, pos, version)
+                responses.append(responses_element)
+            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            pos += 4
+            return cls(responses, throttle_time_ms), pos
+        length, pos = read_array_length(buf, pos)
+        responses = []
+        decode_responses = TopicProduceResponse.decode
+        for _ in range(length):
+            responses_element, pos = decode_responses(buf, pos, version)
+            responses.append(responses_element)
+        return cls(responses), pos
 
     def encode(self, out: bytearray, version: int) -> None:
-        (write_compact_array_length if version >= 9 else write_array_length)(out, self.responses)
-        for responses_element in self.responses:
-            responses_element.encode(out, version)
-        if version >= 1:
+        if version >= 10:
+            write_compact_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
             out += _I.pack(self.throttle_time_ms)
-        if version >= 9:
             tagged: list[tuple[int, bytearray]] = []
-            if version >= 10 and self.node_endpoints:
+            if self.node_endpoints:
                 data = bytearray()
                 write_compact_array_length(data, self.node_endpoints)
                 for node_endpoints_element in self.node_endpoints:
                     node_endpoints_element.encode(data, version)
                 tagged.append((0, data))
-            write_tagged_fields(out, tagged)
+            if tagged:
+                write_tagged_fields(out, tagged)
+            else:
+                out.append(0)
+            return
+        if version >= 9:
+            write_compact_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
+            out += _I.pack(self.throttle_time_ms)
+            out.append(0)
+            return
+        if version >= 1:
+            write_array_length(out, self.responses)
+            for responses_element in self.responses:
+                responses_element.encode(out, version)
+            out += _I.pack(self.throttle_time_ms)
+            return
+        write_array_length(out, self.responses)
+        for responses_element in self.responses:
+            responses_element.encode(out, version)

@@ -116,10 +116,11 @@ class SyncGroupRequest(Message):
         else:
             protocol_type = None
             protocol_name = None
-        count, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
+        length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
         assignments = []
-        for _ in range(count):
-            assignments_element, pos = SyncGroupRequestAssignment.decode(buf, pos, version)
+        decode_assignments = SyncGroupRequestAssignment.decode
+        for _ in range(length):
+            assignments_element, pos = decode_assignments(buf, pos, version)
             assignments.append(assignments_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)

@@ -1,0 +1,123 @@
+"""Everything the cluster tells about a consumer group, gathered into one value: members, offsets, lag."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
+
+from tailrace.cli.cluster import Cluster
+from tailrace.cli.failure import CommandFailed
+from tailrace.cli.topic_details import Places, list_offsets
+
+DEAD_STATES: Final = frozenset({"dead", "unknown"})
+"""What a cluster calls a group it has never heard of."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPartition:
+    """One partition the group has committed or owns. Offsets and lag are None when there is none."""
+
+    topic: str
+    partition: int
+    committed_offset: int | None
+    end_offset: int | None
+    lag: int | None
+    member_id: str | None
+    client_id: str | None
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDetails:
+    """One group, partitions in order of topic and number."""
+
+    name: str
+    state: str
+    assignor: str
+    coordinator: int
+    members: list[dict[str, Any]]
+    partitions: list[GroupPartition]
+
+    @property
+    def total_lag(self) -> int:
+        """Records committed offsets are behind, over all partitions."""
+        return sum(partition.lag or 0 for partition in self.partitions)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `groups describe --json`."""
+        return {
+            "group": self.name,
+            "state": self.state,
+            "assignor": self.assignor,
+            "coordinator": self.coordinator,
+            "lag": self.total_lag,
+            "members": self.members,
+            "partitions": [asdict(partition) for partition in self.partitions],
+        }
+
+
+def describe_group(cluster: Cluster, admin: AdminClient, name: str) -> GroupDetails:
+    """Details of one group. A group nobody has heard of fails the command."""
+    described = describe_state(cluster, admin, name)
+    committed = committed_offsets(cluster, admin, name)
+    state = described.state.name.lower()
+    if state in DEAD_STATES and not committed:
+        raise CommandFailed(f"no group {name}; `tailrace groups list` shows the groups there are.")
+    owners = {(place.topic, place.partition): member for member in described.members for place in _assigned(member)}
+    places = sorted(committed.keys() | owners.keys())
+    ends = list_offsets(cluster, admin, places, OffsetSpec.latest())
+    return GroupDetails(
+        name=name,
+        state=state,
+        assignor=described.partition_assignor or "",
+        coordinator=described.coordinator.id if described.coordinator else -1,
+        members=[_member_as_json(member) for member in described.members],
+        partitions=[_partition(place, committed, ends, owners.get(place)) for place in places],
+    )
+
+
+def describe_state(cluster: Cluster, admin: AdminClient, name: str) -> ConsumerGroupDescription:
+    """The group's state and members, as its coordinator sees them."""
+    futures = admin.describe_consumer_groups([name], request_timeout=cluster.timeout_s)
+    description = cluster.wait(futures[name], f"cannot describe group {name}")
+    assert isinstance(description, ConsumerGroupDescription)
+    return description
+
+
+def committed_offsets(cluster: Cluster, admin: AdminClient, name: str) -> Places:
+    """The offset committed in each partition that has one."""
+    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=cluster.timeout_s)
+    result = cluster.wait(futures[name], f"cannot read the offsets of group {name}")
+    return {(place.topic, place.partition): place.offset for place in result.topic_partitions if place.offset >= 0}
+
+
+def _assigned(member: Any) -> list[Any]:  # MemberDescription and TopicPartition carry no types
+    return list(member.assignment.topic_partitions) if member.assignment else []
+
+
+def _partition(place: tuple[str, int], committed: Places, ends: Places, member: Any) -> GroupPartition:
+    topic, partition = place
+    offset, end = committed.get(place), ends.get(place)
+    return GroupPartition(
+        topic=topic,
+        partition=partition,
+        committed_offset=offset,
+        end_offset=end,
+        lag=None if offset is None or end is None else max(0, end - offset),
+        member_id=member.member_id if member else None,
+        client_id=member.client_id if member else None,
+        host=member.host if member else None,
+    )
+
+
+def _member_as_json(member: Any) -> dict[str, Any]:
+    return {
+        "member_id": member.member_id,
+        "group_instance_id": member.group_instance_id,
+        "client_id": member.client_id,
+        "host": member.host,
+        "partitions": [{"topic": place.topic, "partition": place.partition} for place in _assigned(member)],
+    }

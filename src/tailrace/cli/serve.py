@@ -1,0 +1,36 @@
+"""`tailrace serve`: hand the command line to the node and return its exit code.
+
+Must stay light: neither confluent_kafka nor rich may be imported on this path (start-up budget 350 ms). What a
+setting may be called and hold is the node's business; here only its `NAME=VALUE` shape is checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tailrace.cli.pairs import parse_pairs
+from tailrace.node.run import ServeOptions
+from tailrace.node.run import serve as serve_node
+
+
+@click.command
+@click.option("--listen", default="127.0.0.1:9092", show_default=True, metavar="HOST:PORT",
+              help="Address to serve Kafka clients on. Port 0 picks a free one.")  # fmt: skip
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default="./tailrace-data",
+              show_default=True, help="Directory of the logs and the metadata; made when missing.")  # fmt: skip
+@click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="TOML file of settings, under Kafka's names.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="One setting; wins over the file. May be repeated.")  # fmt: skip
+def serve(listen: str, data_dir: Path, config_file: Path | None, settings: tuple[str, ...]) -> int:
+    """Run a broker until SIGTERM or Ctrl-C.
+
+    Prints one line on stdout when, and only when, it answers requests.
+    """
+    return serve_node(
+        ServeOptions(
+            listen=listen, data_dir=data_dir, config_file=config_file, settings=parse_pairs(settings, option="--set")
+        )
+    )

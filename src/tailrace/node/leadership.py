@@ -1,0 +1,88 @@
+"""Makes the logs and partitions of this broker follow the metadata: created, deleted, configured, led.
+
+Runs as a metadata listener, after each committed change, and once over the whole image at start. Partitions that the
+image does not know are left on disk and not served.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from tailrace.base.errors import StorageError
+from tailrace.base.types import TopicPartition
+from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, PartitionImage, TopicImage
+from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.records import ResourceType
+from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log.logs import Logs
+from tailrace.replication.partition import Partition
+from tailrace.replication.partitions import Partitions
+
+_log = logging.getLogger("tailrace.node")
+
+
+class Leadership:
+    """Applies metadata to what this broker holds."""
+
+    def __init__(self, metadata: Metadata, logs: Logs, partitions: Partitions, groups: GroupCoordinator) -> None:
+        self._metadata = metadata
+        self._logs = logs
+        self._partitions = partitions
+        self._groups = groups
+
+    def start(self) -> None:
+        """Lead what the image says, and follow it from here on."""
+        for topic in self._metadata.image.topics.values():
+            self._lead_topic(topic)
+        self._metadata.listen(self.on_delta)
+
+    def on_delta(self, delta: MetadataDelta) -> None:
+        """Follow one committed change."""
+        for topic in delta.topics_deleted:
+            self._drop_topic(topic)
+        for topic in delta.topics_created:
+            self._lead_topic(topic)
+        for topic_partition in [*delta.partitions_added, *delta.partitions_changed]:
+            found = self._metadata.image.topic(topic_partition.topic)
+            if found is not None:
+                self._lead(found, topic_partition.partition, found.partitions[topic_partition.partition])
+        if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
+            for topic in self._metadata.image.topics.values():
+                self._logs.update_config(topic.name)
+        for resource in delta.configs_changed:
+            if resource.type == ResourceType.TOPIC:
+                self._logs.update_config(resource.name)
+
+    def _lead_topic(self, topic: TopicImage) -> None:
+        for index, image in enumerate(topic.partitions):
+            self._lead(topic, index, image)
+
+    def _lead(self, topic: TopicImage, index: int, image: PartitionImage) -> None:
+        """Lead a partition if the image says so. A log that cannot be had leaves its partition unserved, not the rest."""
+        if image.leader != self._metadata.node_id:
+            return
+        topic_partition = TopicPartition(topic.name, index)
+        partition = self._partitions.get(topic.name, index)
+        try:
+            if partition is None:
+                log = self._logs.create(topic_partition, topic.topic_id)
+                partition = Partition(log, topic.topic_id, image.leader, list(image.replicas))
+                self._partitions.add(partition)
+            partition.become_leader(image.leader_epoch)
+        except StorageError as error:
+            _log.error("%s is not served: %s", topic_partition, error)
+            return
+        if topic.name == GROUP_METADATA_TOPIC:
+            self._groups.load_partition(index, image.leader_epoch)
+
+    def _drop_topic(self, topic: TopicImage) -> None:
+        for index in range(len(topic.partitions)):
+            topic_partition = TopicPartition(topic.name, index)
+            self._partitions.remove(topic_partition)
+            if topic.name == GROUP_METADATA_TOPIC:
+                self._groups.unload_partition(index)
+            try:
+                self._logs.delete(topic_partition)
+            except StorageError as error:
+                _log.error("%s was not deleted from disk: %s", topic_partition, error)
+        self._groups.on_topic_deleted(topic.name)

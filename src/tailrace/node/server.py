@@ -1,0 +1,211 @@
+"""One broker: built once, started, stopped. The only place that names concrete disks, stores and clocks.
+
+Order of start: lock the directories, open the metadata, load the logs (recovering what a crash left), lead the
+partitions, load the groups, and only then listen: a client that can connect is answered.
+Order of stop: stop listening, answer what is on its way, flush and close the logs, write the marker, unlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import NamedTuple
+
+from tailrace.base.clock import SystemClock
+from tailrace.base.disk import RealDisk
+from tailrace.base.errors import TailraceError
+from tailrace.base.limits import STOP_DRAIN_MS
+from tailrace.base.rand import SystemRandom
+from tailrace.broker.connection import ClientConnection
+from tailrace.broker.dispatch import Dispatch
+from tailrace.broker.faults import Faults
+from tailrace.broker.fetch_sessions import FetchSessions
+from tailrace.broker.services import Services
+from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.records import BrokerRecord, ClusterRecord
+from tailrace.cluster.settings import BrokerSettings
+from tailrace.cluster.sqlite_store import SqliteStore
+from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log.config import LogConfig, LogEnvironment
+from tailrace.log.logs import Logs
+from tailrace.net.address import Address
+from tailrace.net.connection import Connection
+from tailrace.net.handler import ConnectionOptions, ListenOptions
+from tailrace.net.loop import Engine, running_engine
+from tailrace.node.background import ThreadBackground
+from tailrace.node.group_log import GroupLog
+from tailrace.node.group_settings import group_settings
+from tailrace.node.leadership import Leadership
+from tailrace.node.log_settings import log_config
+from tailrace.node.upkeep import Upkeep
+from tailrace.replication.partitions import Partitions
+from tailrace.wire.frame import SIZE_BYTES
+
+METADATA_FILE = "metadata.db"
+
+
+class ServerConfig(NamedTuple):
+    """Where to listen and store, and the settings that the file and the command line give, checked."""
+
+    listen: str
+    data_dir: Path
+    settings: dict[str, str]
+
+
+class Endpoint(NamedTuple):
+    """The address a server answers on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Server:
+    """One broker in the running loop, which must be one of `net.loop.new_event_loop`. Started and stopped once."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.faults = Faults()
+        self._engine: Engine | None = None
+        self._services: Services | None = None
+        self._background: ThreadBackground | None = None
+        self._upkeep: Upkeep | None = None
+
+    @property
+    def services(self) -> Services:
+        """What the handlers use. Only between start and stop."""
+        assert self._services is not None, "the server is not running"
+        return self._services
+
+    async def start(self) -> Endpoint:
+        """Open the data and listen. Raises TailraceError or OSError, one sentence each; then nothing is left open."""
+        engine = self._engine = running_engine()
+        self._background = ThreadBackground(engine.call_soon_threadsafe)
+        try:
+            self._services = services = self._build(engine, self._background)
+            endpoint = self._listen(engine, services)
+        except BaseException:
+            await self.stop(clean=False)
+            raise
+        self._upkeep = Upkeep(services.logs, services.settings, engine.timers)
+        self._upkeep.start()
+        return endpoint
+
+    async def stop(self, clean: bool = True) -> None:
+        """End service. With `clean` everything is flushed and the next start has nothing to recover.
+
+        Without it the files are left as a crash would leave them, for tests.
+        """
+        if self._upkeep is not None:
+            self._upkeep.stop()
+        if self._engine is not None:
+            await self._engine.close(STOP_DRAIN_MS if clean else 0)
+        if self._services is not None:
+            services, self._services = self._services, None
+            if clean:
+                await asyncio.get_running_loop().run_in_executor(None, services.logs.shut_down)
+            else:
+                services.logs.abandon()
+            services.metadata.close()
+        if self._background is not None:
+            self._background.close()
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _build(self, engine: Engine, background: ThreadBackground) -> Services:
+        clock, random = SystemClock(), SystemRandom()
+        settings = BrokerSettings(self.config.settings)
+        node_id = max(settings.integer("node.id"), settings.integer("broker.id"), 1)
+        environment = LogEnvironment(RealDisk(), clock, random, background)
+        config_of = _ConfigOf(settings)
+        logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
+        try:
+            metadata = self._metadata(settings, node_id, logs.cluster_id, random)
+            config_of.metadata = metadata
+            logs.load_all()
+            partitions = Partitions()
+            groups = GroupCoordinator(
+                GroupLog(partitions, clock), GroupLog(partitions, clock), engine.timers, clock, random, group_settings(settings)
+            )
+            Leadership(metadata, logs, partitions, groups).start()
+        except BaseException:
+            logs.abandon()
+            raise
+        sessions = FetchSessions(settings.integer("max.incremental.fetch.session.cache.slots"), clock, random)
+        return Services(
+            node_id=node_id,
+            settings=settings,
+            metadata=metadata,
+            partitions=partitions,
+            groups=groups,
+            logs=logs,
+            fetch_sessions=sessions,
+            timers=engine.timers,
+            clock=clock,
+            random=random,
+            faults=self.faults,
+            call_soon=engine.selector.post,
+            advertised_address=_advertised(settings),
+        )
+
+    def _log_dirs(self, settings: BrokerSettings) -> list[Path]:
+        """`log.dirs` when it is set, else the data directory itself."""
+        self.config.data_dir.mkdir(parents=True, exist_ok=True)
+        given = [name for name in settings.static_names() if name in ("log.dirs", "log.dir")]
+        if not given:
+            return [self.config.data_dir]
+        paths = [Path(name.strip()) for name in str(settings.text("log.dirs") or settings.text("log.dir")).split(",")]
+        for path in paths:
+            path.mkdir(parents=True, exist_ok=True)
+        return paths
+
+    def _metadata(self, settings: BrokerSettings, node_id: int, cluster_id: str, random: SystemRandom) -> Metadata:
+        store = SqliteStore(self.config.data_dir / METADATA_FILE)
+        try:
+            loaded = store.load()
+            if not loaded.records:
+                store.append(loaded.version, [ClusterRecord(cluster_id)])
+            metadata = Metadata(store, node_id, settings, random)
+            host, port = _advertised(settings) or ("", 0)
+            metadata.register_broker(BrokerRecord(node_id, host, port, settings.text("broker.rack")))
+        except BaseException:
+            store.close()
+            raise
+        return metadata
+
+    def _listen(self, engine: Engine, services: Services) -> Endpoint:
+        dispatch = Dispatch(services)
+        request_max_bytes = services.settings.integer("socket.request.max.bytes")
+        idle_ms = services.settings.integer("connections.max.idle.ms")
+
+        def accept(connection: Connection) -> ClientConnection:
+            return ClientConnection(connection, dispatch, request_max_bytes, idle_ms)
+
+        options = ListenOptions(connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES))
+        try:
+            listener = engine.listen(Address.parse(self.config.listen), accept, options)
+        except ValueError as error:
+            raise TailraceError(f"--listen {self.config.listen}: {error}") from error
+        return Endpoint(listener.address.host, listener.address.port)
+
+
+class _ConfigOf:
+    """A topic's log settings, from the metadata once that is there."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._settings = settings
+        self.metadata: Metadata | None = None
+
+    def __call__(self, topic: str) -> LogConfig:
+        assert self.metadata is not None, "logs are loaded after the metadata"
+        return log_config(self.metadata.topic_configs(topic), self._settings.integer("producer.id.expiration.ms"))
+
+
+def _advertised(settings: BrokerSettings) -> tuple[str, int] | None:
+    """The first address of `advertised.listeners`, or None when it is not set."""
+    for listener in settings.names("advertised.listeners"):
+        address = Address.parse(listener.partition("://")[2])
+        return address.host, address.port
+    return None

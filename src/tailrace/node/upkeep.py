@@ -1,0 +1,66 @@
+"""What a broker does by itself, again and again: retention, flushes, checkpoints, forgetting.
+
+    log.retention.check.interval.ms                  retention, expired producers, files whose delete delay is over
+    log.flush.scheduler.interval.ms                  flushes due by flush.ms (when set lower than never)
+    log.flush.offset.checkpoint.interval.ms          recovery points, log starts and high watermarks
+    replica.high.watermark.checkpoint.interval.ms    the same files, when that is shorter
+
+An idle broker wakes only for these. Each round is told the disk's failures and goes on: the next round tries again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tailrace.base.errors import StorageError
+from tailrace.cluster.settings import BrokerSettings
+from tailrace.log.logs import Logs
+from tailrace.net.timers import Timer, TimingWheel
+
+_log = logging.getLogger("tailrace.node")
+
+UNSCHEDULED_MS = 24 * 3600 * 1000
+"""Intervals longer than this are not scheduled at all; Kafka's "never" is 2^63-1."""
+
+DOOMED_CHECK_MS = 30_000
+"""How often files whose delete delay is over are looked for."""
+
+
+class Upkeep:
+    """The periodic work of one broker, on the loop's timing wheel."""
+
+    def __init__(self, logs: Logs, settings: BrokerSettings, timers: TimingWheel) -> None:
+        self._logs = logs
+        self._settings = settings
+        self._timers = timers
+        self._running: list[Timer] = []
+
+    def start(self) -> None:
+        """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
+        self._every("log.retention.check.interval.ms", lambda: self._logs.apply_retention())
+        self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
+        self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
+        self._again(DOOMED_CHECK_MS, self._logs.remove_doomed_files)
+
+    def stop(self) -> None:
+        """Cancel everything."""
+        for timer in self._running:
+            timer.cancel()
+        self._running.clear()
+
+    def _every(self, setting: str, work: Callable[[], object]) -> None:
+        interval_ms = self._settings.integer(setting)
+        if interval_ms <= UNSCHEDULED_MS:
+            self._again(interval_ms, work)
+
+    def _again(self, interval_ms: int, work: Callable[[], object]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except StorageError as error:
+                _log.error("upkeep failed and will be tried again: %s", error)
+            timer.reset(interval_ms)
+
+        timer = self._timers.schedule(interval_ms, run)
+        self._running.append(timer)
