@@ -557,6 +557,11 @@ class Log:
         for segment in self._segments:
             segment.close()
 
+    def abandon(self) -> None:
+        """Close the files as a crash would leave them: nothing is flushed or noted."""
+        for segment in self._segments:
+            segment.abandon()
+
     def delete(self, unique_directory: Path) -> None:
         """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that."""
         self._env.disk.rename(self.directory, unique_directory)

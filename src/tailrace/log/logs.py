@@ -244,6 +244,12 @@ class Logs:
         self._unlock()
         return is_clean
 
+    def abandon(self) -> None:
+        """End as a crash would: nothing flushed, no checkpoint, no marker. For a start that failed, and for tests."""
+        for log in self:
+            log.abandon()
+        self._unlock()
+
     def _unlock(self) -> None:
         for directory in self._directories:
             directory.unlock()

@@ -299,6 +299,13 @@ class Segment:
             self.unload()
             log.close()
 
+    def abandon(self) -> None:
+        """Close the files as they are, nothing written: what a crash would leave."""
+        log = self._log
+        self.unload()
+        if log is not None:
+            log.close()
+
     def unload(self) -> None:
         """Forget what can be loaded again: descriptor and index entries. Slices that are being sent keep the file."""
         self.offset_index.unload()

@@ -78,8 +78,9 @@ def _segment_starts(partition: Partition, timestamp: int, count: int) -> list[in
     """
     if timestamp == EARLIEST_TIMESTAMP:
         return [partition.log_start_offset][:count]
-    starts = [base for base, modified_ms in partition.log.segment_starts() if modified_ms <= timestamp or timestamp == -1]
+    newest = timestamp == LATEST_TIMESTAMP
+    starts = [found.base_offset for found in partition.log.segments if newest or found.modified_ms <= timestamp]
     offsets = sorted({max(base, partition.log_start_offset) for base in starts}, reverse=True)
-    if timestamp == LATEST_TIMESTAMP:
+    if newest:
         offsets = sorted({*offsets, partition.high_watermark}, reverse=True)
     return offsets[: max(count, 0)]
