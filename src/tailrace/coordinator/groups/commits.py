@@ -1,0 +1,162 @@
+"""OffsetCommit, OffsetFetch and OffsetDelete, decided; and the offsets that expire.
+
+Who may commit: a member of the present generation, unless the group is in CompletingRebalance; anybody with generation
+-1 and no ids while the group is Empty or unknown (a consumer that assigns itself, an administrator).
+Source: Kafka's `OffsetMetadataManager`, `ClassicGroup.validateOffsetCommit`, KIP-211, KIP-496.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState
+from tailrace.coordinator.groups.offsets import CommittedOffset
+from tailrace.coordinator.groups.rebalance import Rebalance
+from tailrace.coordinator.groups.records import group_tombstone, offset_record, offset_tombstone
+from tailrace.coordinator.groups.settings import GroupSettings
+from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE
+from tailrace.coordinator.ports import GroupRecord
+from tailrace.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitResponse,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+)
+from tailrace.wire.messages.offset_delete import OffsetDeleteRequest
+
+_GROUP_ID_NOT_FOUND_FROM: Final = 9
+
+
+def check_commit(
+    rebalance: Rebalance, group: ClassicGroup | None, request: OffsetCommitRequest, api_version: int
+) -> None:
+    """Raise KafkaError unless the commit is allowed; it counts as a sign of life."""
+    generation, member_id = request.generation_id_or_member_epoch, request.member_id
+    if group is None:
+        if generation >= 0:
+            known = api_version >= _GROUP_ID_NOT_FOUND_FROM
+            raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND if known else ErrorCode.ILLEGAL_GENERATION)
+        return
+    if generation < 0 and group.state is GroupState.EMPTY:
+        return
+    if generation < 0 and member_id == NO_MEMBER_ID and request.group_instance_id is None:
+        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
+    member = group.validate_member(member_id, request.group_instance_id)
+    group.validate_generation(generation)
+    if group.state is GroupState.COMPLETING_REBALANCE:
+        raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS)
+    rebalance.extend_session(group, member)
+
+
+def commit_records(
+    settings: GroupSettings, now_ms: int, request: OffsetCommitRequest
+) -> tuple[list[GroupRecord], OffsetCommitResponse]:
+    """The records of a commit, and its answer once they are in the log."""
+    expire_ms = -1 if request.retention_time_ms == -1 else now_ms + request.retention_time_ms
+    records: list[GroupRecord] = []
+    response = OffsetCommitResponse()
+    for topic in request.topics:
+        answered = OffsetCommitResponseTopic(topic.name, topic.topic_id)
+        for partition in topic.partitions:
+            code = ErrorCode.NONE
+            if len(partition.committed_metadata or "") > settings.offset_metadata_max_bytes:
+                code = ErrorCode.OFFSET_METADATA_TOO_LARGE
+            else:
+                committed = _committed(partition, now_ms, expire_ms)
+                records.append(offset_record(request.group_id, topic.name, partition.partition_index, committed))
+            answered.partitions.append(OffsetCommitResponsePartition(partition.partition_index, code))
+        response.topics.append(answered)
+    return records, response
+
+
+def _committed(partition: OffsetCommitRequestPartition, now_ms: int, expire_ms: int) -> CommittedOffset:
+    at_ms = now_ms if partition.commit_timestamp == -1 else partition.commit_timestamp
+    return CommittedOffset(
+        partition.committed_offset,
+        partition.committed_leader_epoch,
+        partition.committed_metadata or "",
+        at_ms,
+        expire_ms,
+    )
+
+
+def refused_commit(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse:
+    """The same error for every partition of a commit."""
+    return OffsetCommitResponse(
+        topics=[
+            OffsetCommitResponseTopic(
+                topic.name,
+                topic.topic_id,
+                [OffsetCommitResponsePartition(partition.partition_index, code) for partition in topic.partitions],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+def check_delete_offsets(group: ClassicGroup | None) -> ClassicGroup:
+    """Raise KafkaError unless offsets of the group may be deleted: it exists, and is a consumer group or Empty."""
+    if group is None:
+        raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND)
+    if group.state is not GroupState.EMPTY and group.protocol_type != CONSUMER_PROTOCOL_TYPE:
+        raise KafkaError(ErrorCode.NON_EMPTY_GROUP)
+    return group
+
+
+def delete_offset_records(
+    group: ClassicGroup, request: OffsetDeleteRequest
+) -> tuple[list[GroupRecord], frozenset[str]]:
+    """Tombstones for what is asked and exists; and the topics that are refused because a member consumes them."""
+    subscribed = frozenset(topic.name for topic in request.topics if group.is_subscribed(topic.name))
+    records = [
+        offset_tombstone(group.group_id, topic.name, partition.partition_index)
+        for topic in request.topics
+        if topic.name not in subscribed
+        for partition in topic.partitions
+        if group.offsets.get(topic.name, partition.partition_index) is not None
+    ]
+    return records, subscribed
+
+
+def delete_topic_records(group: ClassicGroup, topics: frozenset[str]) -> list[GroupRecord]:
+    """Tombstones for every offset of deleted topics."""
+    return [
+        offset_tombstone(group.group_id, topic, partition) for topic, partition, _ in group.offsets if topic in topics
+    ]
+
+
+def delete_group_records(group: ClassicGroup) -> list[GroupRecord]:
+    """Tombstones for a group and all its offsets."""
+    records = [offset_tombstone(group.group_id, topic, partition) for topic, partition, _ in group.offsets]
+    if group.is_recorded:
+        records.append(group_tombstone(group.group_id))
+    return records
+
+
+def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list[GroupRecord]:
+    """Tombstones for expired offsets, and for a group that has neither members nor offsets left (KIP-211)."""
+    expired = [
+        (topic, partition)
+        for topic, partition, committed in group.offsets
+        if _is_expired(group, topic, committed, now_ms, retention_ms)
+    ]
+    records = [offset_tombstone(group.group_id, topic, partition) for topic, partition in expired]
+    is_unused = group.state is GroupState.EMPTY and not group.pending_members and len(expired) == len(group.offsets)
+    if is_unused and group.is_recorded:
+        records.append(group_tombstone(group.group_id))
+    return records
+
+
+def _is_expired(group: ClassicGroup, topic: str, committed: CommittedOffset, now_ms: int, retention_ms: int) -> bool:
+    base_ms = committed.commit_timestamp_ms
+    if group.protocol_type is None:
+        pass
+    elif group.state is GroupState.EMPTY:
+        base_ms = base_ms if group.state_timestamp_ms == -1 else group.state_timestamp_ms
+    elif group.state is not GroupState.STABLE or not group.subscription_is_known or group.is_subscribed(topic):
+        return False
+    if committed.expire_timestamp_ms != -1:
+        return now_ms >= committed.expire_timestamp_ms
+    return now_ms - base_ms >= retention_ms

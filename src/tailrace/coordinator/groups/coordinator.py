@@ -1,0 +1,444 @@
+"""The group coordinator: finds a group's partition, gives each group its turns, and keeps answers until the commit.
+
+    request ──> partition of the group ──> its turn ──> decide ──> append ──> committed: replay, answer
+                  not here: NOT_COORDINATOR                          refused: answer the error, change nothing
+                  loading:  COORDINATOR_LOAD_IN_PROGRESS
+
+Invariant: a group's durable state is what its partition's committed records say; only `GroupShard.replay` changes it.
+Turns of one group never overlap, not even when answering one request makes a connection deliver the next.
+Not its business: bytes on a connection, whether topics exist, the log itself.
+Source: Kafka's `GroupCoordinatorService` and `CoordinatorRuntime`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from tailrace.base.clock import Clock
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending
+from tailrace.base.rand import Random
+from tailrace.coordinator.groups import commits, joining, listing, membership
+from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState, refused_join
+from tailrace.coordinator.groups.deadline import Decision, Operation
+from tailrace.coordinator.groups.joining import Caller, Join
+from tailrace.coordinator.groups.offsets import Offsets
+from tailrace.coordinator.groups.settings import GroupSettings
+from tailrace.coordinator.groups.shard import GroupShard, Turn
+from tailrace.coordinator.limits import GROUP_QUEUE_MAX_OPERATIONS
+from tailrace.coordinator.ports import GroupRecord, PartitionLoader, PartitionWriter, Timers
+from tailrace.wire.messages.delete_groups import DeletableGroupResult
+from tailrace.wire.messages.describe_groups import DescribedGroup
+from tailrace.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
+from tailrace.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
+from tailrace.wire.messages.leave_group import LeaveGroupResponse, MemberIdentity
+from tailrace.wire.messages.list_groups import ListGroupsResponse
+from tailrace.wire.messages.offset_commit import OffsetCommitRequest, OffsetCommitResponse
+from tailrace.wire.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteResponse,
+    OffsetDeleteResponsePartition,
+    OffsetDeleteResponseTopic,
+)
+from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+Refuse = Callable[[ErrorCode], None]
+
+_APPEND_ERRORS: Final = {
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
+    ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
+    ErrorCode.MESSAGE_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
+    ErrorCode.RECORD_LIST_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
+    ErrorCode.INVALID_FETCH_SIZE: ErrorCode.UNKNOWN_SERVER_ERROR,
+}
+"""What a client is told when the log refuses. Source: Kafka's `CoordinatorOperationExceptionHelper`."""
+
+
+def java_hash(text: str) -> int:
+    """Java's String.hashCode: over UTF-16 code units, wrapped to a signed 32-bit number."""
+    value = 0
+    data = text.encode("utf-16-be", "surrogatepass")
+    for index in range(0, len(data), 2):
+        value = (31 * value + (data[index] << 8 | data[index + 1])) & 0xFFFFFFFF
+    return value - (1 << 32) if value & 0x80000000 else value
+
+
+class GroupCoordinator:
+    """Every method is called in the loop's thread and returns at once."""
+
+    def __init__(
+        self, settings: GroupSettings, writer: PartitionWriter, timers: Timers, clock: Clock, random: Random
+    ) -> None:
+        self.settings = settings
+        self._writer = writer
+        self._timers = timers
+        self._clock = clock
+        self._random = random
+        self._shards: dict[int, GroupShard] = {}
+        self._expiry = timers.schedule(settings.offsets_retention_check_interval_ms, self._on_expiry_timer)
+
+    # Partitions
+
+    def partition_for(self, group_id: str) -> int:
+        """Partition of `__consumer_offsets` that keeps this group: `abs(hash) % count`, where abs(-2**31) is 0."""
+        hashed = java_hash(group_id)
+        return (0 if hashed == -(1 << 31) else abs(hashed)) % self.settings.offsets_topic_num_partitions
+
+    def begin_load(self, partition: int) -> GroupShard:
+        """This broker leads `partition`: its groups are loading until `finish_load`. Feed its records to `.replay`."""
+        self.unload(partition)
+        shard = GroupShard(partition, self.settings, self._clock, self._timers, self._take_timer_turn)
+        self._shards[partition] = shard
+        return shard
+
+    def finish_load(self, shard: GroupShard) -> None:
+        """Serve the groups of a shard whose log has been read."""
+        if not shard.is_closed:
+            shard.finish_load()
+
+    def load(self, partition: int, loader: PartitionLoader) -> None:
+        """Load a partition in one go."""
+        shard = self.begin_load(partition)
+        for record in loader.records(partition):
+            shard.replay(record)
+        self.finish_load(shard)
+
+    def unload(self, partition: int) -> None:
+        """This broker no longer leads `partition`: refuse what waits there, forget its groups."""
+        shard = self._shards.pop(partition, None)
+        if shard is None:
+            return
+        shard.is_closed = True
+        for waiting in shard.turns.values():
+            while waiting:
+                waiting.popleft().refuse(ErrorCode.NOT_COORDINATOR)
+        for group in shard.groups.values():
+            shard.silence(group)
+            group.state = GroupState.DEAD
+            for member in group.members.values():
+                group.answer_join(member, refused_join(ErrorCode.NOT_COORDINATOR, member.member_id))
+                group.answer_sync(member, SyncGroupResponse(error_code=ErrorCode.NOT_COORDINATOR))
+
+    def close(self) -> None:
+        """Unload everything and stop the timers."""
+        self._expiry.cancel()
+        for partition in list(self._shards):
+            self.unload(partition)
+
+    def _shard(self, group_id: str) -> GroupShard:
+        shard = self._shards.get(self.partition_for(group_id))
+        if shard is None:
+            raise KafkaError(ErrorCode.NOT_COORDINATOR)
+        if shard.is_loading:
+            raise KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        return shard
+
+    # Turns
+
+    def _submit(self, group_id: str, decide: Callable[[GroupShard], Decision | None], refuse: Refuse) -> None:
+        """Run `decide` in the group's turn; refuse when this is not its coordinator, or it raises KafkaError."""
+        try:
+            shard = self._shard(group_id)
+        except KafkaError as error:
+            refuse(error.code)
+            return
+        self._take_turn(shard, group_id, Turn(partial(decide, shard), refuse))
+
+    def _take_timer_turn(self, shard: GroupShard, group_id: str, operation: Operation) -> None:
+        if not shard.is_closed:
+            self._take_turn(shard, group_id, Turn(operation, _refuse_nobody))
+
+    def _take_turn(self, shard: GroupShard, group_id: str, turn: Turn) -> None:
+        waiting = shard.turns.get(group_id)
+        if waiting is None:
+            shard.turns[group_id] = deque((turn,))
+            self._run_turns(shard, group_id)
+        elif len(waiting) < GROUP_QUEUE_MAX_OPERATIONS or turn.refuse is _refuse_nobody:
+            waiting.append(turn)  # a group's timers are few; losing one would lose a rebalance
+        else:
+            turn.refuse(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+
+    def _run_turns(self, shard: GroupShard, group_id: str) -> None:
+        """Run what waits for a group until nothing does, or records are on their way."""
+        waiting = shard.turns[group_id]
+        try:
+            while waiting:
+                turn = waiting.popleft()
+                if shard.is_closed:
+                    turn.refuse(ErrorCode.NOT_COORDINATOR)
+                    continue
+                try:
+                    decision = turn.operation()
+                except KafkaError as error:
+                    turn.refuse(error.code)
+                    continue
+                while decision is not None:
+                    appended = self._writer.append(shard.partition, decision.records)
+                    if not appended.done:
+                        appended.on_complete(partial(self._on_appended, shard, group_id, decision))
+                        return
+                    decision = self._settle(shard, decision, appended.value)
+        except BaseException:
+            # A bug in one operation must not leave its group without turns for ever.
+            if waiting:
+                self._run_turns(shard, group_id)
+            else:
+                shard.turns.pop(group_id, None)
+            raise
+        del shard.turns[group_id]
+
+    def _on_appended(self, shard: GroupShard, group_id: str, decision: Decision, code: ErrorCode | None) -> None:
+        try:
+            following = self._settle(shard, decision, code)
+            if following is not None:
+                shard.turns[group_id].appendleft(Turn(lambda: following, _refuse_nobody))
+        finally:
+            self._run_turns(shard, group_id)
+
+    def _settle(self, shard: GroupShard, decision: Decision, code: ErrorCode | None) -> Decision | None:
+        """Records are committed or refused: replay and answer, or answer. May be followed by another decision."""
+        if shard.is_closed:
+            code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        if code is None:
+            for record in decision.records:
+                shard.replay(record)
+            decision.on_commit()
+            return None
+        following = decision.on_failure(_APPEND_ERRORS.get(code, code))
+        return None if shard.is_closed else following
+
+    # Membership
+
+    def join_group(self, request: JoinGroupRequest, caller: Caller) -> Pending[JoinGroupResponse]:
+        """JoinGroup: completes when the join phase ends, which may take the rebalance timeout."""
+        answer: Pending[JoinGroupResponse] = Pending()
+        join = Join(request, caller, answer)
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = shard.groups.get(request.group_id)
+            if group is not None:
+                return joining.join(shard.rebalance, group, join, self._random)
+            if request.member_id:
+                raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
+            group = shard.new_group(request.group_id)
+            decision = joining.join(shard.rebalance, group, join, self._random)
+            shard.groups[request.group_id] = group
+            return decision
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(refused_join(code, request.member_id))
+
+        settings = self.settings
+        if not request.group_id:
+            refuse(ErrorCode.INVALID_GROUP_ID)
+        elif not (
+            settings.group_min_session_timeout_ms <= request.session_timeout_ms <= settings.group_max_session_timeout_ms
+        ):
+            refuse(ErrorCode.INVALID_SESSION_TIMEOUT)
+        else:
+            self._submit(request.group_id, decide, refuse)
+        return answer
+
+    def sync_group(self, request: SyncGroupRequest) -> Pending[SyncGroupResponse]:
+        """SyncGroup: completes when the leader's assignment is committed."""
+        answer: Pending[SyncGroupResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            return membership.sync(shard.rebalance, group, request, answer)
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(SyncGroupResponse(error_code=code))
+
+        if request.group_id:
+            self._submit(request.group_id, decide, refuse)
+        else:
+            refuse(ErrorCode.INVALID_GROUP_ID)
+        return answer
+
+    def heartbeat(self, request: HeartbeatRequest) -> Pending[HeartbeatResponse]:
+        """Heartbeat. While the group is loading the answer is yes: the member can only wait."""
+        answer: Pending[HeartbeatResponse] = Pending()
+
+        def decide(shard: GroupShard) -> None:
+            group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            answer.complete(HeartbeatResponse(error_code=membership.heartbeat(shard.rebalance, group, request)))
+
+        def refuse(code: ErrorCode) -> None:
+            is_loading = code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+            answer.complete(HeartbeatResponse(error_code=ErrorCode.NONE if is_loading else code))
+
+        if request.group_id:
+            self._submit(request.group_id, decide, refuse)
+        else:
+            refuse(ErrorCode.INVALID_GROUP_ID)
+        return answer
+
+    def leave_group(self, group_id: str, leavers: list[MemberIdentity]) -> Pending[LeaveGroupResponse]:
+        """LeaveGroup of one or more members, in the form of v3 and later."""
+        answer: Pending[LeaveGroupResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = _known(shard, group_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            return membership.leave(shard.rebalance, group, leavers, answer)
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(LeaveGroupResponse(error_code=code))
+
+        if group_id:
+            self._submit(group_id, decide, refuse)
+        else:
+            refuse(ErrorCode.INVALID_GROUP_ID)
+        return answer
+
+    # Offsets
+
+    def commit_offsets(self, request: OffsetCommitRequest, api_version: int) -> Pending[OffsetCommitResponse]:
+        """OffsetCommit for partitions that exist, by topic name: completes when the records are committed."""
+        answer: Pending[OffsetCommitResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = shard.groups.get(request.group_id)
+            commits.check_commit(shard.rebalance, group, request, api_version)
+            records, response = commits.commit_records(self.settings, self._clock.wall_ms(), request)
+            if records:
+                return Decision(records, lambda: answer.complete(response), refuse)
+            answer.complete(response)
+            return None
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(commits.refused_commit(request, code))
+
+        self._submit(request.group_id, decide, refuse)
+        return answer
+
+    def committed_offsets(self, group_id: str) -> Offsets:
+        """Committed offsets of a group, for reading in this turn of the loop; nothing for an unknown group.
+
+        Raises NOT_COORDINATOR or COORDINATOR_LOAD_IN_PROGRESS.
+        """
+        group = self._shard(group_id).groups.get(group_id)
+        return Offsets() if group is None else group.offsets
+
+    def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
+        """OffsetDelete for partitions that exist (KIP-496)."""
+        answer: Pending[OffsetDeleteResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = commits.check_delete_offsets(shard.groups.get(request.group_id))
+            records, subscribed = commits.delete_offset_records(group, request)
+            response = OffsetDeleteResponse()
+            for topic in request.topics:
+                code = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic.name in subscribed else ErrorCode.NONE
+                answered = [OffsetDeleteResponsePartition(asked.partition_index, code) for asked in topic.partitions]
+                response.topics.append(OffsetDeleteResponseTopic(topic.name, answered))
+            if records:
+                return Decision(records, lambda: answer.complete(response), refuse)
+            answer.complete(response)
+            return None
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(OffsetDeleteResponse(error_code=code))
+
+        self._submit(request.group_id, decide, refuse)
+        return answer
+
+    def on_topics_deleted(self, topics: Iterable[str]) -> None:
+        """Forget every offset committed for topics that are gone."""
+        gone = frozenset(topics)
+        self._clean(lambda group: commits.delete_topic_records(group, gone))
+
+    # Administration
+
+    def describe_group(self, group_id: str, api_version: int) -> DescribedGroup:
+        """One group as it is at this moment."""
+        try:
+            shard = self._shard(group_id)
+        except KafkaError as error:
+            return listing.refused_description(group_id, error.code)
+        return listing.describe(group_id, shard.groups.get(group_id), api_version)
+
+    def list_groups(self, states: list[str], types: list[str]) -> ListGroupsResponse:
+        """The groups of this coordinator; an error while one of its partitions is loading."""
+        if any(shard.is_loading for shard in self._shards.values()):
+            return ListGroupsResponse(error_code=ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        groups = (group for shard in self._shards.values() for group in shard.groups.values())
+        return ListGroupsResponse(groups=listing.matching(groups, states, types))
+
+    def delete_group(self, group_id: str) -> Pending[DeletableGroupResult]:
+        """Delete an Empty group and its offsets."""
+        answer: Pending[DeletableGroupResult] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            group = _known(shard, group_id, ErrorCode.GROUP_ID_NOT_FOUND)
+            if group.state is not GroupState.EMPTY:
+                raise KafkaError(ErrorCode.NON_EMPTY_GROUP)
+            records = commits.delete_group_records(group)
+            if records:
+                return Decision(records, lambda: answer.complete(DeletableGroupResult(group_id)), refuse)
+            shard.forget(group)
+            answer.complete(DeletableGroupResult(group_id))
+            return None
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(DeletableGroupResult(group_id, code))
+
+        self._submit(group_id, decide, refuse)
+        return answer
+
+    # Clean-up
+
+    def _on_expiry_timer(self) -> None:
+        self._expiry.reset(self.settings.offsets_retention_check_interval_ms)
+        self.expire_offsets()
+
+    def expire_offsets(self) -> None:
+        """Delete what has expired; a log that refuses is asked again at the next check."""
+        now_ms, retention_ms = self._clock.wall_ms(), self.settings.offsets_retention_ms
+        self._clean(lambda group: commits.expired_records(group, now_ms, retention_ms))
+
+    def _clean(self, records_of: Callable[[ClassicGroup], list[GroupRecord]]) -> None:
+        """Give every group of every loaded partition a turn that appends `records_of` it."""
+        for shard in list(self._shards.values()):
+            if not shard.is_loading:
+                for group in list(shard.groups.values()):
+                    self._take_timer_turn(shard, group.group_id, partial(_clean_one, shard, group, records_of))
+
+
+def _clean_one(
+    shard: GroupShard, group: ClassicGroup, records_of: Callable[[ClassicGroup], list[GroupRecord]]
+) -> Decision | None:
+    if group.state is GroupState.DEAD:
+        return None
+    records = records_of(group)
+    if records:
+        return Decision(records, _nothing, _ignore)
+    if group.is_void:
+        shard.forget(group)
+    return None
+
+
+def _known(shard: GroupShard, group_id: str, code: ErrorCode) -> ClassicGroup:
+    group = shard.groups.get(group_id)
+    if group is None:
+        raise KafkaError(code)
+    return group
+
+
+def _refuse_nobody(_: ErrorCode) -> None:
+    """A timer's operation has nobody to answer."""
+
+
+def _nothing() -> None:
+    """Nothing follows the clean-up's records."""
+
+
+def _ignore(_: ErrorCode) -> None:
+    """The next clean-up tries again."""

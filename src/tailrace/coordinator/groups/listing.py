@@ -1,0 +1,49 @@
+"""DescribeGroups and ListGroups: what people see of groups. Source: Kafka's `GroupMetadataManager`, KIP-518, 848."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tailrace.base.errors import ErrorCode
+from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
+from tailrace.wire.messages.describe_groups import DescribedGroup
+from tailrace.wire.messages.list_groups import ListedGroup
+
+GROUP_TYPE: Final = "classic"
+_NOT_FOUND_FROM: Final = 6
+
+
+def describe(group_id: str, group: ClassicGroup | None, api_version: int) -> DescribedGroup:
+    """One group as DescribeGroups shows it; one that does not exist is Dead, from v6 on an error (KIP-1043)."""
+    if group is None:
+        described = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD)
+        if api_version >= _NOT_FOUND_FROM:
+            described.error_code = ErrorCode.GROUP_ID_NOT_FOUND
+            described.error_message = f"Group {group_id} not found."
+        return described
+    protocol = group.protocol if group.state is GroupState.STABLE else None
+    return DescribedGroup(
+        group_id=group_id,
+        group_state=group.state,
+        protocol_type=group.protocol_type or "",
+        protocol_data=protocol or "",
+        members=[member.described(protocol) for member in group.members.values()],
+    )
+
+
+def refused_description(group_id: str, code: ErrorCode) -> DescribedGroup:
+    """One group whose coordinator cannot say."""
+    return DescribedGroup(error_code=code, group_id=group_id)
+
+
+def matching(groups: Iterable[ClassicGroup], states: list[str], types: list[str]) -> list[ListedGroup]:
+    """The groups in one of `states` and of one of `types`, whatever the case; an empty list is no filter."""
+    wanted_states = {state.lower() for state in states}
+    if types and GROUP_TYPE not in {type_.lower() for type_ in types}:
+        return []
+    return [
+        ListedGroup(group.group_id, group.protocol_type or "", group.state, GROUP_TYPE)
+        for group in groups
+        if not wanted_states or group.state.lower() in wanted_states
+    ]

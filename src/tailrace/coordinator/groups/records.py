@@ -1,0 +1,137 @@
+"""Records of `__consumer_offsets`: Kafka's bytes for committed offsets and classic groups.
+
+    key    | type i16 | fields |      type 0, 1: offset of (group, topic, partition); 2: group
+    value  | version i16 | fields |   absent: tombstone
+
+Types 3 and above (KIP-848, share and streams groups) are kept in the log and skipped here.
+Written: offset values as version 3, or 1 when the commit carried a retention time; group values as version 3, which
+every Kafka since 2.3 reads. Source: Kafka's `GroupCoordinatorRecordHelpers`, KIP-345, KIP-211.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+from tailrace.coordinator.groups.offsets import CommittedOffset
+from tailrace.coordinator.ports import GroupRecord
+from tailrace.wire.group_records.group_metadata import GroupMetadataKey, GroupMetadataValue
+from tailrace.wire.group_records.legacy_offset_commit import LegacyOffsetCommitKey, LegacyOffsetCommitValue
+from tailrace.wire.group_records.offset_commit import OffsetCommitKey, OffsetCommitValue
+from tailrace.wire.primitives import DecodeError, Message, StructError
+
+_INT16 = Struct(">h")
+_LEGACY_OFFSET_COMMIT: Final = 0
+_OFFSET_COMMIT: Final = 1
+_GROUP_METADATA: Final = 2
+_GROUP_VALUE_VERSION: Final = 3
+_OFFSET_VALUE_VERSION: Final = 3
+_OFFSET_VALUE_VERSION_WITH_EXPIRY: Final = 1
+
+
+class OffsetEntry(NamedTuple):
+    """A decoded offset record; `committed` None: deleted."""
+
+    group_id: str
+    topic: str
+    partition: int
+    committed: CommittedOffset | None
+
+
+class GroupEntry(NamedTuple):
+    """A decoded group record; `value` None: deleted."""
+
+    group_id: str
+    value: GroupMetadataValue | None
+
+
+def offset_record(group_id: str, topic: str, partition: int, committed: CommittedOffset) -> GroupRecord:
+    """The record of one committed offset."""
+    expires = committed.expire_timestamp_ms != -1
+    value = OffsetCommitValue(
+        offset=committed.offset,
+        leader_epoch=committed.leader_epoch,
+        metadata=committed.metadata,
+        commit_timestamp=committed.commit_timestamp_ms,
+        expire_timestamp=committed.expire_timestamp_ms,
+    )
+    version = _OFFSET_VALUE_VERSION_WITH_EXPIRY if expires else _OFFSET_VALUE_VERSION
+    return GroupRecord(_offset_key(group_id, topic, partition), _encode(version, value, version))
+
+
+def offset_tombstone(group_id: str, topic: str, partition: int) -> GroupRecord:
+    """The record that deletes one committed offset."""
+    return GroupRecord(_offset_key(group_id, topic, partition), None)
+
+
+def group_record(group_id: str, value: GroupMetadataValue) -> GroupRecord:
+    """The record of a group's generation, members and assignments."""
+    return GroupRecord(_group_key(group_id), _encode(_GROUP_VALUE_VERSION, value, _GROUP_VALUE_VERSION))
+
+
+def group_tombstone(group_id: str) -> GroupRecord:
+    """The record that deletes a group."""
+    return GroupRecord(_group_key(group_id), None)
+
+
+def read_record(record: GroupRecord) -> OffsetEntry | GroupEntry | None:
+    """What a record says; None for a type that is not the classic protocol's.
+
+    Raises DecodeError when the bytes are not what their type and version say.
+    """
+    key = memoryview(record.key)
+    value = None if record.value is None else memoryview(record.value)
+    try:
+        (kind,) = _INT16.unpack_from(key)
+        if kind == _LEGACY_OFFSET_COMMIT:
+            legacy_key, _ = LegacyOffsetCommitKey.decode(key, 2, 0)
+            return OffsetEntry(legacy_key.group, legacy_key.topic, legacy_key.partition, _read_offset(value))
+        if kind == _OFFSET_COMMIT:
+            offset_key, _ = OffsetCommitKey.decode(key, 2, 0)
+            return OffsetEntry(offset_key.group, offset_key.topic, offset_key.partition, _read_offset(value))
+        if kind == _GROUP_METADATA:
+            group_key, _ = GroupMetadataKey.decode(key, 2, 0)
+            return GroupEntry(group_key.group, _read_group(value))
+    except (StructError, IndexError) as error:
+        raise DecodeError(f"a record of the offsets topic ends too early: {error}") from error
+    return None
+
+
+def _read_offset(value: memoryview | None) -> CommittedOffset | None:
+    if value is None:
+        return None
+    (version,) = _INT16.unpack_from(value)
+    if version == 0:
+        old, _ = LegacyOffsetCommitValue.decode(value, 2, version)
+        return CommittedOffset(old.offset, -1, old.metadata, old.commit_timestamp, -1)
+    _check_version(version, OffsetCommitValue.MAX_VERSION)
+    new, _ = OffsetCommitValue.decode(value, 2, version)
+    return CommittedOffset(new.offset, new.leader_epoch, new.metadata, new.commit_timestamp, new.expire_timestamp)
+
+
+def _read_group(value: memoryview | None) -> GroupMetadataValue | None:
+    if value is None:
+        return None
+    (version,) = _INT16.unpack_from(value)
+    _check_version(version, GroupMetadataValue.MAX_VERSION)
+    decoded, _ = GroupMetadataValue.decode(value, 2, version)
+    return decoded
+
+
+def _check_version(version: int, newest: int) -> None:
+    if not 0 <= version <= newest:
+        raise DecodeError(f"a value of the offsets topic has version {version}; known are 0 to {newest}")
+
+
+def _offset_key(group_id: str, topic: str, partition: int) -> bytes:
+    return _encode(_OFFSET_COMMIT, OffsetCommitKey(group_id, topic, partition), 0)
+
+
+def _group_key(group_id: str) -> bytes:
+    return _encode(_GROUP_METADATA, GroupMetadataKey(group_id), 0)
+
+
+def _encode(prefix: int, message: Message, version: int) -> bytes:
+    out = bytearray(_INT16.pack(prefix))
+    message.encode(out, version)  # type: ignore[attr-defined] # every generated class has it; the base does not say so
+    return bytes(out)
