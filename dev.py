@@ -36,7 +36,10 @@ CHECKS = (
 def main(arguments: list[str]) -> int:
     """Run one of the commands above; returns its exit status."""
     if sys.version_info < (3, 11):
-        print("Tailrace needs Python 3.11 or later: run this file with one, e.g. python3.11 dev.py serve.", file=sys.stderr)
+        print(
+            "Tailrace needs Python 3.11 or later: run this file with one, e.g. python3.11 dev.py serve.",
+            file=sys.stderr,
+        )
         return 2
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     match command:

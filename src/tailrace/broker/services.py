@@ -12,6 +12,8 @@ from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
 from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
+from tailrace.cluster.auto_topics import auto_topic
+from tailrace.cluster.controller import decide_auto_create
 from tailrace.cluster.image import INTERNAL_TOPICS
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.settings import BrokerSettings
@@ -50,6 +52,13 @@ class Services:
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
         return self.advertised_address or (context.local_host, context.local_port)
+
+    def auto_create(self, name: str) -> None:
+        """Create the topic a client or a coordinator needs, if it is not there. Raises KafkaError when refused."""
+        metadata = self.metadata
+        if metadata.image.topic(name) is None:
+            wish = auto_topic(name, self.settings)
+            metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
 
     def on_storage_error(self, error: StorageError) -> None:
         """The environment failed below a log: say so once where people look."""

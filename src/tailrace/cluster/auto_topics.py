@@ -26,9 +26,7 @@ def auto_topic(name: str, settings: BrokerSettings) -> TopicWish:
     if name == GROUP_METADATA_TOPIC:
         configs["compression.type"] = "producer"
     elif name == SHARE_GROUP_STATE_TOPIC:
-        configs = {"cleanup.policy": "delete", "compression.type": "producer", "retention.ms": "-1"} | {
-            "segment.bytes": configs["segment.bytes"]
-        }
+        configs |= {"cleanup.policy": "delete", "compression.type": "producer", "retention.ms": "-1"}
     else:
         configs["unclean.leader.election.enable"] = "false"
     if prefix != "offsets.topic":

@@ -15,6 +15,8 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.logs import Logs
+from tailrace.node.group_log import GroupLog
+from tailrace.node.group_settings import apply_group_settings
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
@@ -24,11 +26,14 @@ _log = logging.getLogger("tailrace.node")
 class Leadership:
     """Applies metadata to what this broker holds."""
 
-    def __init__(self, metadata: Metadata, logs: Logs, partitions: Partitions, groups: GroupCoordinator) -> None:
+    def __init__(
+        self, metadata: Metadata, logs: Logs, partitions: Partitions, groups: GroupCoordinator, group_log: GroupLog
+    ) -> None:
         self._metadata = metadata
         self._logs = logs
         self._partitions = partitions
         self._groups = groups
+        self._group_log = group_log
 
     def start(self) -> None:
         """Lead what the image says, and follow it from here on."""
@@ -40,6 +45,8 @@ class Leadership:
         """Follow one committed change."""
         for topic in delta.topics_deleted:
             self._drop_topic(topic)
+        if delta.topics_deleted:
+            self._groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
         for topic in delta.topics_created:
             self._lead_topic(topic)
         for topic_partition in [*delta.partitions_added, *delta.partitions_changed]:
@@ -47,6 +54,7 @@ class Leadership:
             if found is not None:
                 self._lead(found, topic_partition.partition, found.partitions[topic_partition.partition])
         if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
+            apply_group_settings(self._groups.settings, self._metadata.settings)
             for topic in self._metadata.image.topics.values():
                 self._logs.update_config(topic.name)
         for resource in delta.configs_changed:
@@ -54,6 +62,8 @@ class Leadership:
                 self._logs.update_config(resource.name)
 
     def _lead_topic(self, topic: TopicImage) -> None:
+        if topic.name == GROUP_METADATA_TOPIC:
+            self._groups.settings.offsets_topic_num_partitions = len(topic.partitions)
         for index, image in enumerate(topic.partitions):
             self._lead(topic, index, image)
 
@@ -73,16 +83,15 @@ class Leadership:
             _log.error("%s is not served: %s", topic_partition, error)
             return
         if topic.name == GROUP_METADATA_TOPIC:
-            self._groups.load_partition(index, image.leader_epoch)
+            self._groups.load(index, self._group_log)
 
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):
             topic_partition = TopicPartition(topic.name, index)
             self._partitions.remove(topic_partition)
             if topic.name == GROUP_METADATA_TOPIC:
-                self._groups.unload_partition(index)
+                self._groups.unload(index)
             try:
                 self._logs.delete(topic_partition)
             except StorageError as error:
                 _log.error("%s was not deleted from disk: %s", topic_partition, error)
-        self._groups.on_topic_deleted(topic.name)

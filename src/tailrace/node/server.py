@@ -126,10 +126,9 @@ class Server:
             config_of.metadata = metadata
             logs.load_all()
             partitions = Partitions()
-            groups = GroupCoordinator(
-                GroupLog(partitions, clock), GroupLog(partitions, clock), engine.timers, clock, random, group_settings(settings)
-            )
-            Leadership(metadata, logs, partitions, groups).start()
+            group_log = GroupLog(partitions, clock)
+            groups = GroupCoordinator(group_settings(settings), group_log, engine.timers, clock, random)
+            Leadership(metadata, logs, partitions, groups, group_log).start()
         except BaseException:
             logs.abandon()
             raise

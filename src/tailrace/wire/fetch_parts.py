@@ -14,6 +14,7 @@ from typing import Any
 from tailrace.wire.api import Api
 from tailrace.wire.messages.fetch import FetchResponse, PartitionData
 from tailrace.wire.primitives import (
+    Encodable,
     write_array_length,
     write_compact_array_length,
     write_compact_nullable_bytes,
@@ -135,7 +136,7 @@ def _records(parts: _Parts, records: Part, flexible: bool) -> None:
 
 def _partition_tail(out: bytearray, version: int, partition: PartitionData) -> None:
     """Tagged fields of a partition: diverging epoch 0, current leader 1, snapshot id 2."""
-    fields = []
+    fields: list[tuple[int, Encodable]] = []
     if partition.diverging_epoch.epoch != -1 or partition.diverging_epoch.end_offset != -1:
         fields.append((0, partition.diverging_epoch))
     if partition.current_leader.leader_id != -1 or partition.current_leader.leader_epoch != -1:

@@ -47,11 +47,13 @@ class Bench:
         self.metadata = Metadata(MemoryStore(self.clock), 1, broker_settings, random)
         self.metadata.register_broker(BrokerRecord(1, "", 0, None))
         environment = LogEnvironment(RealDisk(), self.clock, random, InlineBackground())
-        self.logs = Logs([directory], environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40))
+        self.logs = Logs(
+            [directory], environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40)
+        )
         self.partitions = Partitions()
         log = GroupLog(self.partitions, self.clock)
-        groups = GroupCoordinator(log, log, self.timers, self.clock, random, group_settings(broker_settings))
-        Leadership(self.metadata, self.logs, self.partitions, groups).start()
+        groups = GroupCoordinator(group_settings(broker_settings), log, self.timers, self.clock, random)
+        Leadership(self.metadata, self.logs, self.partitions, groups, log).start()
         self.services = Services(
             node_id=1,
             settings=broker_settings,
@@ -74,7 +76,9 @@ class Bench:
         """Create a topic; `configs` are Kafka's names with underscores."""
         named = {key.replace("_", "."): value for key, value in configs.items()}
         wish = TopicWish(name=name, partition_count=partitions, replication_factor=1, configs=named)
-        decision = decide_create_topics(self.metadata.image, [wish], self.metadata.topic_defaults, self.metadata.new_topic_id)
+        decision = decide_create_topics(
+            self.metadata.image, [wish], self.metadata.topic_defaults, self.metadata.new_topic_id
+        )
         self.metadata.commit(decision.records)
         return [self.partitions.of(name, index) for index in range(partitions)]
 

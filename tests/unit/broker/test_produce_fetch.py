@@ -35,7 +35,9 @@ def send(bench: Bench, topic: str, records: bytearray | None, version: int = 9, 
     return None if response is None else only(only(response.responses).partition_responses)
 
 
-def ask(topic: str, offset: int, wait_ms: int = 0, min_bytes: int = 1, max_bytes: int = 1 << 20, **more: Any) -> FetchRequest:
+def ask(
+    topic: str, offset: int, wait_ms: int = 0, min_bytes: int = 1, max_bytes: int = 1 << 20, **more: Any
+) -> FetchRequest:
     partition = FetchPartition(0, fetch_offset=offset, partition_max_bytes=more.pop("partition_max_bytes", 1 << 20))
     for name in ("current_leader_epoch", "last_fetched_epoch"):
         setattr(partition, name, more.pop(name, -1))
@@ -76,7 +78,9 @@ class TestProduce:
         assert (first.error_code, first.base_offset, second.base_offset) == (0, 0, 2)
         assert bench.partitions.of("t", 0).high_watermark == 3
 
-    @pytest.mark.parametrize(("acks", "code"), [(2, ErrorCode.INVALID_REQUIRED_ACKS), (-2, ErrorCode.INVALID_REQUIRED_ACKS)])
+    @pytest.mark.parametrize(
+        ("acks", "code"), [(2, ErrorCode.INVALID_REQUIRED_ACKS), (-2, ErrorCode.INVALID_REQUIRED_ACKS)]
+    )
     def test_unknown_acks_are_refused(self, bench: Bench, acks: int, code: ErrorCode) -> None:
         bench.topic("t")
         assert send(bench, "t", batch(b"a"), acks=acks).error_code == code
@@ -196,7 +200,10 @@ class TestFetch:
         (partition,) = bench.topic("t")
         epoch = partition.leader_epoch
         assert data_of(get(bench, ask("t", 0, current_leader_epoch=epoch))).error_code == 0
-        assert data_of(get(bench, ask("t", 0, current_leader_epoch=epoch + 1))).error_code == ErrorCode.UNKNOWN_LEADER_EPOCH
+        assert (
+            data_of(get(bench, ask("t", 0, current_leader_epoch=epoch + 1))).error_code
+            == ErrorCode.UNKNOWN_LEADER_EPOCH
+        )
         partition.become_leader(epoch + 1)
         assert data_of(get(bench, ask("t", 0, current_leader_epoch=epoch))).error_code == ErrorCode.FENCED_LEADER_EPOCH
 

@@ -1,6 +1,7 @@
 """FindCoordinator (key 10), v0-v6: which broker keeps a group.
 
-Behaviour: this broker keeps every group, at the address the client dialled or the advertised one.
+Behaviour: this broker keeps every group, at the address the client dialled or the advertised one. The topic the groups
+    are kept in is created by the first question.
     A transactional id is INVALID_REQUEST: transactions are not served, and this code ends a producer's initTransactions
     at once where a retriable one would keep it waiting until its timeout. So is a share group's key.
 Versions:  v0 has no key type; v4 asks for several keys (KIP-699).
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tailrace.base.errors import ErrorCode
+from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
+from tailrace.cluster.image import GROUP_METADATA_TOPIC
 from tailrace.wire.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
 _GROUP: Final = 0
@@ -35,5 +37,9 @@ def _locate(services: Services, context: RequestContext, key_type: int, key: str
     if key_type != _GROUP:
         message = _REFUSALS.get(key_type, f"unknown coordinator type {key_type}")
         return Coordinator(key, -1, "", -1, ErrorCode.INVALID_REQUEST, message)
+    try:
+        services.auto_create(GROUP_METADATA_TOPIC)
+    except KafkaError as error:
+        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
     host, port = services.advertised(context)
     return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, None)

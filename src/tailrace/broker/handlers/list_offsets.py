@@ -79,7 +79,7 @@ def _segment_starts(partition: Partition, timestamp: int, count: int) -> list[in
     if timestamp == EARLIEST_TIMESTAMP:
         return [partition.log_start_offset][:count]
     newest = timestamp == LATEST_TIMESTAMP
-    starts = [found.base_offset for found in partition.log.segments if newest or found.modified_ms <= timestamp]
+    starts = [found.base_offset for found in partition.log.segments if newest or found.modified_ms() <= timestamp]
     offsets = sorted({max(base, partition.log_start_offset) for base in starts}, reverse=True)
     if newest:
         offsets = sorted({*offsets, partition.high_watermark}, reverse=True)

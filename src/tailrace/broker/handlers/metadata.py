@@ -16,8 +16,6 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.broker.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.cluster.auto_topics import auto_topic
-from tailrace.cluster.controller import decide_auto_create
 from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage, PartitionImage, TopicImage
 from tailrace.cluster.topic_names import topic_name_error
 from tailrace.wire.messages.metadata import (
@@ -97,10 +95,8 @@ def _create(services: Services, version: int, request: MetadataRequest, name: st
     allowed = request.allow_auto_topic_creation or version < 4
     if not allowed or not services.settings.boolean("auto.create.topics.enable"):
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    metadata = services.metadata
-    wish = auto_topic(name, services.settings)
     try:
-        metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
+        services.auto_create(name)
     except KafkaError as error:
         return error.code
     return ErrorCode.NONE

@@ -104,5 +104,3 @@ def _batch_of(data: PartitionProduceData, version: int) -> memoryview:
     if version < 7 and RecordBatch.parse(view).codec == Codec.ZSTD:
         raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7 or later.")
     return view
-
-
