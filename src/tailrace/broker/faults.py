@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from tailrace.base.errors import ErrorCode
 
-
 T = TypeVar("T")
 
 

@@ -20,7 +20,7 @@ from tailrace.replication.partition import IsolationLevel, Partition
 from tailrace.replication.partitions import Partitions
 
 LOAD_BYTES = 1 << 20
-"""How much of the log is read at once while loading. Kafka's `offsets.load.buffer.size` is 5 MiB; memory is dearer here."""
+"""How much of the log is read at once while loading. `offsets.load.buffer.size` is 5 MiB; memory is dearer here."""
 
 
 class GroupLog:

@@ -68,7 +68,7 @@ class Leadership:
             self._lead(topic, index, image)
 
     def _lead(self, topic: TopicImage, index: int, image: PartitionImage) -> None:
-        """Lead a partition if the image says so. A log that cannot be had leaves its partition unserved, not the rest."""
+        """Lead a partition if the image says so. A log that cannot be had leaves only its partition unserved."""
         if image.leader != self._metadata.node_id:
             return
         topic_partition = TopicPartition(topic.name, index)

@@ -38,7 +38,7 @@ class Upkeep:
 
     def start(self) -> None:
         """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
-        self._every("log.retention.check.interval.ms", lambda: self._logs.apply_retention())
+        self._every("log.retention.check.interval.ms", self._logs.apply_retention)
         self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
         self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
         self._again(DOOMED_CHECK_MS, self._logs.remove_doomed_files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.broker.conftest import Bench, only
 
 from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
@@ -17,7 +18,6 @@ from tailrace.records.compression import Codec
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic
 from tailrace.wire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from tests.unit.broker.conftest import Bench, only
 
 
 def batch(*values: bytes, timestamp_ms: int = 1_700_000_000_000, codec: Codec = Codec.NONE) -> bytearray:

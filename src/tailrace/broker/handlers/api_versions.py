@@ -1,8 +1,8 @@
 """ApiVersions (key 18), v0-v5: what this broker serves, from `dispatch.SERVED` and the codec's own ranges.
 
 Behaviour: answered whatever else is refused. From v3 on the client names its software; a name outside
-    [a-zA-Z0-9](?:[a-zA-Z0-9\\-.]*[a-zA-Z0-9])? is INVALID_REQUEST (KIP-511). An unknown version never gets here: dispatch
-    answers it in v0. Features: none is finalized that is not served.
+    [a-zA-Z0-9](?:[a-zA-Z0-9\\-.]*[a-zA-Z0-9])? is INVALID_REQUEST (KIP-511). An unknown version never gets here:
+    dispatch answers it in v0. Features: none is finalized that is not served.
 Versions: v5 lets a client say which broker it believes it talks to (KIP-1242): another cluster or node is
     REBOOTSTRAP_REQUIRED.
 """
@@ -13,8 +13,8 @@ import re
 
 from tailrace.base.errors import ErrorCode
 from tailrace.broker.context import RequestContext
-from tailrace.broker.services import Services
 from tailrace.broker.served import SERVED
+from tailrace.broker.services import Services
 from tailrace.wire.api import versions
 from tailrace.wire.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
 

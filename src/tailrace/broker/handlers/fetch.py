@@ -4,8 +4,8 @@ Behaviour: answers at once when `min_bytes` are readable, when a partition has a
     want to wait; else when one of these comes true or `max_wait_ms` has passed. An offset inside a batch gets the whole
     batch; the first batch of an answer is returned even if it is larger than the limits, so that nobody is stuck.
     Record bytes go from the segment file to the socket; only v0-v3 readers, who want magic 0 or 1, cost a conversion.
-Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10 zstd;
-    v11 rack, not used by one replica; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516).
+Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10
+    zstd; v11 rack, not used by one replica; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516).
 """
 
 from __future__ import annotations
