@@ -190,7 +190,7 @@ class AiokafkaMember:
         return list(self._events)
 
     def received(self) -> list[Stored]:
-        if self._task.done():
+        if self._task.done() and not self._task.cancelled():
             self._task.result()
         return list(self._received)
 

@@ -38,6 +38,8 @@ class BrokerProcess:
     """One broker process on one data directory and, after its first start, one port."""
 
     name = "?"
+    # How long after DeleteRecords a crash may still bring the records back.
+    LOG_START_CHECKPOINT_S = 0.0
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
         self.directory = directory
@@ -155,6 +157,7 @@ class KafkaProcess(BrokerProcess):
 
     name = "kafka"
     HEAP = ("-Xms256m", "-Xmx512m")
+    LOG_START_CHECKPOINT_S = 1.5
 
     @property
     def data_directory(self) -> Path:
@@ -200,6 +203,8 @@ class KafkaProcess(BrokerProcess):
             "transaction.state.log.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
+            "log.initial.task.delay.ms": "500",
+            "log.flush.start.offset.checkpoint.interval.ms": "500",
             # Kafka keeps a crashed broker's registration for this long and fences the new one meanwhile.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",

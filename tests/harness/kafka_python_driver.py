@@ -31,7 +31,7 @@ class KafkaPythonDriver:
         self.admin.delete_topics([topic])
 
     def topics(self) -> set[str]:
-        return {topic["name"] for topic in self.admin.list_topics()}
+        return set(self.admin.list_topics())
 
     def partition_count(self, topic: str) -> int:
         [described] = self.admin.describe_topics([topic])
