@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Message
 
+from tailrace.cli.byte_text import header_to_json, put_bytes
+
 TIMESTAMP_TYPES: Final = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "log_append"}
 
 Header = tuple[str, bytes | None]
@@ -44,9 +46,9 @@ def record_to_json(message: Message) -> dict[str, Any]:
         "timestamp": timestamp_ms if kind in TIMESTAMP_TYPES else None,
         "timestamp_type": TIMESTAMP_TYPES.get(kind),
     }
-    _put_bytes(document, "key", message.key())
-    _put_bytes(document, "value", message.value())
-    document["headers"] = [_header_to_json(name, value) for name, value in headers_of(message)]
+    put_bytes(document, "key", message.key())
+    put_bytes(document, "value", message.value())
+    document["headers"] = [header_to_json(name, value) for name, value in headers_of(message)]
     return document
 
 
@@ -77,28 +79,6 @@ def record_from_json(document: Any) -> InputRecord:  # anything json.loads retur
         partition=_get_integer(document, "partition"),
         timestamp_ms=_get_integer(document, "timestamp"),
     )
-
-
-def _put_bytes(document: dict[str, Any], name: str, content: bytes | None) -> None:
-    text, encoded = _as_text(content)
-    document[name] = text
-    if encoded is not None:
-        document[f"{name}_base64"] = encoded
-
-
-def _as_text(content: bytes | None) -> tuple[str | None, str | None]:
-    """(text, None) of UTF-8, (None, base64) of other bytes, (None, None) of null."""
-    if content is None:
-        return None, None
-    try:
-        return content.decode(), None
-    except UnicodeDecodeError:
-        return None, base64.b64encode(content).decode()
-
-
-def _header_to_json(name: str, value: bytes | None) -> list[str | None]:
-    text, encoded = _as_text(value)
-    return [name, text] if encoded is None else [name, None, encoded]
 
 
 def _header_from_json(header: Any) -> Header:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.embedded.seeds import StoredRecord
-from tailrace.records.batch import iter_batches
+from tailrace.records.batch import iter_whole_batches
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import SIZE_BYTES, decode_response, encode_request
 from tailrace.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
@@ -124,7 +124,7 @@ async def read_partition(connection: AdminConnection, topic: str, partition: int
     records: list[StoredRecord] = []
     while True:
         result = await _fetch(connection, topic, partition, offset)
-        batches = list(iter_batches(memoryview(result.records or b"")))
+        batches = list(iter_whole_batches(memoryview(result.records or b"")))
         for batch in batches:
             if not batch.is_control:
                 records.extend(

@@ -237,6 +237,8 @@ class Connection:
 
     def on_events(self, mask: int) -> None:
         """Readiness from the poller. The common case, all of a request and nothing held, is dealt with here."""
+        if self._outbox is not None and mask & WRITABLE:
+            self._flush(self._outbox)
         if mask & READABLE:
             if self._blocked:
                 self._not_reading(mask)
@@ -261,8 +263,6 @@ class Connection:
                     used = self._on_data(self._scratch[:size])
                     if used != size:
                         self._hold(self._scratch[used:size])
-        if mask & WRITABLE and self._outbox is not None:
-            self._flush(self._outbox)
 
     def on_failure(self, error: Exception) -> None:
         """A handler raised."""
@@ -336,6 +336,8 @@ class Connection:
 
     def _not_reading(self, mask: int) -> None:
         """An event for a reader that is blocked: stop watching, or learn that the peer is gone."""
+        if self.closed:
+            return
         if mask & POLL_ERR:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.close(OSError(code, os.strerror(code)) if code else ConnectionResetError())

@@ -95,6 +95,7 @@ class Traffic:
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "roundrobin",
                 "fetch.wait.max.ms": 100,
+                "heartbeat.interval.ms": 500,  # the second member is noticed at the first one's next heartbeat
             }
         )
 

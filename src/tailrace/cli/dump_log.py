@@ -1,0 +1,120 @@
+"""A segment's batches and records, read straight from the file.
+
+The file is mapped, not loaded: a segment of any size costs no memory. A batch whose checksum fails is reported and
+stepped over; a length that makes no sense ends the reading, because nothing after it can be found.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tailrace.base.errors import KafkaError
+from tailrace.cli.byte_text import header_to_json, put_bytes
+from tailrace.cli.dump_group import describe_group_record
+from tailrace.records.batch import HEADER_SIZE, RecordBatch
+from tailrace.records.control import end_txn_marker
+from tailrace.records.record import Record
+
+Entry = dict[str, Any]
+
+GROUP_TOPIC_DIRECTORY: Final = "__consumer_offsets-"
+TIMESTAMP_TYPES: Final = ("create", "log_append")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRules:
+    """What to show of a segment."""
+
+    records: bool
+    from_offset: int
+
+
+def read_segment(path: Path, rules: SegmentRules) -> Iterator[Entry]:
+    """One entry a batch, in file order; a `damage` entry where something is wrong."""
+    size = path.stat().st_size
+    if size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        view = memoryview(mapped)
+        try:
+            yield from _batches(
+                view, rules, in_group_topic=path.absolute().parent.name.startswith(GROUP_TOPIC_DIRECTORY)
+            )
+        finally:
+            view.release()
+
+
+def _batches(view: memoryview, rules: SegmentRules, *, in_group_topic: bool) -> Iterator[Entry]:
+    position = 0
+    while position < len(view):
+        batch = None
+        try:
+            batch = RecordBatch.parse(view, position)
+            if batch.last_offset >= rules.from_offset:
+                yield _batch_entry(batch, position, rules, in_group_topic=in_group_topic)
+            next_position = position + batch.size
+        except KafkaError as error:
+            yield _damage(position, len(view), str(error))
+            if batch is None:
+                return
+            next_position = position + batch.size
+        finally:
+            if batch is not None:
+                batch.view.release()
+        position = next_position
+
+
+def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, *, in_group_topic: bool) -> Entry:
+    valid = batch.crc_valid()
+    entry: Entry = {
+        "kind": "batch" if valid else "damage",
+        "base_offset": batch.base_offset,
+        "last_offset": batch.last_offset,
+        "record_count": batch.record_count,
+        "position": position,
+        "size_bytes": batch.size,
+        "codec": batch.codec.name.lower(),
+        "crc": batch.crc,
+        "crc_valid": valid,
+        "leader_epoch": batch.partition_leader_epoch,
+        "timestamp_type": TIMESTAMP_TYPES[batch.timestamp_type],
+        "base_timestamp": batch.base_timestamp,
+        "max_timestamp": batch.max_timestamp,
+        "producer_id": batch.producer_id,
+        "producer_epoch": batch.producer_epoch,
+        "base_sequence": batch.base_sequence,
+        "last_sequence": batch.last_sequence,
+        "transactional": batch.is_transactional,
+        "control": batch.is_control,
+    }
+    if batch.is_control and valid:
+        marker = end_txn_marker(batch)
+        if marker is not None:
+            entry["marker"] = "commit" if marker.is_commit else "abort"
+            entry["coordinator_epoch"] = marker.coordinator_epoch
+    if rules.records and valid:
+        entry["records"] = [_record_entry(record, in_group_topic=in_group_topic) for record in batch.records()]
+    return entry
+
+
+def _record_entry(record: Record, *, in_group_topic: bool) -> Entry:
+    entry: Entry = {"offset": record.offset, "timestamp": record.timestamp}
+    if in_group_topic:
+        described = describe_group_record(record.key, record.value)
+        if described is not None:
+            return entry | described
+    put_bytes(entry, "key", record.key)
+    put_bytes(entry, "value", record.value)
+    if record.headers:
+        entry["headers"] = [header_to_json(name, value) for name, value in record.headers]
+    return entry
+
+
+def _damage(position: int, size: int, reason: str) -> Entry:
+    torn = size - position < HEADER_SIZE
+    hint = "a torn tail, as an unclean stop leaves it" if torn else "recovery would cut the segment here"
+    return {"kind": "damage", "position": position, "bytes_left": size - position, "reason": f"{reason}; {hint}"}

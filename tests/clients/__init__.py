@@ -1,0 +1,1 @@
+"""Python clients against a broker process: needs nothing but Python packages."""

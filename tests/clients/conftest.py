@@ -1,0 +1,7 @@
+"""Fixtures for the Python client suites."""
+
+import pytest
+
+pytest.register_assert_rewrite("harness.story")
+
+from harness.fixtures import broker, driver  # noqa: E402, F401
