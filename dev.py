@@ -5,6 +5,7 @@
     python3 dev.py test [OPTIONS]     every test that needs Python alone
     python3 dev.py check              the quick inner loop: style, types, layers, sizes, fast tests
     python3 dev.py compat [OPTIONS]   the tests that need a JVM, Node or Debian packages; installs those it misses
+    python3 dev.py bench FILE ...     a benchmark of bench/, with the peers it compares with
     python3 dev.py run COMMAND ...    any command of the environment
 
 The environment is remade when the pinned requirements change. Standard library only: it runs before anything is there.
@@ -35,35 +36,30 @@ CHECKS = (
 
 def main(arguments: list[str]) -> int:
     """Run one of the commands above; returns its exit status."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is given first
         print(
-            "Tailrace needs Python 3.11 or later: run this file with one, e.g. python3.11 dev.py serve.",
-            file=sys.stderr,
+            "Tailrace needs Python 3.11 or later: run dev.py with one, as in python3.11 dev.py serve.", file=sys.stderr
         )
         return 2
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    match command:
-        case "serve":
-            prepare("core")
-            os.execv(BIN / "python", [str(BIN / "python"), "-m", "tailrace", "serve", *rest])
-        case "test":
-            prepare("dev")
-            return run(["pytest", "-m", "not compat", "-n", "2", *rest])
-        case "check":
-            prepare("dev")
-            return max(run(check) for check in CHECKS)
-        case "compat":
-            prepare("dev")
-            return run(["bash", "tools/compat.sh", *rest])
-        case "bench":
-            prepare("bench")
-            return run(["python", *rest])
-        case "run":
-            prepare("dev")
-            return run(rest)
-        case _:
-            print(__doc__)
-            return 0 if command in ("help", "-h", "--help") else 2
+    if command == "serve":
+        prepare("core")
+        os.execv(BIN / "python", [str(BIN / "python"), "-m", "tailrace", "serve", *rest])
+    if command == "check":
+        prepare("dev")
+        return max([run(check) for check in CHECKS])
+    commands = {
+        "test": ("dev", ["pytest", "-m", "not compat", "-n", "2"]),
+        "compat": ("dev", ["bash", "tools/compat.sh"]),
+        "bench": ("bench", ["python"]),
+        "run": ("dev", []),
+    }
+    if command not in commands:
+        print(__doc__)
+        return 0 if command in ("help", "-h", "--help") else 2
+    kind, start = commands[command]
+    prepare(kind)
+    return run([*start, *rest])
 
 
 def prepare(kind: str) -> None:

@@ -31,7 +31,7 @@ class LineDriver:
     name = "?"
 
     def __init__(self, bootstrap: str) -> None:
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the driver
         self.process = subprocess.Popen(
             [*self.command(), bootstrap], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )

@@ -17,8 +17,10 @@ from tailrace.wire.primitives import (
     Encodable,
     write_array_length,
     write_compact_array_length,
+    write_compact_nullable_array_length,
     write_compact_nullable_bytes,
     write_compact_string,
+    write_nullable_array_length,
     write_nullable_bytes,
     write_string,
     write_uvarint,
@@ -111,7 +113,7 @@ def _partition(parts: _Parts, version: int, partition: PartitionData) -> None:
         out += _HEAD_V0.pack(index, error, high_watermark)
     if version >= 4:
         aborted = partition.aborted_transactions
-        (write_compact_array_length if flexible else write_array_length)(out, aborted)
+        (write_compact_nullable_array_length if flexible else write_nullable_array_length)(out, aborted)
         for entry in aborted or ():
             out += _ABORTED.pack(entry.producer_id, entry.first_offset)
             if flexible:

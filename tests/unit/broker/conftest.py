@@ -1,98 +1,12 @@
-"""A broker without sockets: real logs in a temporary directory, real metadata in memory, a clock that is told."""
+"""Fixtures of the handler tests."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from tailrace.base.clock import ManualClock
-from tailrace.base.disk import RealDisk
-from tailrace.base.rand import SeededRandom
-from tailrace.broker.context import Peer, RequestContext
-from tailrace.broker.faults import Faults
-from tailrace.broker.fetch_sessions import FetchSessions
-from tailrace.broker.services import Services
-from tailrace.cluster.controller import TopicWish, decide_create_topics
-from tailrace.cluster.memory_store import MemoryStore
-from tailrace.cluster.metadata import Metadata
-from tailrace.cluster.records import BrokerRecord
-from tailrace.cluster.settings import BrokerSettings
-from tailrace.coordinator.groups.coordinator import GroupCoordinator
-from tailrace.log.config import InlineBackground, LogEnvironment
-from tailrace.log.logs import Logs
-from tailrace.net.timers import TimingWheel
-from tailrace.node.group_log import GroupLog
-from tailrace.node.group_settings import group_settings
-from tailrace.node.leadership import Leadership
-from tailrace.node.log_settings import log_config
-from tailrace.replication.partition import Partition
-from tailrace.replication.partitions import Partitions
-
-PEER = Peer(1, "10.0.0.9", 5000, "10.0.0.1", 9092)
-
-
-class Bench:
-    """Services and the means to drive them: time, deferred calls, topics."""
-
-    def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
-        self.clock = ManualClock()
-        random = SeededRandom(7)
-        self.timers = TimingWheel(now_ms=self.clock.monotonic_ms(), read_ms=self.clock.monotonic_ms)
-        self._soon: deque[Callable[[], object]] = deque()
-        broker_settings = BrokerSettings(settings or {})
-        self.metadata = Metadata(MemoryStore(self.clock), 1, broker_settings, random)
-        self.metadata.register_broker(BrokerRecord(1, "", 0, None))
-        environment = LogEnvironment(RealDisk(), self.clock, random, InlineBackground())
-        self.logs = Logs(
-            [directory], environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40)
-        )
-        self.partitions = Partitions()
-        log = GroupLog(self.partitions, self.clock)
-        groups = GroupCoordinator(group_settings(broker_settings), log, self.timers, self.clock, random)
-        Leadership(self.metadata, self.logs, self.partitions, groups, log).start()
-        self.services = Services(
-            node_id=1,
-            settings=broker_settings,
-            metadata=self.metadata,
-            partitions=self.partitions,
-            groups=groups,
-            logs=self.logs,
-            fetch_sessions=FetchSessions(10, self.clock, random),
-            timers=self.timers,
-            clock=self.clock,
-            random=random,
-            faults=Faults(),
-            call_soon=self._soon.append,
-        )
-
-    def context(self, api_key: int, version: int, client_id: str | None = "test") -> RequestContext:
-        return RequestContext(PEER, api_key, version, 1, client_id)
-
-    def topic(self, name: str, partitions: int = 1, **configs: str) -> list[Partition]:
-        """Create a topic; `configs` are Kafka's names with underscores."""
-        named = {key.replace("_", "."): value for key, value in configs.items()}
-        wish = TopicWish(name=name, partition_count=partitions, replication_factor=1, configs=named)
-        decision = decide_create_topics(
-            self.metadata.image, [wish], self.metadata.topic_defaults, self.metadata.new_topic_id
-        )
-        self.metadata.commit(decision.records)
-        return [self.partitions.of(name, index) for index in range(partitions)]
-
-    def run_soon(self) -> None:
-        """Run what was deferred to the end of the loop's turn."""
-        while self._soon:
-            self._soon.popleft()()
-
-    def advance(self, ms: float) -> None:
-        """Let time pass and timers fire."""
-        self.clock.advance(ms)
-        while self.timers.advance(self.clock.monotonic_ms()):
-            pass
-        self.run_soon()
+from broker_bench import Bench
 
 
 @pytest.fixture
@@ -100,9 +14,3 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.logs.shut_down()
-
-
-def only(items: list[Any]) -> Any:  # Any: whatever the list holds
-    """The one item there is."""
-    assert len(items) == 1, items
-    return items[0]

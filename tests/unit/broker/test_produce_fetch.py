@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.broker.conftest import Bench, only
+from broker_bench import Bench, only
 
 from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
