@@ -121,7 +121,7 @@ def test_a_big_announced_frame_is_received_into_one_buffer_of_its_size() -> None
     h.connection.want(size)
     h.handler.consume = None
     h.sock.incoming.append(b"x" * (size - 4) + b"NEXT")
-    while not h.sock.incoming[0] == b"NEXT":
+    while h.sock.incoming[0] != b"NEXT":
         h.turn(POLL_IN)
     assert [len(piece) for piece in received(h)] == [4, size]
     assert h.sock.reads[2:] and sum(h.sock.reads[3:4]) > 0
@@ -220,8 +220,9 @@ def test_offer_again_repeats_what_was_left_without_receiving() -> None:
     assert len(h.sock.reads) == 1
 
 
-@pytest.mark.parametrize(("mask", "code", "name"), [(POLL_ERR, errno.EPIPE, "BrokenPipeError"), (POLL_ERR, 0,
-"ConnectionResetError")])
+@pytest.mark.parametrize(
+    ("mask", "code", "name"), [(POLL_ERR, errno.EPIPE, "BrokenPipeError"), (POLL_ERR, 0, "ConnectionResetError")]
+)
 def test_a_peer_that_dies_while_paused_is_noticed(mask: int, code: int, name: str) -> None:
     h = Harness()
     h.sock.so_error = code
