@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.brokers import BrokerProcess
-from harness.drivers import ALL_ACKS, CODECS, Driver, Member, Record, eventually
+from tests.harness.brokers import BrokerProcess
+from tests.harness.drivers import ALL_ACKS, CODECS, Driver, Member, Record, eventually
 
 # An hour ago: not the time of arrival, and not so old that retention deletes it.
 FIRST_TIMESTAMP_MS = int(time.time() * 1000) - 3_600_000
