@@ -17,9 +17,9 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMPAT = REPOSITORY / "tests" / "compat"
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY))
 
-from harness.brokers import cache_directory  # noqa: E402
+from tests.harness.brokers import cache_directory  # noqa: E402
 
 OLDEST_JAVA = 17
 OLDEST_NODE = 18

@@ -2,6 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("harness.story")
+pytest.register_assert_rewrite("tests.harness.story")
 
-from harness.fixtures import broker, driver  # noqa: E402, F401
+from tests.harness.fixtures import broker, driver  # noqa: E402, F401

@@ -1,7 +1,7 @@
 """aiokafka lives through the story. It has no incremental assignor."""
 
-from harness.aiokafka_driver import AiokafkaDriver
-from harness.story import StaticStory, Story
+from tests.harness.aiokafka_driver import AiokafkaDriver
+from tests.harness.story import StaticStory, Story
 
 
 class TestAiokafka(Story, StaticStory):

@@ -1,7 +1,7 @@
 """confluent-kafka (librdkafka) lives through the story."""
 
-from harness.confluent_driver import ConfluentDriver
-from harness.story import CooperativeStory, StaticStory, Story
+from tests.harness.confluent_driver import ConfluentDriver
+from tests.harness.story import CooperativeStory, StaticStory, Story
 
 
 class TestConfluent(Story, StaticStory, CooperativeStory):

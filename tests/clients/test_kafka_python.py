@@ -1,7 +1,7 @@
 """kafka-python 3 lives through the story."""
 
-from harness.kafka_python_driver import KafkaPythonDriver
-from harness.story import CooperativeStory, StaticStory, Story
+from tests.harness.kafka_python_driver import KafkaPythonDriver
+from tests.harness.story import CooperativeStory, StaticStory, Story
 
 
 class TestKafkaPython(Story, StaticStory, CooperativeStory):

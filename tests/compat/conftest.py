@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("harness.story")
+pytest.register_assert_rewrite("tests.harness.story")
 
-from harness.fixtures import broker, driver  # noqa: E402, F401
+from tests.harness.fixtures import broker, driver  # noqa: E402, F401
 
 HERE = Path(__file__).parent
 

@@ -4,8 +4,8 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from compat.line_driver import LineDriver
-from harness.brokers import cache_directory, java_command, kafka_libraries
+from tests.compat.line_driver import LineDriver
+from tests.harness.brokers import cache_directory, java_command, kafka_libraries
 
 SOURCES = Path(__file__).with_name("java")
 

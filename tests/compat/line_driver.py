@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, Record, Stored
+from tests.harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, Record, Stored
 
 ANSWER_TIMEOUT_S = 60.0
 

@@ -1,7 +1,7 @@
 """The Java client lives through the story."""
 
-from compat.java_client import JavaDriver
-from harness.story import CooperativeStory, StaticStory, Story
+from tests.compat.java_client import JavaDriver
+from tests.harness.story import CooperativeStory, StaticStory, Story
 
 
 class TestJava(Story, StaticStory, CooperativeStory):

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from compat.line_driver import LineDriver
-from harness.brokers import cache_directory
-from harness.story import Story
+from tests.compat.line_driver import LineDriver
+from tests.harness.brokers import cache_directory
+from tests.harness.story import Story
 
 SCRIPT = Path(__file__).parent / "node" / "driver.js"
 

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, Record, Stored
+from tests.harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, Record, Stored
 
 T = TypeVar("T")
 TIMEOUT_S = 20.0

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.brokers import BrokerProcess, chosen_broker
-from harness.drivers import Driver
+from tests.harness.brokers import BrokerProcess, chosen_broker
+from tests.harness.drivers import Driver
 
 SETTINGS = {"auto.create.topics.enable": "true"}
 

@@ -9,7 +9,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, PolledMember, Record, Stored
+from tests.harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, PolledMember, Record, Stored
 
 TIMEOUT_S = 20.0
 ACKS: dict[str, int | str] = {"0": 0, "1": 1, "all": "all"}

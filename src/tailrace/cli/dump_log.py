@@ -38,34 +38,26 @@ def read_segment(path: Path, rules: SegmentRules) -> Iterator[Entry]:
     size = path.stat().st_size
     if size == 0:
         return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        try:
-            yield from _batches(
-                view, rules, in_group_topic=path.absolute().parent.name.startswith(GROUP_TOPIC_DIRECTORY)
-            )
-        finally:
-            view.release()
+    with path.open("rb") as file:
+        # Never closed by hand: batches are views of it, and it goes when the last of them does.
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    yield from _batches(view, rules, in_group_topic=path.absolute().parent.name.startswith(GROUP_TOPIC_DIRECTORY))
 
 
 def _batches(view: memoryview, rules: SegmentRules, *, in_group_topic: bool) -> Iterator[Entry]:
     position = 0
     while position < len(view):
-        batch = None
         try:
             batch = RecordBatch.parse(view, position)
-            if batch.last_offset >= rules.from_offset:
-                yield _batch_entry(batch, position, rules, in_group_topic=in_group_topic)
-            next_position = position + batch.size
         except KafkaError as error:
             yield _damage(position, len(view), str(error))
-            if batch is None:
-                return
-            next_position = position + batch.size
-        finally:
-            if batch is not None:
-                batch.view.release()
-        position = next_position
+            return
+        if batch.last_offset >= rules.from_offset:
+            try:
+                yield _batch_entry(batch, position, rules, in_group_topic=in_group_topic)
+            except KafkaError as error:
+                yield _damage(position, len(view), str(error))
+        position += batch.size
 
 
 def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, *, in_group_topic: bool) -> Entry:

@@ -69,7 +69,9 @@ def record_from_json(document: Any) -> InputRecord:  # anything json.loads retur
     """
     if not isinstance(document, dict):
         raise ValueError("it must be an object")
-    headers = document.get("headers") or []
+    headers = document.get("headers")
+    if headers is None:
+        headers = []
     if not isinstance(headers, list):
         raise ValueError("headers must be a list of [name, value]")
     return InputRecord(

@@ -70,8 +70,11 @@ class AdminConnection:
         version = VERSIONS[key]
         self._writer.write(encode_request(described, version, self._correlation_id, CLIENT_ID, message))
         await self._writer.drain()
-        size = int.from_bytes(await self._reader.readexactly(SIZE_BYTES), "big")
-        content = await self._reader.readexactly(size)
+        try:
+            size = int.from_bytes(await self._reader.readexactly(SIZE_BYTES), "big")
+            content = await self._reader.readexactly(size)
+        except asyncio.IncompleteReadError as cut:
+            raise KafkaError(ErrorCode.NETWORK_EXCEPTION, f"the broker cut the connection at {described.name}") from cut
         correlation_id, response = decode_response(described, version, memoryview(content))
         assert correlation_id == self._correlation_id, "answer to another request"
         return response

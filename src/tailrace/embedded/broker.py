@@ -71,9 +71,16 @@ class Broker:
         self._port = self._endpoint.port
         self._host = host
         if first:
+            self._create_topics()
+        return self
+
+    def _create_topics(self) -> None:
+        try:
             for name, partitions in self._topics.items():
                 self.create_topic(name, partitions)
-        return self
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop cleanly, and delete the temporary directory. Does nothing when it does not run."""

@@ -48,6 +48,11 @@ class IndexFile:
         found = self._disk.stat(self.path)
         return found.size if found is not None else 0
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait in memory."""
+        return len(self._pending)
+
     def append(self, entry: bytes) -> None:
         """Add one entry, in memory; written when enough have gathered."""
         self._pending += entry

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 from tailrace.base.disk import Disk
+from tailrace.base.errors import StorageError
 from tailrace.log.checkpoint import MalformedCheckpoint, read_epochs, write_epochs
 
 UNDEFINED = (-1, -1)
@@ -50,8 +51,13 @@ class LeaderEpochs:
 
     def assign(self, epoch: int, start_offset: int) -> None:
         """Note that `epoch` begins at `start_offset`; nothing where it is known or negative. Raises StorageError."""
+        before = self.entries
         if self.assign_in_memory(epoch, start_offset):
-            self.write()
+            try:
+                self.write()
+            except StorageError:
+                self._entries = before
+                raise
 
     def assign_in_memory(self, epoch: int, start_offset: int) -> bool:
         """Like `assign`, without writing: for recovery, which writes once at its end. Whether anything changed."""

@@ -331,7 +331,6 @@ class Log:
         self._snapshots.write(self.producer_states.entries(), base_offset)
         segment = self._add_segment(base_offset)
         if active.size == 0:
-            self._segments.remove(active)
             self._doom(active)
         self._flush_in_background(base_offset)
         return segment
@@ -340,6 +339,9 @@ class Log:
         env = self._env
         interval_bytes = self._config.index_interval_bytes
         segment = Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms())
+        if segment.size:  # left by a deletion that failed half-way
+            self._doomed.add(segment.paths(), env.clock.monotonic_ms())
+            segment = Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms())
         segment.create()
         self._segments.add(segment)
         return segment
@@ -419,7 +421,6 @@ class Log:
             return
         for segment in reversed(list(self._segments)):
             if segment.base_offset >= offset:
-                self._segments.remove(segment)
                 self._doom(segment)
         self._segments.active.truncate_to(offset)
         self.log_end_offset = self._segments.active.next_offset()
@@ -434,7 +435,6 @@ class Log:
         """Drop everything and go on at `offset`. Raises StorageError."""
         for segment in self._segments:
             self._doom(segment)
-            self._segments.remove(segment)
         self._add_segment(offset)
         self.log_start_offset = self.log_end_offset = self.recovery_point = self._high_watermark = offset
         self.leader_epochs.clear()
@@ -475,7 +475,6 @@ class Log:
     def delete_segment(self, segment: Segment) -> None:
         """Forget a segment, not the active one; its files go after `file.delete.delay.ms`. Raises StorageError."""
         assert segment is not self._segments.active
-        self._segments.remove(segment)
         self._doom(segment)
         first = self._segments[0].base_offset
         if first > self.log_start_offset:
@@ -483,8 +482,11 @@ class Log:
             self.leader_epochs.truncate_from_start(first)
 
     def _doom(self, segment: Segment) -> None:
+        """Forget a segment once its files bear names that no log reads."""
         due_ms = self._env.clock.monotonic_ms() + self._config.file_delete_delay_ms
         self._doomed.add([*segment.paths(), self._snapshots.path(segment.base_offset)], due_ms)
+        self._snapshots.forget(segment.base_offset)
+        self._segments.remove(segment)
 
     def remove_doomed_files(self) -> None:
         """Unlink the deleted segments whose delay is over. Raises StorageError."""
@@ -532,7 +534,11 @@ class Log:
         disk = self._env.disk
         paths = [p for s in self._segments.from_offset(self.recovery_point) if s.base_offset < upto for p in s.paths()]
         paths.append(self._snapshots.path(upto))
-        files = [disk.open(path) for path in paths if disk.stat(path) is not None]
+        try:
+            files = [disk.open(path) for path in paths if disk.stat(path) is not None]
+        except StorageError as error:
+            self.flush_error = error  # the segments are flushed again with what comes after them
+            return
 
         def work() -> None:
             for file in files:
@@ -553,7 +559,8 @@ class Log:
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
         self.flush()
-        self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
+        if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
+            self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
         for segment in self._segments:
             segment.close()
 

@@ -195,6 +195,7 @@ class Segment:
         self.time_index.maybe_append(*self.max_timestamp)
         self.offset_index.write_pending()
         self.time_index.write_pending()
+        self.txn_index.write_pending()
 
     def flush(self) -> None:
         """Sync log and indexes. Raises StorageError."""
@@ -267,6 +268,8 @@ class Segment:
             at = 0
             while at + HEADER_SIZE <= len(chunk):
                 batch = RecordBatch.parse_header(chunk[at : at + HEADER_SIZE])
+                if position + at + batch.size > end:
+                    raise self._corrupt(position + at)
                 yield position + at, batch
                 at += batch.size
             if at == 0:

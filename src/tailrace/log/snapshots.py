@@ -41,11 +41,21 @@ class Snapshots:
             self.offsets.append(offset)
             self.offsets.sort()
 
+    def forget(self, offset: int) -> None:
+        """The snapshot at `offset` goes with its segment's files."""
+        if offset in self.offsets:
+            self.offsets.remove(offset)
+
     def remove(self, offset: int) -> None:
         """Remove the snapshot at `offset`. Raises StorageError."""
         if offset in self.offsets:
             self._disk.remove(self.path(offset))
             self.offsets.remove(offset)
+
+    @property
+    def newest_offset(self) -> int:
+        """Offset of the newest snapshot, -1 where there is none."""
+        return self.offsets[-1] if self.offsets else -1
 
     def drop_above(self, offset: int) -> None:
         """Remove the snapshots above `offset`. Raises StorageError."""

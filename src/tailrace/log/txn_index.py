@@ -5,7 +5,7 @@ On disk, 34 bytes an entry, big-endian, by rising marker offset:
     | version i16 = 0 | producer_id i64 | first_offset i64 | last_offset i64 | last_stable_offset i64 |
 
 `last_stable_offset` is the log's when the marker was written: a search from offset o may stop at the first entry whose
-last stable offset is above the end of what it fetched. Written at once, being rare; missing where nothing aborted.
+last stable offset is above the end of what it fetched. Missing where nothing aborted. Same life as OffsetIndex.
 Source: Kafka TransactionIndex, AbortedTxn.json.
 """
 
@@ -55,10 +55,9 @@ class TxnIndex:
         return self._entries
 
     def append(self, aborted: AbortedTxn) -> None:
-        """Add an entry. Raises StorageError."""
+        """Add an entry, in memory; written when the segment is sealed or flushed."""
         self._loaded().append(aborted)
         self._file.append(_ENTRY.pack(0, *aborted))
-        self._file.write_pending()
 
     def entries(self) -> list[AbortedTxn]:
         """Every entry."""
@@ -92,9 +91,14 @@ class TxnIndex:
         self._file.truncate(0)
         self._disk.remove(self.path)
 
+    def write_pending(self) -> None:
+        """Write what waits in memory to the file; no file comes of nothing."""
+        if self._file.pending_bytes:
+            self._file.write_pending()
+
     def flush(self) -> None:
-        """Sync, where there is anything."""
-        if self._disk.stat(self.path) is not None:
+        """Write what waits and sync, where there is anything."""
+        if self._file.pending_bytes or self._disk.stat(self.path) is not None:
             self._file.flush()
 
 

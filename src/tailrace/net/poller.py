@@ -15,6 +15,7 @@ import selectors
 from collections import deque
 from typing import Final, Protocol
 
+from tailrace.base.clock import ManualClock
 from tailrace.net.limits import EVENT_BATCH_SIZE, WAIT_MAX_MS
 
 POLL_IN: Final = 0x001
@@ -194,11 +195,15 @@ class SelectorsPoller:
 
 
 class FakePoller:
-    """Says what a test told it to say. `ready` holds the answers of the coming waits; `watched` is fd -> mask."""
+    """Says what a test told it to say. `ready` holds the answers of the coming waits; `watched` is fd -> mask.
 
-    __slots__ = ("closed", "ready", "timeouts", "wakes", "watched")
+    With a clock, a wait that has no answer takes its whole timeout.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_clock", "closed", "ready", "timeouts", "wakes", "watched")
+
+    def __init__(self, clock: ManualClock | None = None) -> None:
+        self._clock = clock
         self.watched: dict[int, int] = {}
         self.ready: deque[list[tuple[int, int]]] = deque()
         self.timeouts: list[float | None] = []
@@ -221,7 +226,11 @@ class FakePoller:
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
         self.timeouts.append(timeout_s)
-        return self.ready.popleft() if self.ready else []
+        if self.ready:
+            return self.ready.popleft()
+        if self._clock is not None and timeout_s is not None and timeout_s > 0:
+            self._clock.advance(wait_ms(timeout_s))
+        return []
 
     def wake(self) -> None:
         self.wakes += 1

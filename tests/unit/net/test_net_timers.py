@@ -1,4 +1,4 @@
-"""Timing wheel: never early, at most a tick late, O(1), sliced. The model test is tests/property/test_net_timers.py."""
+"""Timing wheel: never early, at most a tick late, O(1), sliced. The model test is a property test."""
 
 from __future__ import annotations
 
