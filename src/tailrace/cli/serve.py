@@ -16,15 +16,16 @@ from tailrace.node.run import serve as serve_node
 
 
 @click.command
-@click.option("--listen", default="127.0.0.1:9092", show_default=True, metavar="HOST:PORT",
-              help="Address to serve Kafka clients on. Port 0 picks a free one.")  # fmt: skip
+@click.option("--listen", metavar="HOST:PORT",
+              help="Address to serve Kafka clients on; port 0 picks a free one.  [default: the setting listeners, "
+                   "else 127.0.0.1:9092]")  # fmt: skip
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default="./tailrace-data",
               show_default=True, help="Directory of the logs and the metadata; made when missing.")  # fmt: skip
 @click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="TOML file of settings, under Kafka's names.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="One setting; wins over the file. May be repeated.")  # fmt: skip
-def serve(listen: str, data_dir: Path, config_file: Path | None, settings: tuple[str, ...]) -> int:
+def serve(listen: str | None, data_dir: Path, config_file: Path | None, settings: tuple[str, ...]) -> int:
     """Run a broker until SIGTERM or Ctrl-C.
 
     Prints one line on stdout when, and only when, it answers requests.

@@ -7,12 +7,13 @@ image does not know are left on disk and not served.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from tailrace.base.errors import StorageError
 from tailrace.base.types import TopicPartition
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, PartitionImage, TopicImage
 from tailrace.cluster.metadata import Metadata
-from tailrace.cluster.records import ResourceType
+from tailrace.cluster.records import PartitionRecord, ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.logs import Logs
 from tailrace.node.group_log import GroupLog
@@ -36,10 +37,25 @@ class Leadership:
         self._group_log = group_log
 
     def start(self) -> None:
-        """Lead what the image says, and follow it from here on."""
+        """Lead what the image says, and follow it from here on.
+
+        After an unclean end every led partition enters a new epoch: records that a power failure took may be written
+        again with other content, and a reader can only tell by the epoch (KIP-320).
+        """
+        if not all(directory.was_clean for directory in self._logs.directories):
+            self._metadata.commit(list(self._next_epochs()))
         for topic in self._metadata.image.topics.values():
             self._lead_topic(topic)
         self._metadata.listen(self.on_delta)
+
+    def _next_epochs(self) -> Iterator[PartitionRecord]:
+        for topic in self._metadata.image.topics.values():
+            for index, image in enumerate(topic.partitions):
+                if image.leader == self._metadata.node_id:
+                    bumped = image._replace(
+                        leader_epoch=image.leader_epoch + 1, partition_epoch=image.partition_epoch + 1
+                    )
+                    yield PartitionRecord(topic.topic_id, index, *bumped)
 
     def on_delta(self, delta: MetadataDelta) -> None:
         """Follow one committed change."""

@@ -24,9 +24,9 @@ from tailrace.node.settings import load_settings
 
 
 class ServeOptions(NamedTuple):
-    """What the command line says. `settings` are NAME=VALUE pairs, which win over the file."""
+    """What the command line says. `settings` are NAME=VALUE pairs, which win over the file; `listen` over both."""
 
-    listen: str = "127.0.0.1:9092"
+    listen: str | None = None
     data_dir: Path = Path("./tailrace-data")
     config_file: Path | None = None
     settings: dict[str, str] | None = None

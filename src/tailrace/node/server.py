@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.disk import RealDisk
-from tailrace.base.errors import TailraceError
 from tailrace.base.limits import STOP_DRAIN_MS
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
@@ -28,7 +27,6 @@ from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
-from tailrace.net.address import Address
 from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, ListenOptions
 from tailrace.net.loop import Engine, running_engine
@@ -36,6 +34,7 @@ from tailrace.node.background import ThreadBackground
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import group_settings
 from tailrace.node.leadership import Leadership
+from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
@@ -45,9 +44,12 @@ METADATA_FILE = "metadata.db"
 
 
 class ServerConfig(NamedTuple):
-    """Where to listen and store, and the settings that the file and the command line give, checked."""
+    """Where to listen and store, and the settings that the file and the command line give, checked.
 
-    listen: str
+    `listen` is HOST:PORT or unix:PATH; None leaves it to the setting `listeners`, or else to the default.
+    """
+
+    listen: str | None
     data_dir: Path
     settings: dict[str, str]
 
@@ -104,6 +106,10 @@ class Server:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
             services, self._services = self._services, None
+            services.groups.close()
+            for partition in list(services.partitions):
+                services.partitions.remove(partition.topic_partition)
+            await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
                 await asyncio.get_running_loop().run_in_executor(None, services.logs.shut_down)
             else:
@@ -146,7 +152,7 @@ class Server:
             random=random,
             faults=self.faults,
             call_soon=engine.selector.post,
-            advertised_address=_advertised(settings),
+            advertised_address=advertised_address(settings),
         )
 
     def _log_dirs(self, settings: BrokerSettings) -> list[Path]:
@@ -167,7 +173,7 @@ class Server:
             if not loaded.records:
                 store.append(loaded.version, [ClusterRecord(cluster_id)])
             metadata = Metadata(store, node_id, settings, random)
-            host, port = _advertised(settings) or ("", 0)
+            host, port = advertised_address(settings) or ("", 0)
             metadata.register_broker(BrokerRecord(node_id, host, port, settings.text("broker.rack")))
         except BaseException:
             store.close()
@@ -183,11 +189,9 @@ class Server:
             return ClientConnection(connection, dispatch, request_max_bytes, idle_ms)
 
         options = ListenOptions(connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES))
-        try:
-            listener = engine.listen(Address.parse(self.config.listen), accept, options)
-        except ValueError as error:
-            raise TailraceError(f"--listen {self.config.listen}: {error}") from error
-        return Endpoint(listener.address.host, listener.address.port)
+        addresses = listen_addresses(self.config.listen, services.settings)
+        bound = [engine.listen(address, accept, options).address for address in addresses]
+        return Endpoint(bound[0].path or bound[0].host, bound[0].port)
 
 
 class _ConfigOf:
@@ -200,11 +204,3 @@ class _ConfigOf:
     def __call__(self, topic: str) -> LogConfig:
         assert self.metadata is not None, "logs are loaded after the metadata"
         return log_config(self.metadata.topic_configs(topic), self._settings.integer("producer.id.expiration.ms"))
-
-
-def _advertised(settings: BrokerSettings) -> tuple[str, int] | None:
-    """The first address of `advertised.listeners`, or None when it is not set."""
-    for listener in settings.names("advertised.listeners"):
-        address = Address.parse(listener.partition("://")[2])
-        return address.host, address.port
-    return None

@@ -1,0 +1,48 @@
+"""Where the broker listens: `--listen`, else Kafka's `listeners`, else the default on loopback.
+
+`listeners` is a list of NAME://HOST:PORT; an empty host means every address. The protocol of a name is its own, or what
+`listener.security.protocol.map` says. Only PLAINTEXT is served; another is refused at start, in one sentence.
+"""
+
+from __future__ import annotations
+
+from tailrace.base.errors import ConfigError, TailraceError
+from tailrace.cluster.settings import BrokerSettings
+from tailrace.net.address import Address
+
+DEFAULT_LISTEN = "127.0.0.1:9092"
+
+
+def listen_addresses(listen: str | None, settings: BrokerSettings) -> list[Address]:
+    """Every address to listen on, at least one. Raises TailraceError for one that is malformed or not served."""
+    if listen is not None:
+        return [_address("--listen", listen)]
+    if "listeners" not in settings.static_names():
+        return [_address("--listen", DEFAULT_LISTEN)]
+    return [_plaintext("listeners", listener, settings) for listener in settings.names("listeners")]
+
+
+def advertised_address(settings: BrokerSettings) -> tuple[str, int] | None:
+    """Host and port of the first of `advertised.listeners`; None when unset: clients get what they dialled."""
+    for listener in settings.names("advertised.listeners"):
+        address = _plaintext("advertised.listeners", listener, settings)
+        return address.host, address.port
+    return None
+
+
+def _plaintext(setting: str, listener: str, settings: BrokerSettings) -> Address:
+    name, separator, address = listener.partition("://")
+    if not separator:
+        raise ConfigError(setting, f"{setting} holds {listener!r}; a listener is written NAME://HOST:PORT.")
+    protocols = dict(entry.split(":", 1) for entry in settings.names("listener.security.protocol.map") if ":" in entry)
+    protocol = protocols.get(name, name).upper()
+    if protocol != "PLAINTEXT":
+        raise ConfigError(setting, f"{setting} holds {listener!r}; this version serves PLAINTEXT only, not {protocol}.")
+    return _address(setting, address)
+
+
+def _address(setting: str, text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise TailraceError(f"{setting} {text!r} is not an address: {error}") from error
