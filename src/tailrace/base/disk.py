@@ -198,7 +198,7 @@ class RealDisk:
 
     def list(self, path: Path) -> list[str]:
         try:
-            return sorted(os.listdir(path))  # noqa: PTH208 - names are wanted, not paths
+            return sorted(os.listdir(path))
         except OSError as error:
             raise StorageError("list", str(path), error) from error
 
