@@ -130,7 +130,8 @@ class OffsetIndex:
 
     def unload(self) -> None:
         """Write what waits and forget the entries; they load again when asked."""
-        self._file.write_pending()
+        if self._file.pending_bytes:
+            self._file.write_pending()
         self._relative = None
         self._positions = array("i")
 

@@ -298,7 +298,8 @@ class Segment:
         """Write what waits and close the files. Raises StorageError."""
         log = self._log
         if log is not None:  # else nothing was touched
-            self.seal()
+            if self.size:
+                self.seal()
             self.unload()
             log.close()
 

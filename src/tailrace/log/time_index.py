@@ -115,7 +115,8 @@ class TimeIndex:
 
     def unload(self) -> None:
         """Write what waits and forget the entries; they load again when asked."""
-        self._file.write_pending()
+        if self._file.pending_bytes:
+            self._file.write_pending()
         self._timestamps = None
         self._offsets = []
 
