@@ -84,9 +84,7 @@ class Driver(Protocol):
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
         """The first offset whose record is at `timestamp_ms` or later; None when there is none."""
 
-    def join(
-        self, group: str, topic: str, instance_id: str | None = None, cooperative: bool = False
-    ) -> Member: ...
+    def join(self, group: str, topic: str, instance_id: str | None = None, cooperative: bool = False) -> Member: ...
 
     def committed(self, group: str, topic: str, partitions: Sequence[int]) -> dict[int, int]: ...
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.harness.brokers import BrokerProcess, chosen_broker
 from tests.harness.drivers import Driver
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import ALL_ACKS, CODECS, Driver, Member, Record, eventually
 
