@@ -1,14 +1,18 @@
 """Marks everything here `compat` and gives the broker fixtures; nothing is skipped, what is missing fails."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("tests.harness.story")
 
+from tests.compat.differential import Session, compare  # noqa: E402
+from tests.harness.brokers import KafkaProcess, chosen_broker  # noqa: E402
 from tests.harness.fixtures import broker, driver  # noqa: E402, F401
 
 HERE = Path(__file__).parent
+DIFFERENTIAL_SETTINGS = {"auto.create.topics.enable": "true", "message.max.bytes": "100000"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,3 +20,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.compat)
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an Apache Kafka for answers to be compared with."""
+    kafka = KafkaProcess(tmp_path_factory.mktemp("oracle"), DIFFERENTIAL_SETTINGS)
+    kafka.start()
+    yield kafka.address
+    kafka.kill()
+
+
+@pytest.fixture(scope="session")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the broker whose answers are compared."""
+    broker = chosen_broker()(tmp_path_factory.mktemp("tested"), DIFFERENTIAL_SETTINGS)
+    broker.start()
+    yield broker.address
+    broker.kill()
+
+
+@pytest.fixture
+def same(oracle: str, tested: str) -> Callable[[Callable[[Session], None]], None]:
+    """Runs a scenario against both brokers and compares."""
+    return lambda scenario: compare(scenario, oracle, tested)

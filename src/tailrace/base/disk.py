@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat as stat_modes
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -221,16 +222,36 @@ class RealDisk:
 
 def write_atomically(disk: Disk, path: Path, data: Buffer) -> None:
     """Replace a small file: written beside it as `.tmp`, synced, renamed, directory synced. All of it or none."""
+    disk.rename(_write_aside(disk, path, data, File.sync), path)
+    disk.sync_directory(path.parent)
+
+
+def replace_unsynced(disk: Disk, path: Path, data: Buffer) -> None:
+    """Like `write_atomically` without waiting for the device: a killed process leaves all or none of it, a power cut
+    may leave it empty. For files that their reader can do without, or that are synced later."""
+    disk.rename(_write_aside(disk, path, data, lambda file: None), path)
+
+
+def _write_aside(disk: Disk, path: Path, data: Buffer, then: Callable[[File], None]) -> Path:
     temporary = path.with_name(path.name + ".tmp")
     disk.remove(temporary)
     file = disk.open(temporary)
     try:
         write_fully(file, data)
-        file.sync()
+        then(file)
     finally:
         file.close()
-    disk.rename(temporary, path)
-    disk.sync_directory(path.parent)
+    return temporary
+
+
+def sync_path(disk: Disk, path: Path) -> None:
+    """Wait until the file at `path` is on the device; nothing where it is missing."""
+    if disk.stat(path) is not None:
+        file = disk.open(path)
+        try:
+            file.sync()
+        finally:
+            file.close()
 
 
 def write_fully(file: File, data: Buffer) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, OffsetSpec, ResourceType
 
 from tailrace.cli.cluster import Cluster
+from tailrace.cli.failure import CommandFailed
 
 URL_SAFE = str.maketrans("+/", "-_")
 """librdkafka writes a topic id in standard base64, Kafka's own tools in the URL-safe alphabet: we follow Kafka."""
+
+PASSING_CODES: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+OFFSET_ATTEMPTS: Final = 20
+OFFSET_RETRY_S: Final = 0.1
+"""Two seconds in all: elections take tens of milliseconds."""
 
 Places = dict[tuple[str, int], int]
 """An offset for each (topic, partition)."""
@@ -86,13 +95,26 @@ def describe_topics(
 def list_offsets(
     cluster: Cluster, admin: AdminClient, partitions: Sequence[tuple[str, int]], spec: OffsetSpec
 ) -> Places:
-    """The offset `spec` asks for in each partition; -1 where there is none (no record that late)."""
-    if not partitions:
-        return {}
-    futures = admin.list_offsets(
-        {TopicPartition(topic, partition): spec for topic, partition in partitions}, request_timeout=cluster.timeout_s
-    )
-    return {(place.topic, place.partition): cluster.wait(future).offset for place, future in futures.items()}
+    """The offset `spec` asks for in each partition; -1 where there is none (no record that late).
+
+    A leader that has just been elected may not know it yet, so refusals that pass are asked again for a while.
+    """
+    found: Places = {}
+    for attempts_left in range(OFFSET_ATTEMPTS, 0, -1):
+        missing = [place for place in partitions if place not in found]
+        if not missing:
+            break
+        wanted = {TopicPartition(topic, partition): spec for topic, partition in missing}
+        futures = admin.list_offsets(wanted, request_timeout=cluster.timeout_s)
+        for place, future in futures.items():
+            try:
+                found[place.topic, place.partition] = cluster.wait(future).offset
+            except CommandFailed as failure:
+                passing = isinstance(failure.cause, KafkaError) and failure.cause.code() in PASSING_CODES
+                if not passing or attempts_left == 1:
+                    raise
+        threading.Event().wait(0 if len(found) == len(partitions) else OFFSET_RETRY_S)
+    return found
 
 
 def _describe_configs(

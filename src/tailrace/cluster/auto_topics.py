@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from tailrace.cluster.controller import TopicWish
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, SHARE_GROUP_STATE_TOPIC, TRANSACTION_STATE_TOPIC
 from tailrace.cluster.settings import BrokerSettings
 
-_PREFIXES = {
+_PREFIXES: Final[Mapping[str, str]] = {
     GROUP_METADATA_TOPIC: "offsets.topic",
     TRANSACTION_STATE_TOPIC: "transaction.state.log",
     SHARE_GROUP_STATE_TOPIC: "share.coordinator.state.topic",
+}
+"""Internal topic -> the beginning of the names of the broker settings that size it."""
+
+_CONFIGS: Final[Mapping[str, Mapping[str, str]]] = {
+    GROUP_METADATA_TOPIC: {"cleanup.policy": "compact", "compression.type": "producer"},
+    TRANSACTION_STATE_TOPIC: {
+        "cleanup.policy": "compact",
+        "compression.type": "uncompressed",
+        "unclean.leader.election.enable": "false",
+    },
+    SHARE_GROUP_STATE_TOPIC: {"cleanup.policy": "delete", "compression.type": "producer", "retention.ms": "-1"},
 }
 
 
@@ -18,22 +32,10 @@ def auto_topic(name: str, settings: BrokerSettings) -> TopicWish:
     prefix = _PREFIXES.get(name)
     if prefix is None:
         return TopicWish(name)
-    configs: dict[str, str | None] = {
-        "cleanup.policy": "compact",
-        "compression.type": "uncompressed",
-        "segment.bytes": str(settings.integer(f"{prefix}.segment.bytes")),
-    }
-    if name == GROUP_METADATA_TOPIC:
-        configs["compression.type"] = "producer"
-    elif name == SHARE_GROUP_STATE_TOPIC:
-        configs |= {"cleanup.policy": "delete", "compression.type": "producer", "retention.ms": "-1"}
-    else:
-        configs["unclean.leader.election.enable"] = "false"
-    if prefix != "offsets.topic":
+    configs: dict[str, str | None] = dict(_CONFIGS[name])
+    configs["segment.bytes"] = str(settings.integer(f"{prefix}.segment.bytes"))
+    if name != GROUP_METADATA_TOPIC:
         configs["min.insync.replicas"] = str(settings.integer(f"{prefix}.min.isr"))
-    return TopicWish(
-        name,
-        settings.integer(f"{prefix}.num.partitions"),
-        settings.integer(f"{prefix}.replication.factor"),
-        configs=configs,
-    )
+    partition_count = settings.integer(f"{prefix}.num.partitions")
+    replication_factor = settings.integer(f"{prefix}.replication.factor")
+    return TopicWish(name, partition_count, replication_factor, configs=configs)

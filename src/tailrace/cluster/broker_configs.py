@@ -29,15 +29,17 @@ DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
 """Settings whose default here differs from Kafka's -> Kafka's default. Kafka waits 3 s before the first rebalance, and
 keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker."""
 
-READ_ONLY_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "log.dirs": ("log.dirs", "log.dir"),
+_RETENTION: Final = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
+_ROLL: Final = ("log.roll.ms", "log.roll.hours")
+_ROLL_JITTER: Final = ("log.roll.jitter.ms", "log.roll.jitter.hours")
+SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(_RETENTION, _RETENTION),
+    **dict.fromkeys(_ROLL, _ROLL),
+    **dict.fromkeys(_ROLL_JITTER, _ROLL_JITTER),
     "log.flush.interval.ms": ("log.flush.interval.ms", "log.flush.scheduler.interval.ms"),
-    "log.retention.minutes": ("log.retention.minutes", "log.retention.hours"),
-    "log.retention.ms": ("log.retention.ms", "log.retention.minutes", "log.retention.hours"),
-    "log.roll.jitter.ms": ("log.roll.jitter.ms", "log.roll.jitter.hours"),
-    "log.roll.ms": ("log.roll.ms", "log.roll.hours"),
 }
-"""Broker setting -> the names it may be given under, the strongest first. Where it is not listed: its own name only."""
+"""Broker setting -> the names it may be given under, the strongest first. Where it is not listed: its own name only.
+Source: Kafka DynamicBrokerConfig.brokerConfigSynonyms."""
 
 BROKER_CONFIGS: Final = ConfigDefs(
     (

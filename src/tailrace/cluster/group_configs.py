@@ -42,7 +42,7 @@ GROUP_BROKER_SYNONYMS: Final[Mapping[str, str]] = {
 
 CLIENT_METRICS_CONFIGS: Final = ConfigDefs(
     (
-        ("interval.ms", "INT", "300000", (100, 3600000), "medium", 2),
+        ("interval.ms", "INT", "300000", None, "medium", 2),
         ("match", "LIST", "", None, "medium", 2),
         ("metrics", "LIST", "", None, "medium", 2),
     )

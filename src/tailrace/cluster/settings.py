@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from itertools import dropwhile
 from typing import Final, NamedTuple
 
 from tailrace.base.config import ConfigValue, render
 from tailrace.base.errors import ConfigError
-from tailrace.cluster.broker_configs import BROKER_CONFIGS, DYNAMIC_ONLY, READ_ONLY_SYNONYMS
+from tailrace.cluster.broker_configs import BROKER_CONFIGS, DYNAMIC_ONLY, SYNONYMS
 
 
 class ConfigSource(IntEnum):
@@ -109,8 +110,12 @@ class BrokerSettings:
         return list(self._static)
 
     def synonyms(self, name: str) -> list[Synonym]:
-        """Every source's value for `name`, the one in force first."""
-        names = READ_ONLY_SYNONYMS.get(name, (name,))
+        """Every source's value for `name`, the one in force first.
+
+        Values of a stronger synonym come first; what precedes the first value under `name` itself is left out, so that
+        `log.retention.hours` does not show `log.retention.ms`. Source: Kafka ConfigHelper.configSynonyms.
+        """
+        names = SYNONYMS.get(name, (name,))
         found = [
             Synonym(synonym, values[synonym], source)
             for values, source in (
@@ -121,10 +126,11 @@ class BrokerSettings:
             for synonym in names
             if synonym in values
         ]
-        default = None if name in DYNAMIC_ONLY else BROKER_CONFIGS[name].default
-        if default is not None:
-            found.append(Synonym(name, default, ConfigSource.DEFAULT))
-        return found
+        for synonym in names:
+            default = None if synonym in DYNAMIC_ONLY else BROKER_CONFIGS[synonym].default
+            if default is not None:
+                found.append(Synonym(synonym, default, ConfigSource.DEFAULT))
+        return list(dropwhile(lambda entry: entry.name != name, found))
 
     def _resolve(self, name: str) -> ConfigValue:
         definition = BROKER_CONFIGS[name]

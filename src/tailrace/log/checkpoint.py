@@ -5,7 +5,8 @@
     topic 0 42                topic, partition, offset     (or: epoch, start offset)
     topic 1 17
 
-Invariant: replaced in one step (written aside, synced, renamed), so a reader sees one whole version of it.
+Invariant: replaced in one step (written aside, renamed), so a reader sees one whole version of it. Offsets are synced
+when written; epochs with the batches they tell of, because those tell them again.
 A file that does not parse is MalformedCheckpoint; its owner decides, because each has a safe fallback: recover from
 the start, take the first segment's base offset, or the epochs in the batches.
 Source: Kafka OffsetCheckpointFile, LeaderEpochCheckpointFile, CheckpointFile.
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tailrace.base.disk import Disk, write_atomically
+from tailrace.base.disk import Disk, replace_unsynced, write_atomically
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 
@@ -50,7 +51,7 @@ def read_offsets(disk: Disk, path: Path) -> dict[TopicPartition, int]:
 def write_offsets(disk: Disk, path: Path, offsets: Mapping[TopicPartition, int]) -> None:
     """Replace the file. Raises StorageError; the one before is then still there."""
     rows = [f"{topic} {partition} {offset}" for (topic, partition), offset in sorted(offsets.items())]
-    _write_rows(disk, path, rows)
+    write_atomically(disk, path, _encode_rows(rows))
 
 
 def read_epochs(disk: Disk, path: Path) -> list[tuple[int, int]]:
@@ -63,8 +64,8 @@ def read_epochs(disk: Disk, path: Path) -> list[tuple[int, int]]:
 
 
 def write_epochs(disk: Disk, path: Path, epochs: list[tuple[int, int]]) -> None:
-    """Replace the file. Raises StorageError; the one before is then still there."""
-    _write_rows(disk, path, [f"{epoch} {start}" for epoch, start in epochs])
+    """Replace the file, unsynced. Raises StorageError; the one before is then still there."""
+    replace_unsynced(disk, path, _encode_rows([f"{epoch} {start}" for epoch, start in epochs]))
 
 
 def _read_rows(disk: Disk, path: Path, column_count: int) -> list[list[str]]:
@@ -86,5 +87,5 @@ def _read_rows(disk: Disk, path: Path, column_count: int) -> list[list[str]]:
     return rows
 
 
-def _write_rows(disk: Disk, path: Path, rows: list[str]) -> None:
-    write_atomically(disk, path, "\n".join([_VERSION, str(len(rows)), *rows, ""]).encode())
+def _encode_rows(rows: list[str]) -> bytes:
+    return "\n".join([_VERSION, str(len(rows)), *rows, ""]).encode()

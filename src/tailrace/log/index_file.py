@@ -44,9 +44,9 @@ class IndexFile:
         return found is not None and found.size % self._entry_size == 0
 
     def size(self) -> int:
-        """Bytes in the file."""
+        """Bytes in the file, -1 where there is none."""
         found = self._disk.stat(self.path)
-        return found.size if found is not None else 0
+        return found.size if found is not None else -1
 
     @property
     def pending_bytes(self) -> int:
@@ -97,7 +97,7 @@ class IndexFile:
     def truncate(self, entry_count: int) -> None:
         """Keep the first `entry_count` entries."""
         size = entry_count * self._entry_size
-        on_disk = self.size()
+        on_disk = max(self.size(), 0)
         if size >= on_disk:
             del self._pending[size - on_disk :]
             return

@@ -1,8 +1,9 @@
 """Leader epochs of one log: at which offset each leader's term began.
 
 Invariant: epochs and start offsets both rise; a batch of epoch e lies at or above e's start and below the next one's.
-Written to `leader-epoch-checkpoint` at once on a new term; after truncation too, though a crash between would only
-leave entries above the log's end, which the next start drops. Source: Kafka LeaderEpochFileCache, KIP-101, KIP-279.
+Written to `leader-epoch-checkpoint` at once, and synced by the log's flush: what a power cut takes of it, recovery
+reads again in the batches above the recovery point, and a file that does not parse in all of them.
+Source: Kafka LeaderEpochFileCache, KIP-101, KIP-279.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ UNDEFINED = (-1, -1)
 class LeaderEpochs:
     """(epoch, start offset) by rising epoch."""
 
-    __slots__ = ("_disk", "_entries", "_path")
+    __slots__ = ("_disk", "_entries", "path")
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
-        self._path = path
+        self.path = path
         self._entries: list[tuple[int, int]] = []
 
     def load(self) -> bool:
         """Read the file. False where it does not parse or does not rise: the batches then tell the epochs."""
         try:
-            entries = read_epochs(self._disk, self._path)
+            entries = read_epochs(self._disk, self.path)
         except MalformedCheckpoint:
             return False
         if any(a[0] >= b[0] or a[1] > b[1] for a, b in itertools.pairwise(entries)):
@@ -113,4 +114,4 @@ class LeaderEpochs:
 
     def write(self) -> None:
         """Replace the file. Raises StorageError."""
-        write_epochs(self._disk, self._path, self._entries)
+        write_epochs(self._disk, self.path, self._entries)

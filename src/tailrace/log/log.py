@@ -15,11 +15,12 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from tailrace.base.disk import File
+from tailrace.base.disk import File, sync_path
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log import lookup, partition_metadata
 from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
+from tailrace.log.filenames import PARTITION_METADATA
 from tailrace.log.files import DoomedFiles
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
@@ -512,11 +513,14 @@ class Log:
         upto = self.log_end_offset if upto is None else upto
         if upto <= self.recovery_point:
             return
-        end = self.log_end_offset
         for segment in self._segments.from_offset(self.recovery_point):
             segment.flush()
-        self._env.disk.sync_directory(self.directory)
-        self._note_flushed(end)
+        disk = self._env.disk
+        for path in self._small_files():
+            sync_path(disk, path)
+        for directory in self._unsynced_directories():
+            disk.sync_directory(directory)
+        self._note_flushed(self.log_end_offset)
 
     def maybe_flush(self) -> None:
         """Flush if `flush.ms` has passed since the last time. Raises StorageError."""
@@ -524,6 +528,14 @@ class Log:
         is_dirty = self.log_end_offset > self.recovery_point
         if is_dirty and flush_ms < INT64_MAX and self._env.clock.monotonic_ms() - self._flushed_ms >= flush_ms:
             self.flush()
+
+    def _small_files(self) -> list[Path]:
+        newest = self._snapshots.newest_offset
+        return [self.leader_epochs.path, self.directory / PARTITION_METADATA, self._snapshots.path(newest)]
+
+    def _unsynced_directories(self) -> list[Path]:
+        # The name of the log's own directory is synced once, with the first records.
+        return [self.directory] if self.recovery_point > 0 else [self.directory, self.directory.parent]
 
     def _note_flushed(self, offset: int) -> None:
         self.recovery_point = max(self.recovery_point, min(offset, self.log_end_offset))
@@ -533,7 +545,8 @@ class Log:
         """Sync the sealed segments below `upto` elsewhere; opened here, because by then they may bear another name."""
         disk = self._env.disk
         paths = [p for s in self._segments.from_offset(self.recovery_point) if s.base_offset < upto for p in s.paths()]
-        paths.append(self._snapshots.path(upto))
+        paths += self._small_files()
+        directories = self._unsynced_directories()
         try:
             files = [disk.open(path) for path in paths if disk.stat(path) is not None]
         except StorageError as error:
@@ -544,7 +557,8 @@ class Log:
             for file in files:
                 file.sync()
                 file.close()
-            disk.sync_directory(self.directory)
+            for directory in directories:
+                disk.sync_directory(directory)
 
         def done(result: object) -> None:
             if isinstance(result, StorageError):
@@ -558,9 +572,9 @@ class Log:
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
-        self.flush()
         if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
             self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
+        self.flush()
         for segment in self._segments:
             segment.close()
 

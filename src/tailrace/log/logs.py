@@ -150,7 +150,6 @@ class Logs:
         log = Log.open(path, topic_partition, self._config_of(topic_partition.topic), self._env, was_clean=False)
         if topic_id != ZERO_TOPIC_ID and log.topic_id == ZERO_TOPIC_ID:
             log.set_topic_id(topic_id)
-        self._env.disk.sync_directory(directory.path)
         self._add(directory, log)
         return log
 

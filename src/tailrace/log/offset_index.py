@@ -102,9 +102,9 @@ class OffsetIndex:
             and all(a < b for a, b in itertools.pairwise(positions))
         )
 
-    def is_plausible(self, log_size: int) -> bool:
-        """What can be told without reading it whole: whole entries, none at or beyond `log_size`."""
-        return self._file.is_whole() and (self._file.size() == 0 or log_size > 0)
+    def file_size(self) -> int:
+        """Bytes on disk, -1 where there is no file."""
+        return self._file.size()
 
     def truncate(self, offset: int) -> None:
         """Drop every entry at or above `offset`."""
@@ -130,7 +130,8 @@ class OffsetIndex:
 
     def unload(self) -> None:
         """Write what waits and forget the entries; they load again when asked."""
-        self._file.write_pending()
+        if self._file.pending_bytes:
+            self._file.write_pending()
         self._relative = None
         self._positions = array("i")
 

@@ -12,7 +12,7 @@ import base64
 import binascii
 from pathlib import Path
 
-from tailrace.base.disk import Disk, write_atomically
+from tailrace.base.disk import Disk, replace_unsynced
 from tailrace.base.errors import StorageError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId
 from tailrace.log.filenames import PARTITION_METADATA
@@ -42,6 +42,6 @@ def read(disk: Disk, directory: Path) -> TopicId:
 
 
 def write(disk: Disk, directory: Path, topic_id: TopicId) -> None:
-    """Replace the file. Raises StorageError."""
+    """Replace the file, unsynced: the log's first flush does. Raises StorageError."""
     text = f"version: 0\ntopic_id: {encode_topic_id(topic_id)}\n"
-    write_atomically(disk, directory / PARTITION_METADATA, text.encode())
+    replace_unsynced(disk, directory / PARTITION_METADATA, text.encode())

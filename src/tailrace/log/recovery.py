@@ -63,9 +63,11 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     found = _finish_swaps(disk, directory, _remove_temporary(disk, directory))
     opening = _Opening(directory, config, env, found)
     opening.open_segments(found)
-    if not was_clean:
-        opening.recover(recovery_point, log_start_offset)
     segments = opening.segments
+    trusted_count = len(segments) if was_clean else segments.floor_index(recovery_point)
+    opening.mend_indexes(trusted_count)
+    if trusted_count < len(segments):
+        opening.recover(trusted_count, log_start_offset)
     end_offset = segments.active.next_offset() if len(segments) else -1
     if end_offset < log_start_offset:
         opening.drop_all()
@@ -172,20 +174,18 @@ class _Opening:
                 base = offset_of(name, suffix)
                 if base is not None and base not in known:
                     disk.remove(self.directory / name)
-        present = set(found)
         for base in bases:
-            segment = self._segment(base)
-            self.segments.add(segment)
-            if segment.size and not self._has_indexes(segment, present):
+            self.segments.add(self._segment(base))
+
+    def mend_indexes(self, count: int) -> None:
+        """Rebuild the indexes of the first `count` segments where their files cannot be right."""
+        for segment in list(self.segments)[:count]:
+            if not segment.has_plausible_indexes():
                 self._rebuild(segment)
 
     def _segment(self, base_offset: int) -> Segment:
         created_ms = self.env.clock.wall_ms()
         return Segment(self.env.disk, self.directory, base_offset, self.config.index_interval_bytes, created_ms)
-
-    def _has_indexes(self, segment: Segment, present: set[str]) -> bool:
-        paths = (segment.offset_index.path, segment.time_index.path)
-        return all(path.name in present for path in paths) and segment.has_whole_indexes()
 
     def _rebuild(self, segment: Segment) -> None:
         """Write the indexes of a segment again from its headers; that its batches are whole is believed."""
@@ -198,12 +198,9 @@ class _Opening:
             segment.txn_index.append(entry)
         segment.seal()
 
-    def recover(self, recovery_point: int, log_start_offset: int) -> None:
-        """Read every segment that reaches above the recovery point; end the log at the first bad batch."""
+    def recover(self, first: int, log_start_offset: int) -> None:
+        """Read the segment at index `first` and those after it; end the log at the first bad batch."""
         segments = self.segments
-        if not len(segments):
-            return
-        first = segments.floor_index(recovery_point)
         base = segments[first].base_offset
         self.snapshots.restore(self.producer_states, _before(segments, first), min(log_start_offset, base), base)
         self.states_known = True
@@ -255,6 +252,7 @@ class _Opening:
     def finish(self, start_offset: int, end_offset: int) -> None:
         """Bring epochs, snapshots and producer state to the offsets of the log."""
         epochs = self.leader_epochs
+        self.epochs_known &= bool(epochs.entries) or end_offset == start_offset
         if not self.epochs_known:
             for _, _, batch in self.segments.batches_from(start_offset):
                 if batch.partition_leader_epoch > epochs.latest_epoch:

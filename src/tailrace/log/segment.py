@@ -35,6 +35,8 @@ from tailrace.records.batch import HEADER_SIZE, LOG_OVERHEAD, RecordBatch
 
 MAX_RELATIVE_OFFSET: Final = (1 << 31) - 1
 _SCAN_CHUNK_BYTES: Final = 64 * 1024
+_UNINDEXED_MAX_BYTES: Final = 1 << 20
+"""A segment above this has offset index entries, or so few batches that looking for them costs nothing."""
 _SHORT_HEADER: Final = struct.Struct(">qi11xi")
 """base_offset, batch_length, last_offset_delta: what a search looks at."""
 
@@ -119,9 +121,22 @@ class Segment:
             or len(self.time_index) >= segment_index_bytes // time_index.ENTRY_SIZE - 1
         )
 
-    def has_whole_indexes(self) -> bool:
-        """Whether the index files are there and hold whole entries that may belong to this log."""
-        return self.offset_index.is_plausible(self.size) and self.time_index.is_plausible() and self.txn_index.is_sane()
+    def has_plausible_indexes(self) -> bool:
+        """Whether the index files can be this log's, as far as their sizes and one header tell."""
+        if self.size == 0:
+            return True
+        entries_bytes = self.offset_index.file_size()
+        times_bytes = self.time_index.file_size()
+        if (
+            entries_bytes % offset_index.ENTRY_SIZE
+            or times_bytes % time_index.ENTRY_SIZE
+            or not self.txn_index.is_sane()
+        ):
+            return False
+        if entries_bytes == 0 and self.size > _UNINDEXED_MAX_BYTES:
+            return False
+        # A segment that was sealed or closed has a time entry, unless its records have no timestamps.
+        return times_bytes > 0 or self.first_timestamp < 0
 
     def modified_ms(self) -> int:
         """When the .log file was last written, ms since 1970."""
@@ -298,7 +313,8 @@ class Segment:
         """Write what waits and close the files. Raises StorageError."""
         log = self._log
         if log is not None:  # else nothing was touched
-            self.seal()
+            if self.size:
+                self.seal()
             self.unload()
             log.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tailrace.base.disk import Disk, write_atomically
+from tailrace.base.disk import Disk, replace_unsynced
 from tailrace.log.filenames import SNAPSHOT_SUFFIX, offset_file, offset_of
 from tailrace.log.producer_snapshot import decode_snapshot, encode_snapshot
 from tailrace.log.producer_state import CompletedTxn, ProducerEntry, ProducerStates
@@ -35,9 +35,9 @@ class Snapshots:
         return offset_file(self._directory, offset, SNAPSHOT_SUFFIX)
 
     def write(self, entries: Iterable[ProducerEntry], offset: int) -> None:
-        """Write the snapshot at `offset`; nothing where it is there. Raises StorageError."""
+        """Write the snapshot at `offset`, unsynced; nothing where it is there. Raises StorageError."""
         if offset not in self.offsets:
-            write_atomically(self._disk, self.path(offset), encode_snapshot(entries))
+            replace_unsynced(self._disk, self.path(offset), encode_snapshot(entries))
             self.offsets.append(offset)
             self.offsets.sort()
 

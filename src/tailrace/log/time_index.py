@@ -87,9 +87,9 @@ class TimeIndex:
             0 <= a <= b for a, b in zip(self._offsets, self._offsets[1:], strict=False)
         )
 
-    def is_plausible(self) -> bool:
-        """What can be told without reading it: whole entries."""
-        return self._file.is_whole()
+    def file_size(self) -> int:
+        """Bytes on disk, -1 where there is no file."""
+        return self._file.size()
 
     def truncate(self, offset: int) -> None:
         """Drop every entry at or above `offset`."""
@@ -115,7 +115,8 @@ class TimeIndex:
 
     def unload(self) -> None:
         """Write what waits and forget the entries; they load again when asked."""
-        self._file.write_pending()
+        if self._file.pending_bytes:
+            self._file.write_pending()
         self._timestamps = None
         self._offsets = []
 

@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import pytest
-from log_support import batch_of
+from tests.support.log_support import batch_of
 
 from tailrace.base import limits
 from tailrace.base.errors import ErrorCode, KafkaError

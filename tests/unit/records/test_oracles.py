@@ -6,7 +6,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatch, LegacyRecordBatchBuilder
 from kafka.record import MemoryRecords
-from log_support import ALL_CODECS
+from tests.support.log_support import ALL_CODECS
 
 from tailrace.records.batch import RecordBatch
 from tailrace.records.builder import build_batch

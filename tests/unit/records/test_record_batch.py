@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from log_support import ALL_CODECS, START_MS, batch_of
+from tests.support.log_support import ALL_CODECS, START_MS, batch_of
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.records.batch import (

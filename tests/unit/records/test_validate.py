@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from log_support import START_MS, batch_of
+from tests.support.log_support import START_MS, batch_of
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError
 from tailrace.records.batch import ATTRIBUTES_OFFSET, CRC_OFFSET, RecordBatch

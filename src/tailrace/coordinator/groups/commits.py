@@ -130,7 +130,7 @@ def delete_topic_records(group: ClassicGroup, topics: frozenset[str]) -> list[Gr
 def delete_group_records(group: ClassicGroup) -> list[GroupRecord]:
     """Tombstones for a group and all its offsets."""
     records = [offset_tombstone(group.group_id, topic, partition) for topic, partition, _ in group.offsets]
-    if group.is_recorded:
+    if group.is_recorded or records:
         records.append(group_tombstone(group.group_id))
     return records
 
@@ -144,7 +144,7 @@ def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list
     ]
     records = [offset_tombstone(group.group_id, topic, partition) for topic, partition in expired]
     is_unused = group.state is GroupState.EMPTY and not group.pending_members and len(expired) == len(group.offsets)
-    if is_unused and group.is_recorded:
+    if is_unused and (group.is_recorded or records):
         records.append(group_tombstone(group.group_id))
     return records
 

@@ -357,6 +357,10 @@ class GroupCoordinator:
 
     # Administration
 
+    def find_group(self, group_id: str) -> ClassicGroup | None:
+        """A group of this coordinator, to look at; None for an unknown one."""
+        return self._shard(group_id).groups.get(group_id)
+
     def describe_group(self, group_id: str, api_version: int) -> DescribedGroup:
         """One group as it is at this moment."""
         try:

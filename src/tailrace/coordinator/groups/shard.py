@@ -73,8 +73,6 @@ class GroupShard:
             group.offsets.set(entry.topic, entry.partition, entry.committed)
         elif group is not None:
             group.offsets.remove(entry.topic, entry.partition)
-            if group.is_void:
-                self.forget(group)
 
     def _replay_group(self, entry: GroupEntry) -> None:
         group = self.groups.get(entry.group_id)

@@ -1,0 +1,1 @@
+"""Every command against a real broker process (TAILRACE_COMPAT_BROKER=kafka: against Apache Kafka)."""

@@ -1,0 +1,118 @@
+"""`tailrace groups` against a broker."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .conftest import Tailrace, command_line, environment
+
+
+@pytest.fixture
+def group(tailrace: Tailrace, topic: str) -> str:
+    """A group that has read and committed ten records in each of two partitions."""
+    name = f"g-{topic}"
+    for partition in ("0", "1"):
+        sent = tailrace("produce", topic, "-p", partition, stdin=b"".join(b"%d\n" % number for number in range(10)))
+        assert sent.code == 0, sent.err
+    read = tailrace("consume", topic, "-g", name, "--from-beginning", "-n", "20", "--timeout", "20")
+    assert len(read.out.split()) == 20, read
+    return name
+
+
+def committed(tailrace: Tailrace, group: str) -> dict[int, int]:
+    (details,) = tailrace("groups", "describe", group, "--json").json
+    return {part["partition"]: part["committed_offset"] for part in details["partitions"]}
+
+
+def test_list_and_describe(tailrace, topic, group) -> None:
+    listed = {entry["group"]: entry for entry in tailrace("groups", "list", "--json").json}
+    assert listed[group]["state"] == "empty"
+    assert tailrace("produce", topic, "-p", "1", stdin=b"more\n").code == 0
+    (details,) = tailrace("groups", "describe", group, "--json").json
+    assert (details["group"], details["state"], details["lag"], details["members"]) == (group, "empty", 1, [])
+    first, second = details["partitions"]
+    assert (first["committed_offset"], first["end_offset"], first["lag"]) == (10, 10, 0)
+    assert (second["committed_offset"], second["end_offset"], second["lag"]) == (10, 11, 1)
+    table = tailrace("groups", "describe", group).out.splitlines()
+    assert table[1].split()[:5] == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
+
+
+@pytest.mark.parametrize(
+    ("words", "moved"),
+    [
+        (("--to-earliest",), {0: 0, 1: 0}),
+        (("--to-latest",), {0: 10, 1: 10}),
+        (("--to-offset", "4"), {0: 4, 1: 4}),
+        (("--to-offset", "99"), {0: 10, 1: 10}),
+        (("--shift-by", "-3"), {0: 7, 1: 7}),
+        (("--shift-by", "-99"), {0: 0, 1: 0}),
+        (("--to-time", "2001-01-01"), {0: 0, 1: 0}),
+        (("--to-time", "2091-01-01"), {0: 10, 1: 10}),
+    ],
+)
+def test_reset_shows_its_plan_and_then_carries_it_out(tailrace, topic, group, words, moved) -> None:
+    plan = tailrace("groups", "reset", group, "--topic", topic, *words, "--json")
+    assert plan.code == 0, plan.err
+    assert {entry["partition"]: entry["new_offset"] for entry in plan.json} == moved
+    assert not any(entry["executed"] for entry in plan.json)
+    assert committed(tailrace, group) == {0: 10, 1: 10}
+    assert tailrace("groups", "reset", group, "--all-topics", *words, "--execute").code == 0
+    assert committed(tailrace, group) == moved
+
+
+def test_reset_of_one_partition(tailrace, topic, group) -> None:
+    assert tailrace("groups", "reset", group, "-t", f"{topic}:1", "--to-earliest", "--execute").code == 0
+    assert committed(tailrace, group) == {0: 10, 1: 0}
+    read = tailrace("consume", topic, "-g", group, "-n", "10", "--timeout", "20", "--format", "%p")
+    assert read.out.split() == ["1"] * 10
+
+
+def test_a_group_with_members_is_left_alone(tailrace, topic, group, broker) -> None:
+    member = subprocess.Popen(
+        command_line("consume", topic, "-g", group), env=environment(broker.address), stdout=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            (details,) = tailrace("groups", "describe", group, "--json").json
+            if details["state"] == "stable" and any(part["member_id"] for part in details["partitions"]):
+                break
+            assert time.monotonic() < deadline, details
+        (owner,) = details["members"]
+        assert owner["client_id"] == "tailrace-cli" and len(owner["partitions"]) == 2
+        refused = tailrace("groups", "reset", group, "--all-topics", "--to-earliest", "--execute")
+        assert refused.code == 1 and "has members; stop them first" in refused.err
+        refused = tailrace("groups", "delete", group)
+        assert refused.code == 1 and "stop its members first" in refused.err
+    finally:
+        member.send_signal(signal.SIGTERM)
+        assert member.wait(20) == 143
+    assert tailrace("groups", "delete", group).out == f"{group} deleted\n"  # SIGTERM made it leave the group
+
+
+def test_delete(tailrace, group) -> None:
+    assert tailrace("groups", "delete", group, "--json").json == [{"group": group, "result": "deleted"}]
+    assert group not in {entry["group"] for entry in tailrace("groups", "list", "--json").json}
+    assert tailrace("groups", "delete", group).code == 1
+    assert tailrace("groups", "delete", group, "--if-exists").out == f"{group} absent\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("describe", "no-such-group"), 1, "no group no-such-group"),
+        (("reset", "g", "--all-topics"), 2, "give one of --to-earliest"),
+        (("reset", "g", "--to-earliest"), 2, "give --topic or --all-topics"),
+        (("reset", "g", "--to-earliest", "-t", "no-such-topic"), 1, "no topic no-such-topic"),
+        (("reset", "g", "--to-earliest", "-t", "x:y"), 1, "no topic x"),
+        (("reset", "no-such-group", "--to-earliest", "--all-topics"), 1, "has committed no offsets"),
+    ],
+)
+def test_refusals(tailrace, words, code, said) -> None:
+    ended = tailrace("groups", *words)
+    assert ended.code == code, ended
+    assert said in ended.err and ended.err.count("\n") == 1

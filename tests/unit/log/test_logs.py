@@ -1,0 +1,168 @@
+"""The logs of a broker: lock, identity, marker, checkpoints, create and delete. wants C8; KAFKA-10471, KAFKA-13773."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
+
+from tailrace.base.clock import ManualClock
+from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.types import TopicPartition
+from tailrace.log.config import LogConfig
+from tailrace.log.logs import Logs
+
+TOPIC_ID = UUID(int=77)
+A0, B1 = TopicPartition("a", 0), TopicPartition("b-c", 1)
+MARKER = ".kafka_cleanshutdown"
+
+
+def logs_in(*paths: Path, clock: ManualClock | None = None, **identity: object) -> Logs:
+    logs = Logs(list(paths), environment(clock=clock), lambda topic: LogConfig(), **identity)  # type: ignore[arg-type]
+    logs.load_all()
+    return logs
+
+
+def test_a_clean_round(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    log = logs.create(A0, TOPIC_ID)
+    assert logs.create(A0, TOPIC_ID) is log
+    log.append_as_leader(batch_of(3), 0)
+    log.high_watermark = 2
+    log.delete_records_before(1)
+    logs.create(B1, TOPIC_ID)
+    assert logs.shut_down(broker_epoch=9)
+    assert json.loads((tmp_path / MARKER).read_text()) == {"version": 0, "brokerEpoch": 9}
+    assert (tmp_path / "recovery-point-offset-checkpoint").read_text() == "0\n2\na 0 3\nb-c 1 0\n"
+    assert (tmp_path / "log-start-offset-checkpoint").read_text() == "0\n2\na 0 1\nb-c 1 0\n"
+    assert (tmp_path / "replication-offset-checkpoint").read_text() == "0\n2\na 0 2\nb-c 1 0\n"
+
+    again = logs_in(tmp_path)
+    assert not (tmp_path / MARKER).exists(), "the marker goes at once"
+    assert again.directories[0].was_clean
+    assert again.directories[0].broker_epoch == 9
+    assert sorted(log.topic_partition for log in again) == [A0, B1]
+    found = again.get(A0)
+    assert found is not None
+    assert (found.log_start_offset, found.high_watermark, found.log_end_offset) == (1, 2, 3)
+    assert found.topic_id == TOPIC_ID
+    assert again.cluster_id == logs.cluster_id
+    assert again.shut_down()
+
+
+def test_after_a_kill_nothing_is_believed(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    log = logs.create(A0, TOPIC_ID)
+    log.append_as_leader(batch_of(2), 0)
+    logs.write_checkpoints()
+    log.append_as_leader(batch_of(2), 0)
+    logs._unlock()
+    path = tmp_path / "a-0" / f"{0:020d}.log"
+    path.write_bytes(path.read_bytes() + b"torn tail")
+    again = logs_in(tmp_path)
+    assert not again.directories[0].was_clean
+    found = again.get(A0)
+    assert found is not None
+    assert [offset for offset, _ in read_values(found)] == [0, 1, 2, 3]
+    assert again.shut_down()
+
+
+def test_a_second_process_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    with pytest.raises(TailraceError, match=r"^\S+ is in use by another process\.$"):
+        logs_in(tmp_path)
+    logs.shut_down()
+    logs_in(tmp_path).shut_down()
+
+
+def test_another_nodes_directory_is_refused(tmp_path: Path) -> None:
+    logs_in(tmp_path, node_id=1, cluster_id="one").shut_down()
+    with pytest.raises(TailraceError, match="belongs to node 1, not to node 2"):
+        logs_in(tmp_path, node_id=2)
+    with pytest.raises(TailraceError, match="belongs to cluster one, not to two"):
+        logs_in(tmp_path, node_id=1, cluster_id="two")
+    logs = logs_in(tmp_path, node_id=1)
+    assert logs.cluster_id == "one"
+    logs.shut_down()
+
+
+def test_deleting_a_log(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    logs = logs_in(tmp_path, clock=clock)
+    log = logs.create(A0, TOPIC_ID)
+    log.append_as_leader(batch_of(), 0)
+    logs.delete(A0)
+    assert logs.get(A0) is None
+    (waiting,) = tmp_path.glob("a-0.*-delete")
+    logs.create(A0, UUID(int=78)).append_as_leader(batch_of(), 0)
+    clock.advance(60_000)
+    logs.remove_doomed_files()
+    assert not waiting.exists()
+    assert (tmp_path / "a-0").exists()
+    logs.delete(A0)
+    logs.shut_down()
+    assert list(tmp_path.glob("*-delete"))
+    logs_in(tmp_path).shut_down()
+    assert not list(tmp_path.glob("*-delete")), "what a stop left is removed at the next start"
+
+
+def test_a_log_that_fails_to_load_keeps_the_marker_away(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    for partition in (A0, B1):
+        logs.create(partition, TOPIC_ID).append_as_leader(batch_of(), 0)
+    logs.shut_down()
+    checkpoint = (tmp_path / "recovery-point-offset-checkpoint").read_text()
+    bad = tmp_path / "a-0" / f"{0:020d}.log"
+    bad.unlink()
+    bad.mkdir()
+    again = logs_in(tmp_path)
+    assert [log.topic_partition for log in again] == [B1], "the others are served"
+    assert isinstance(again.directories[0].failures[A0], StorageError)
+    assert not again.shut_down()
+    assert not (tmp_path / MARKER).exists()
+    assert (tmp_path / "recovery-point-offset-checkpoint").read_text() == checkpoint, "what was known is kept"
+
+
+def test_malformed_checkpoints_cost_time_only(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    logs.create(A0, TOPIC_ID).append_as_leader(batch_of(2), 0)
+    logs.shut_down()
+    for name in ("recovery-point", "log-start", "replication"):
+        (tmp_path / f"{name}-offset-checkpoint").write_text("garbage")
+    (tmp_path / MARKER).write_text("{")
+    again = logs_in(tmp_path)
+    found = again.get(A0)
+    assert found is not None
+    assert found.log_end_offset == 2
+    again.shut_down()
+
+
+def test_several_directories_share_the_logs(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    logs = logs_in(first, second)
+    for partition in range(4):
+        logs.create(TopicPartition("t", partition), TOPIC_ID)
+    assert sorted(len(list(path.glob("t-*"))) for path in (first, second)) == [2, 2]
+    assert {logs.directory_of(log.topic_partition).path for log in logs} == {first, second}
+    assert logs.shut_down()
+    again = logs_in(first, second)
+    assert len(again) == 4
+    again.shut_down()
+    open_log(first / "t-1")
+    open_log(second / "t-1")
+    twice = logs_in(first, second)
+    assert len(twice) == 4
+    assert sum(len(d.failures) for d in twice.directories) >= 1, "a partition in two directories is a failure"
+    twice.shut_down()
+
+
+def test_foreign_entries_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "a-9").write_text("a file, not a log")
+    logs = logs_in(tmp_path)
+    assert len(logs) == 0
+    assert logs.shut_down()
+    assert (tmp_path / "a-9").read_text() == "a file, not a log"

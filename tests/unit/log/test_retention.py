@@ -1,0 +1,104 @@
+"""Which segments go, and when their files do. Source: Kafka UnifiedLog.deleteOldSegments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
+
+from tailrace.base.clock import ManualClock
+from tailrace.log.config import LogConfig
+from tailrace.log.log import Log
+from tailrace.records.builder import build_batch
+from tailrace.records.record import Record
+
+CONFIG = LogConfig(segment_bytes=1000, retention_ms=10_000, file_delete_delay_ms=500)
+
+
+def filled(path: Path, config: LogConfig = CONFIG, clock: ManualClock | None = None) -> Log:
+    log = open_log(path, config, environment(clock=clock))
+    for i in range(100):
+        log.append_as_leader(batch_of(1, timestamp=START_MS + i * 100, value=b"x" * 50), 0)
+    log.high_watermark = log.log_end_offset
+    return log
+
+
+def test_by_time_whole_segments_go_oldest_first(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    assert log.apply_retention(START_MS + 10_000) == 0
+    now_ms = START_MS + 15_000
+    gone = log.apply_retention(now_ms)
+    assert gone > 0
+    assert log.log_start_offset == log.segments[0].base_offset > 40
+    assert now_ms - log.segments[0].max_timestamp[0] <= 10_000
+    assert read_values(log)[0][0] == log.log_start_offset
+    assert log.leader_epochs.entries == [(0, log.log_start_offset)]
+
+
+def test_by_time_the_active_segment_rolls_and_goes(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    log.apply_retention(START_MS + 100_000)
+    assert (log.log_start_offset, log.log_end_offset, len(log.segments), log.size_bytes) == (100, 100, 1, 0)
+    assert log.apply_retention(START_MS + 200_000) == 0, "an empty active segment stays"
+    assert log.append_as_leader(batch_of(), 0).first_offset == 100
+
+
+def test_by_size_what_is_left_still_holds_the_limit(tmp_path: Path) -> None:
+    config = replace(CONFIG, retention_ms=-1, retention_bytes=3000)
+    log = filled(tmp_path, config)
+    log.apply_retention(START_MS)
+    assert 3000 <= log.size_bytes < 3000 + 1000
+    log.update_config(replace(config, retention_bytes=0))
+    log.apply_retention(START_MS)
+    assert log.size_bytes == 0
+
+
+def test_nothing_above_the_high_watermark_goes(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    second = log.segments[1].base_offset
+    log._high_watermark = second
+    assert log.apply_retention(START_MS + 100_000) == 1
+    assert log.log_start_offset == second
+
+
+def test_a_compacted_topic_keeps_its_age(tmp_path: Path) -> None:
+    log = filled(tmp_path, replace(CONFIG, cleanup_policy=frozenset({"compact"})))
+    assert log.apply_retention(START_MS + 100_000) == 0
+    log.advance_log_start_offset(50)
+    assert log.segments[0].base_offset <= 50
+
+
+@pytest.mark.parametrize("age_ms", [5_000, 20_000])
+def test_without_timestamps_the_files_time_counts(tmp_path: Path, age_ms: int) -> None:
+    log = open_log(tmp_path, CONFIG)
+    for _ in range(30):
+        log.append_as_leader(memoryview(build_batch([Record(0, -1, b"k", b"x" * 50)])), 0)
+    log.high_watermark = log.log_end_offset
+    gone = log.apply_retention(log.segments[0].modified_ms() + age_ms)
+    assert (gone > 0) is (age_ms > 10_000)
+
+
+def test_files_go_after_the_delay(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    log = filled(tmp_path, clock=clock)
+    before = len(list(tmp_path.glob("*.log")))
+    gone = log.apply_retention(START_MS + 15_000)
+    assert len(list(tmp_path.glob("*.log"))) == before - gone
+    assert len(list(tmp_path.glob("*.log.deleted"))) == gone
+    clock.advance(499)
+    log.remove_doomed_files()
+    assert len(list(tmp_path.glob("*.log.deleted"))) == gone
+    clock.advance(1)
+    log.remove_doomed_files()
+    assert not list(tmp_path.glob("*.deleted"))
+
+
+def test_what_went_stays_gone(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    log.apply_retention(START_MS + 15_000)
+    values = read_values(log)
+    again = open_log(tmp_path, CONFIG, log_start_offset=log.log_start_offset)
+    assert read_values(again) == values
+    assert not list(tmp_path.glob("*.deleted"))
