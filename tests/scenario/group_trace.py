@@ -109,7 +109,9 @@ class GroupTrace:
         who = args[0]
         session_ms = int(options.get("session", "10000"))
         protocols = [
-            JoinGroupRequestProtocol(*_protocol(part)) for part in options.get("protocols", "range:t1").split(";") if part
+            JoinGroupRequestProtocol(*_protocol(part))
+            for part in options.get("protocols", "range:t1").split(";")
+            if part
         ]
         request = JoinGroupRequest(
             self._group_of(options),
@@ -420,7 +422,9 @@ class GroupTrace:
         assert isinstance(entry, GroupEntry)
         if entry.value is None:
             return f"group {entry.group_id} deleted"
-        shown = f"group {entry.group_id} gen={entry.value.generation} {entry.value.protocol_type}/{entry.value.protocol}"
+        shown = (
+            f"group {entry.group_id} gen={entry.value.generation} {entry.value.protocol_type}/{entry.value.protocol}"
+        )
         shown += f" leader={self._name('', entry.value.leader or '') or '-'}"
         for member in entry.value.members:
             shown += f" [{self._name('', member.member_id)} {member.assignment.decode() or '-'}]"
