@@ -37,6 +37,7 @@ class Connection:
     """A stream socket of one engine. Made by `Engine.listen`, `connect` and `adopt`."""
 
     __slots__ = (
+        "_above_high",
         "_blocked",
         "_buffers",
         "_deadlines",
@@ -85,6 +86,7 @@ class Connection:
         self._scratch = buffers.scratch
         self._options = options
         self._on_gone = on_gone
+        self._above_high = False
         self._blocked = 0
         self._interest = 0
         self._want = 0
@@ -122,8 +124,8 @@ class Connection:
 
     @property
     def above_high_water(self) -> bool:
-        """Whether so much is unsent that the peer is not read from. A handler does well to stop producing."""
-        return self._blocked & _ABOVE_HIGH != 0
+        """Whether the high water mark was passed and the low one not yet reached. Good reason to produce no more."""
+        return self._above_high
 
     # What the handler asks for.
 
@@ -138,7 +140,7 @@ class Connection:
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`; bytes not consumed before are offered again, in a later step."""
-        if self._blocked & _PAUSED and not self.closed:
+        if not self.closed:
             self._unblock(_PAUSED)
 
     def offer_again(self) -> None:
@@ -360,7 +362,9 @@ class Connection:
         self._outbox = outbox
         options = self._options
         if outbox.size > options.high_water_bytes:
-            self._blocked |= _ABOVE_HIGH
+            self._above_high = True
+            if not options.reads_while_full:
+                self._blocked |= _ABOVE_HIGH
             if outbox.size > options.write_queue_max_bytes and outbox.memory_size() > options.write_queue_max_bytes:
                 self.close(OSError(errno.ENOBUFS, "the peer does not read its answers"))
                 return
@@ -388,7 +392,8 @@ class Connection:
             if self._write_shut:
                 self._shutdown()
             self._update_interest()
-        if self._blocked & _ABOVE_HIGH and outbox.size <= self._options.low_water_bytes:
+        if self._above_high and outbox.size <= self._options.low_water_bytes:
+            self._above_high = False
             self._unblock(_ABOVE_HIGH)
             on_writable = getattr(self.handler, "on_writable", None)
             if on_writable is not None and not self._write_shut and not self.closed:
@@ -397,6 +402,8 @@ class Connection:
     # State.
 
     def _unblock(self, reason: int) -> None:
+        if not self._blocked & reason:
+            return
         self._blocked &= ~reason
         self._update_interest()
         if self._inbox is not None:
