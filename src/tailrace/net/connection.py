@@ -32,6 +32,9 @@ _ABOVE_HIGH: Final = 2
 _ENDED: Final = 4
 _CLOSING: Final = 8
 
+_UNWATCHED: Final = -1
+"""Connection._interest when the poller does not know the descriptor."""
+
 
 class Connection:
     """A stream socket of one engine. Made by `Engine.listen`, `connect` and `adopt`."""
@@ -320,6 +323,7 @@ class Connection:
             return
         try:
             self._deliver(self._inbox.view())
+            self._close_if_over()
         except Exception as error:
             self.on_failure(error)
 
@@ -335,6 +339,7 @@ class Connection:
             self.close()
         else:
             on_eof()
+            self._close_if_over()
 
     def _not_reading(self, mask: int) -> None:
         """An event for a reader that is blocked: stop watching, or learn that the peer is gone."""
@@ -344,7 +349,10 @@ class Connection:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.close(OSError(code, os.strerror(code)) if code else ConnectionResetError())
         elif mask & POLL_HUP and self._outbox is None:
-            self.close()
+            # Both directions are shut, but the reader has not had everything. epoll reports this asked or unasked.
+            self._selector.poller.remove(self.fd)
+            self._interest = _UNWATCHED
+            self._close_if_over()
         else:
             self._update_interest()
 
@@ -413,15 +421,28 @@ class Connection:
         if self.closed:
             return
         mask = (0 if self._blocked else POLL_IN) | (0 if self._outbox is None else POLL_OUT)
-        if mask != self._interest:
-            self._interest = mask
+        if mask == self._interest:
+            return
+        if self._interest != _UNWATCHED:
             self._selector.poller.change(self.fd, mask)
+        elif mask:
+            self._selector.poller.add(self.fd, mask)
+        else:
+            return
+        self._interest = mask
 
     def _shutdown(self) -> None:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.close(error)
+        else:
+            self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        """Close when neither end can say anything more and the handler has had everything."""
+        if self._blocked & _ENDED and self._write_shut and self._outbox is None and self._inbox is None:
+            self.close()
 
     def _finish(self, error: OSError | None) -> None:
         if self._inbox is not None:
