@@ -33,7 +33,6 @@ from tailrace.wire.messages.describe_configs import (
     DescribeConfigsSynonym,
 )
 
-
 _RESOURCE_TYPES = frozenset(int(kind) for kind in ResourceType)
 
 
