@@ -1,7 +1,7 @@
 """Settings as DescribeConfigs shows them: value, source, and every value behind it. Pure.
 
-Every setting of a resource is listed, set or not: clients of the older AlterConfigs read all, change one, write all back.
-Secrets are listed without their value. Source: Kafka ConfigHelper.
+Every setting of a resource is listed, set or not: clients of the older AlterConfigs read all, change one, write all
+back. Secrets are listed without their value. Source: Kafka ConfigHelper.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ pauses included. Versions are those in which topics still go by name. Does not r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
@@ -165,7 +165,3 @@ def raise_if_error(code: int, what: str, message: str | None = None) -> None:
     if code != ErrorCode.NONE:
         error = ErrorCode(code)
         raise KafkaError(error, f"{what}: {message or error.name}")
-
-
-Topics = Mapping[str, int] | Sequence[str]
-"""Topics to make at start: {name: partitions}, or names with one partition each."""

@@ -11,20 +11,22 @@ a coroutine too: the broker's loop is another thread's.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.errors import ErrorCode
-from tailrace.embedded import admin
 from tailrace.embedded.host import Host, HostPort, Server
 from tailrace.embedded.seeds import Seed, StoredRecord, build_batches
 from tailrace.wire.api import ApiKey, camel_case
 
 REQUEST_TIMEOUT_S: Final = 15.0
 """Longest wait for a seeding or reading request: more than the 10 s the requests themselves give the broker."""
+
+Topics = Mapping[str, int] | Sequence[str]
+"""Topics to make at start: {name: partitions}, or names with one partition each."""
 
 Setting = str | int | float | bool
 Result = TypeVar("Result")
@@ -44,7 +46,7 @@ class Broker:
     def __init__(
         self,
         *,
-        topics: admin.Topics = (),
+        topics: Topics = (),
         settings: Mapping[str, Setting] | None = None,
         data_dir: str | Path | None = None,
         host: str = "127.0.0.1",
@@ -60,14 +62,22 @@ class Broker:
         self._endpoint: HostPort | None = None
 
     def start(self) -> Broker:
-        """Start, or start again after `kill`; returns when clients are answered. Does nothing when it runs."""
+        """Start, or start again after `kill`; returns when clients are answered. Does nothing when it runs.
+
+        Under 100 ms once the modules are imported, which is why what only seeding needs is imported by seeding.
+        """
         if self._host is not None:
             return self
         first = self._endpoint is None
         if self._given_dir is None and self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="tailrace-", ignore_cleanup_errors=True)
         host = Host(self._new_server, name=f"tailrace-broker-{id(self):x}")
-        self._endpoint = host.start()
+        try:
+            self._endpoint = host.start()
+        except BaseException:
+            if first:
+                self.stop()
+            raise
         self._port = self._endpoint.port
         self._host = host
         if first:
@@ -146,10 +156,12 @@ class Broker:
 
     def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, Setting] | None = None) -> None:
         """Create a topic; `configs` go by Kafka's names. Raises KafkaError when it is refused."""
+        from tailrace.embedded import admin  # start-up time: see `start`
+
         texts = {setting: _setting_text(value) for setting, value in (configs or {}).items()}
 
         async def create() -> None:
-            async with self._connection() as connection:
+            async with admin.AdminConnection(self.host, self.port) as connection:
                 await admin.create_topic(connection, name, partitions, texts)
 
         self._request(create)
@@ -161,10 +173,12 @@ class Broker:
         An unknown topic is created if the broker's settings allow. Returns the first offset in each partition written.
         Raises KafkaError when it is refused.
         """
+        from tailrace.embedded import admin  # start-up time: see `start`
+
         seeds = list(records)
 
         async def write() -> dict[int, int]:
-            async with self._connection() as connection:
+            async with admin.AdminConnection(self.host, self.port) as connection:
                 count = await admin.partition_count(connection, topic, create=True)
                 batches = build_batches(seeds, count, SystemClock().wall_ms(), partition)
                 return await admin.append(connection, topic, batches) if batches else {}
@@ -176,9 +190,10 @@ class Broker:
 
         Raises KafkaError for an unknown topic or partition.
         """
+        from tailrace.embedded import admin  # start-up time: see `start`
 
         async def read() -> list[StoredRecord]:
-            async with self._connection() as connection:
+            async with admin.AdminConnection(self.host, self.port) as connection:
                 count = await admin.partition_count(connection, topic, create=False)
                 chosen = range(count) if partition is None else [partition]
                 found: list[StoredRecord] = []
@@ -240,9 +255,6 @@ class Broker:
         if self._endpoint is None:
             raise RuntimeError("the broker has no address before it is started")
         return self._endpoint
-
-    def _connection(self) -> admin.AdminConnection:
-        return admin.AdminConnection(self.host, self.port)
 
     def _request(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         return self._started_host().wait(work, REQUEST_TIMEOUT_S)

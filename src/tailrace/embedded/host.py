@@ -81,7 +81,11 @@ class Host:
     def start(self) -> HostPort:
         """Start the thread and the server; raises what the server's start raised."""
         self._thread.start()
-        return self._started.result(START_TIMEOUT_S)
+        try:
+            return self._started.result(START_TIMEOUT_S)
+        except BaseException:
+            self._thread.join(STOP_TIMEOUT_S)
+            raise
 
     def stop(self, *, clean: bool) -> None:
         """Stop the server and end the thread; returns at once when it has ended already."""

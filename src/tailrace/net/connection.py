@@ -32,11 +32,15 @@ _ABOVE_HIGH: Final = 2
 _ENDED: Final = 4
 _CLOSING: Final = 8
 
+_UNWATCHED: Final = -1
+"""Connection._interest when the poller does not know the descriptor."""
+
 
 class Connection:
     """A stream socket of one engine. Made by `Engine.listen`, `connect` and `adopt`."""
 
     __slots__ = (
+        "_above_high",
         "_blocked",
         "_buffers",
         "_deadlines",
@@ -85,6 +89,7 @@ class Connection:
         self._scratch = buffers.scratch
         self._options = options
         self._on_gone = on_gone
+        self._above_high = False
         self._blocked = 0
         self._interest = 0
         self._want = 0
@@ -122,8 +127,8 @@ class Connection:
 
     @property
     def above_high_water(self) -> bool:
-        """Whether so much is unsent that the peer is not read from. A handler does well to stop producing."""
-        return self._blocked & _ABOVE_HIGH != 0
+        """Whether the high water mark was passed and the low one not yet reached. Good reason to produce no more."""
+        return self._above_high
 
     # What the handler asks for.
 
@@ -138,7 +143,7 @@ class Connection:
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`; bytes not consumed before are offered again, in a later step."""
-        if self._blocked & _PAUSED and not self.closed:
+        if not self.closed:
             self._unblock(_PAUSED)
 
     def offer_again(self) -> None:
@@ -318,6 +323,7 @@ class Connection:
             return
         try:
             self._deliver(self._inbox.view())
+            self._close_if_over()
         except Exception as error:
             self.on_failure(error)
 
@@ -333,6 +339,7 @@ class Connection:
             self.close()
         else:
             on_eof()
+            self._close_if_over()
 
     def _not_reading(self, mask: int) -> None:
         """An event for a reader that is blocked: stop watching, or learn that the peer is gone."""
@@ -342,7 +349,10 @@ class Connection:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.close(OSError(code, os.strerror(code)) if code else ConnectionResetError())
         elif mask & POLL_HUP and self._outbox is None:
-            self.close()
+            # Both directions are shut, but the reader has not had everything. epoll reports this asked or unasked.
+            self._selector.poller.remove(self.fd)
+            self._interest = _UNWATCHED
+            self._close_if_over()
         else:
             self._update_interest()
 
@@ -360,7 +370,9 @@ class Connection:
         self._outbox = outbox
         options = self._options
         if outbox.size > options.high_water_bytes:
-            self._blocked |= _ABOVE_HIGH
+            self._above_high = True
+            if not options.reads_while_full:
+                self._blocked |= _ABOVE_HIGH
             if outbox.size > options.write_queue_max_bytes and outbox.memory_size() > options.write_queue_max_bytes:
                 self.close(OSError(errno.ENOBUFS, "the peer does not read its answers"))
                 return
@@ -388,7 +400,8 @@ class Connection:
             if self._write_shut:
                 self._shutdown()
             self._update_interest()
-        if self._blocked & _ABOVE_HIGH and outbox.size <= self._options.low_water_bytes:
+        if self._above_high and outbox.size <= self._options.low_water_bytes:
+            self._above_high = False
             self._unblock(_ABOVE_HIGH)
             on_writable = getattr(self.handler, "on_writable", None)
             if on_writable is not None and not self._write_shut and not self.closed:
@@ -397,6 +410,8 @@ class Connection:
     # State.
 
     def _unblock(self, reason: int) -> None:
+        if not self._blocked & reason:
+            return
         self._blocked &= ~reason
         self._update_interest()
         if self._inbox is not None:
@@ -406,15 +421,28 @@ class Connection:
         if self.closed:
             return
         mask = (0 if self._blocked else POLL_IN) | (0 if self._outbox is None else POLL_OUT)
-        if mask != self._interest:
-            self._interest = mask
+        if mask == self._interest:
+            return
+        if self._interest != _UNWATCHED:
             self._selector.poller.change(self.fd, mask)
+        elif mask:
+            self._selector.poller.add(self.fd, mask)
+        else:
+            return
+        self._interest = mask
 
     def _shutdown(self) -> None:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.close(error)
+        else:
+            self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        """Close when neither end can say anything more and the handler has had everything."""
+        if self._blocked & _ENDED and self._write_shut and self._outbox is None and self._inbox is None:
+            self.close()
 
     def _finish(self, error: OSError | None) -> None:
         if self._inbox is not None:

@@ -26,8 +26,8 @@ class HasFileno(Protocol):
 class FileRange:
     """`size` > 0 bytes of `file` from `position`, sent without passing through the process.
 
-    The file is kept alive until sent. If it ends before the range does the connection is closed with an error: the peer
-    never gets a short answer that looks whole.
+    The file is kept alive until sent, and must stay open. If it ends before the range does, or is closed, the
+    connection is closed with an error: the peer never gets a short answer that looks whole.
     """
 
     file: HasFileno
@@ -78,6 +78,8 @@ class ConnectionOptions:
     receive_max_bytes: int = RECEIVE_MAX_BYTES
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
+    reads_while_full: bool = False
+    """Go on reading while above the high water mark. For the end that asks: if both ends stop, neither ever goes on."""
     local_host: str | None = None
     """Where a connection we make comes from: an address of this host; None: the kernel's choice."""
 
@@ -91,3 +93,7 @@ class ListenOptions:
     max_connections: int = CONNECTIONS_MAX
     unix_mode: int | None = None
     connection: ConnectionOptions = ConnectionOptions()
+
+
+CLIENT_OPTIONS = ConnectionOptions(reads_while_full=True)
+"""Default for connections we make."""

@@ -17,7 +17,7 @@ from tailrace.base.clock import Clock, SystemClock
 from tailrace.net.address import Address
 from tailrace.net.buffers import Buffers
 from tailrace.net.connection import Connection
-from tailrace.net.handler import ConnectionOptions, FileRange, ListenOptions, Part, StreamHandler
+from tailrace.net.handler import CLIENT_OPTIONS, ConnectionOptions, FileRange, ListenOptions, Part, StreamHandler
 from tailrace.net.limits import CONNECT_TIMEOUT_MS
 from tailrace.net.listener import Listener
 from tailrace.net.network import KernelNetwork, Network
@@ -27,6 +27,7 @@ from tailrace.net.selector import PollerSelector
 from tailrace.net.timers import Timer, TimingWheel
 
 __all__ = [
+    "CLIENT_OPTIONS",
     "Address",
     "Connection",
     "ConnectionOptions",
@@ -90,7 +91,7 @@ class Engine:
         self,
         address: Address,
         handler_factory: HandlerFactory,
-        options: ConnectionOptions = ConnectionOptions(),
+        options: ConnectionOptions = CLIENT_OPTIONS,
         timeout_ms: float = CONNECT_TIMEOUT_MS,
     ) -> Connection:
         """Connect to `address`, trying each address its name has for `timeout_ms`. Raises OSError (TimeoutError among
@@ -192,10 +193,18 @@ class EngineLoop(asyncio.SelectorEventLoop):
 
 
 class ClockedLoop(EngineLoop):
-    """An EngineLoop whose time is that of its selector's clock, for a clock that is not the machine's."""
+    """An EngineLoop whose time is that of its selector's clock, for a clock that is not the machine's.
+
+    Seconds since the loop was made: asyncio adds a nanosecond to the time to find what is due, which a clock of many
+    digits would swallow, and the loop would turn for ever.
+    """
+
+    def __init__(self, selector: PollerSelector, network: Network) -> None:
+        self._start_ms = selector.clock.monotonic_ms()
+        super().__init__(selector, network)
 
     def time(self) -> float:
-        return self._engine_selector.clock.monotonic_ms() / 1000
+        return (self._engine_selector.clock.monotonic_ms() - self._start_ms) / 1000
 
 
 def new_event_loop(

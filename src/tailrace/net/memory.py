@@ -188,9 +188,9 @@ class MemoryNetwork:
         timeout_ms = wait_ms(timeout_s)
         deadline_ms = None if timeout_ms < 0 else self.clock.monotonic_ms() + timeout_ms
         while True:
-            self._run_due()
+            happened = self._run_due()
             events = self._ready() or self._kernel.wait(0)
-            if events:
+            if events or happened:  # what happened may have given asyncio something to do
                 return events
             next_ms = self._agenda[0][0] if self._agenda else None
             if deadline_ms is not None and (next_ms is None or next_ms > deadline_ms):
@@ -206,10 +206,13 @@ class MemoryNetwork:
     def close(self) -> None:
         self._kernel.close()
 
-    def _run_due(self) -> None:
+    def _run_due(self) -> bool:
         now_ms = self.clock.monotonic_ms()
+        happened = False
         while self._agenda and self._agenda[0][0] <= now_ms:
+            happened = True
             heapq.heappop(self._agenda)[2]()
+        return happened
 
     def _ready(self) -> list[tuple[int, int]]:
         events = []

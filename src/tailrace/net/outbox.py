@@ -135,6 +135,8 @@ def _send_range(sock: StreamSocket, part: FileRange) -> int:
                 sent = sock.sendfile(part.file, part.position + done, count)
         except WOULD_BLOCK:
             break
+        except ValueError as error:  # what fileno() of a closed file raises
+            raise OSError(errno.EBADF, "file was closed before its range was sent") from error
         if not sent:
             raise OSError(errno.EIO, f"file ends {part.size - done} bytes before its range")
         done += sent

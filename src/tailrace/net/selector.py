@@ -61,7 +61,10 @@ class PollerSelector(selectors.BaseSelector):
     def unwatch(self, fd: int) -> None:
         """Forget `fd`, before it is closed. Events of it still in this batch are dropped."""
         del self.sinks[fd]
-        self.poller.remove(fd)
+        try:
+            self.poller.remove(fd)
+        except FileNotFoundError:
+            pass  # A sink may have taken it off the poller itself.
 
     def post(self, callback: Callable[[], object]) -> None:
         """Run `callback` in this turn, after the events, or in the next one."""

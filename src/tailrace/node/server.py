@@ -161,7 +161,7 @@ class Server:
         given = [name for name in settings.static_names() if name in ("log.dirs", "log.dir")]
         if not given:
             return [self.config.data_dir]
-        paths = [Path(name.strip()) for name in str(settings.text("log.dirs") or settings.text("log.dir")).split(",")]
+        paths = [Path(name) for name in settings.names("log.dirs") or settings.names("log.dir")]
         for path in paths:
             path.mkdir(parents=True, exist_ok=True)
         return paths

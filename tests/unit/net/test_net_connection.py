@@ -232,12 +232,36 @@ def test_a_peer_that_dies_while_paused_is_noticed(mask: int, code: int, name: st
     assert h.handler.events[-1] == ("closed", name)
 
 
-def test_hang_up_while_paused_does_not_spin() -> None:
+def test_hang_up_while_paused_does_not_spin_and_loses_nothing() -> None:
+    """Both ends shut, bytes unread, reader paused: epoll reports a hang-up for ever unless told not to watch."""
     h = Harness()
+    h.connection.shutdown_write()
     h.connection.pause_reading()
-    h.turn(POLL_HUP)
+    h.turn(POLL_IN | POLL_HUP)
     h.turn()
-    assert h.handler.events[-1] == ("closed", None)
+    assert h.interest is None and not h.connection.closed
+    h.sock.incoming.extend([b"last words", b""])
+    h.connection.resume_reading()
+    h.turn(POLL_IN | POLL_HUP)
+    h.turn(POLL_IN | POLL_HUP)
+    h.turn()
+    assert h.handler.events == ["opened", b"last words", "eof", ("closed", None)]
+
+
+def test_over_when_both_ends_are_shut_and_everything_is_consumed() -> None:
+    h = Harness()
+    h.handler.consume = 0
+    h.sock.incoming.extend([b"abc", b""])
+    h.turn(POLL_IN)
+    h.turn(POLL_IN)
+    h.connection.shutdown_write()
+    h.turn()
+    assert not h.connection.closed, "bytes are still held for the handler"
+    h.handler.consume = None
+    h.connection.offer_again()
+    h.turn()
+    h.turn()
+    assert h.handler.events[-2:] == [b"abc", ("closed", None)]
 
 
 # Sending.

@@ -1,8 +1,8 @@
 """CreatePartitions (key 37), v0-v3.
 
 Behaviour: every topic of the request is in the answer, with its own code (a client that gets an empty list waits for
-    ever); one refused topic does not stop the others; a name given twice is refused. Partitions exist when the answer is
-    sent. `timeout_ms` is not used.
+    ever); one refused topic does not stop the others; a name given twice is refused. Partitions exist when the answer
+    is sent. `timeout_ms` is not used.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """CreateTopics (key 19), v0-v7.
 
-Behaviour: one refused topic does not stop the others; a name given twice is refused as a whole; nobody waits, for a topic
-    exists on this broker when its metadata is committed, whatever `timeout_ms` says.
-Versions: v1 validate_only; v4 -1 partitions and replicas mean the broker's defaults (accepted from any version, as Kafka
-    does); v5 answers with the settings in force (KIP-525); v7 topic id.
+Behaviour: one refused topic does not stop the others; a name given twice is refused as a whole; nobody waits, for a
+    topic exists on this broker when its metadata is committed, whatever `timeout_ms` says.
+Versions: v1 validate_only; v4 -1 partitions and replicas mean the broker's defaults (accepted from any version, as
+    Kafka does); v5 answers with the settings in force (KIP-525); v7 topic id.
 """
 
 from __future__ import annotations

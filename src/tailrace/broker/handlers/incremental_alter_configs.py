@@ -1,7 +1,8 @@
 """IncrementalAlterConfigs (key 44), v0-v1: set, delete, append, subtract (KIP-339).
 
 Behaviour: each resource is altered whole or not at all, and one refused does not stop the others. A change is in force
-    before the answer is sent. Topics, brokers (one, or all: ""), groups, client metrics; a broker's loggers are refused.
+    before the answer is sent. Topics, brokers (one, or all: ""), groups, client metrics; a broker's loggers are
+    refused.
 """
 
 from __future__ import annotations

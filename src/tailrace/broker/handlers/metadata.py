@@ -13,6 +13,7 @@ from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import ZERO_TOPIC_ID
+from tailrace.broker.addresses import broker_addresses
 from tailrace.broker.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
@@ -37,7 +38,7 @@ def handle(services: Services, context: RequestContext, request: MetadataRequest
     else:
         topics = _asked_topics(services, version, request, operations)
     return MetadataResponse(
-        brokers=_brokers(services, context),
+        brokers=[MetadataResponseBroker(*address) for address in broker_addresses(services, context)],
         cluster_id=image.cluster_id,
         controller_id=services.node_id,
         topics=topics,
@@ -45,16 +46,6 @@ def handle(services: Services, context: RequestContext, request: MetadataRequest
         if request.include_cluster_authorized_operations
         else NOT_ASKED,
     )
-
-
-def _brokers(services: Services, context: RequestContext) -> list[MetadataResponseBroker]:
-    brokers = []
-    for broker in services.metadata.image.brokers.values():
-        host, port = broker.host, broker.port
-        if broker.broker_id == services.node_id:
-            host, port = services.advertised(context)
-        brokers.append(MetadataResponseBroker(broker.broker_id, host, port, broker.rack))
-    return brokers
 
 
 def _asked_topics(

@@ -1,0 +1,49 @@
+"""DeleteRecords (key 21), v0-v2: move the start of partitions up.
+
+Behaviour: each partition has its own code; -1 means up to the high watermark. The answer's low watermark is the new
+    start of the log, -1 on error. Beyond the high watermark, or below -1: OFFSET_OUT_OF_RANGE; a compacted topic:
+    POLICY_VIOLATION; an internal topic: INVALID_TOPIC_EXCEPTION. One replica: nobody to wait for.
+"""
+
+from __future__ import annotations
+
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.broker.context import RequestContext
+from tailrace.broker.services import Services
+from tailrace.wire.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+)
+
+
+def handle(services: Services, context: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
+    """Delete what is before the given offsets. A partition named twice: the last offset counts, as in Kafka."""
+    asked: dict[str, dict[int, DeleteRecordsPartition]] = {}
+    for topic in request.topics:
+        partitions = asked.setdefault(topic.name, {})
+        partitions.update((partition.partition_index, partition) for partition in topic.partitions)
+    return DeleteRecordsResponse(
+        topics=[
+            DeleteRecordsTopicResult(name, [_delete(services, name, partition) for partition in partitions.values()])
+            for name, partitions in asked.items()
+        ]
+    )
+
+
+def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:
+    index = asked.partition_index
+    try:
+        partition = services.partitions.of(topic, index)
+        if topic in services.internal_topics:
+            raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION)
+        if asked.offset < -1:
+            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
+        return DeleteRecordsPartitionResult(index, partition.delete_records(asked.offset), ErrorCode.NONE)
+    except KafkaError as error:
+        return DeleteRecordsPartitionResult(index, -1, error.code)
+    except StorageError as error:
+        services.on_storage_error(error)
+        return DeleteRecordsPartitionResult(index, -1, ErrorCode.KAFKA_STORAGE_ERROR)

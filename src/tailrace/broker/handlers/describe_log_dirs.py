@@ -1,0 +1,52 @@
+"""DescribeLogDirs (key 35), v0-v5: what each log directory holds, and how large it is.
+
+Behaviour: null topics: all; partitions that are not here are left out. `offset_lag` is how far the log's end is ahead
+    of the high watermark. A directory with logs that could not be loaded is KAFKA_STORAGE_ERROR and still lists the
+    rest.
+Versions: v3 a code for the whole answer; v4 size and free space of the volume; v5 cordoned directories: there are none.
+"""
+
+from __future__ import annotations
+
+from shutil import disk_usage
+
+from tailrace.base.errors import ErrorCode
+from tailrace.broker.context import RequestContext
+from tailrace.broker.services import Services
+from tailrace.wire.messages.describe_log_dirs import (
+    DescribeLogDirsPartition,
+    DescribeLogDirsRequest,
+    DescribeLogDirsResponse,
+    DescribeLogDirsResult,
+    DescribeLogDirsTopic,
+)
+
+
+def handle(services: Services, context: RequestContext, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse:
+    """Describe every log directory."""
+    asked = None
+    if request.topics is not None:
+        asked = {(topic.topic, partition) for topic in request.topics for partition in topic.partitions}
+    logs = services.logs
+    topics: dict[object, dict[str, list[DescribeLogDirsPartition]]] = {path: {} for path in logs.directories}
+    for log in logs:
+        name, index = log.topic_partition
+        if asked is None or (name, index) in asked:
+            described = DescribeLogDirsPartition(index, log.size_bytes, log.log_end_offset - log.high_watermark)
+            topics[logs.directory_of(log.topic_partition)].setdefault(name, []).append(described)
+    results = []
+    for directory in logs.directories:
+        code = ErrorCode.KAFKA_STORAGE_ERROR if directory.failures else ErrorCode.NONE
+        listed = [DescribeLogDirsTopic(name, partitions) for name, partitions in topics[directory].items()]
+        total, free = _volume(str(directory.path))
+        results.append(DescribeLogDirsResult(code, str(directory.path.absolute()), listed, total, free))
+    return DescribeLogDirsResponse(results=results)
+
+
+def _volume(path: str) -> tuple[int, int]:
+    """(size, free space) in bytes of the volume that holds `path`; (-1, -1) when it does not say."""
+    try:
+        usage = disk_usage(path)
+    except OSError:
+        return -1, -1
+    return usage.total, usage.free

@@ -1,0 +1,1 @@
+"""tailrace.Broker and the pytest plugin, with real clients."""
