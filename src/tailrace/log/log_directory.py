@@ -108,10 +108,15 @@ class LogDirectory:
         kept = self.failures.keys()
         offsets = {log.topic_partition: log.recovery_point for log in logs}
         self._write(RECOVERY_POINTS, {**_only(self.recovery_points, kept), **offsets})
-        offsets = {log.topic_partition: log.log_start_offset for log in logs}
-        self._write(LOG_START_OFFSETS, {**_only(self.log_start_offsets, kept), **offsets})
+        self.write_log_start_offsets(logs)
         offsets = {log.topic_partition: log.high_watermark for log in logs}
         self._write(HIGH_WATERMARKS, {**_only(self.high_watermarks, kept), **offsets})
+
+    def write_log_start_offsets(self, logs: Iterable[Log]) -> None:
+        """Write where the directory's `logs` start. Raises StorageError; the file before is then still there."""
+        offsets = {log.topic_partition: log.log_start_offset for log in logs}
+        kept = _only(self.log_start_offsets, self.failures.keys())
+        self._write(LOG_START_OFFSETS, {**kept, **offsets})
 
     def _write(self, name: str, offsets: dict[TopicPartition, int]) -> None:
         checkpoint.write_offsets(self._disk, self.path / name, offsets)

@@ -179,6 +179,11 @@ class Logs:
         for directory in self._directories:
             directory.write_checkpoints(log for log in self if self._home[log.topic_partition] is directory)
 
+    def write_log_start_offsets(self) -> None:
+        """Write where every log starts, so that deleted records stay deleted over a crash. Raises StorageError."""
+        for directory in self._directories:
+            directory.write_log_start_offsets(log for log in self if self._home[log.topic_partition] is directory)
+
     def apply_retention(self) -> int:
         """Delete what retention no longer keeps, forget idle producers, unlink what was deleted long enough ago.
 

@@ -3,7 +3,7 @@
     log.retention.check.interval.ms                  retention, expired producers, files whose delete delay is over
     log.flush.scheduler.interval.ms                  flushes due by flush.ms (when set lower than never)
     log.flush.offset.checkpoint.interval.ms          recovery points, log starts and high watermarks
-    replica.high.watermark.checkpoint.interval.ms    the same files, when that is shorter
+    log.flush.start.offset.checkpoint.interval.ms    log starts
 
 An idle broker wakes only for these. Each round is told the disk's failures and goes on: the next round tries again.
 """
@@ -41,6 +41,7 @@ class Upkeep:
         self._every("log.retention.check.interval.ms", self._logs.apply_retention)
         self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
         self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
+        self._every("log.flush.start.offset.checkpoint.interval.ms", self._logs.write_log_start_offsets)
         self._again(DOOMED_CHECK_MS, self._logs.remove_doomed_files)
 
     def stop(self) -> None:
