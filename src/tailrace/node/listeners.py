@@ -34,7 +34,8 @@ def _plaintext(setting: str, listener: str, settings: BrokerSettings) -> Address
     name, separator, address = listener.partition("://")
     if not separator:
         raise ConfigError(setting, f"{setting} holds {listener!r}; a listener is written NAME://HOST:PORT.")
-    protocols = dict(entry.split(":", 1) for entry in settings.names("listener.security.protocol.map") if ":" in entry)
+    protocol_map = settings.text("listener.security.protocol.map") or ""
+    protocols = dict(entry.strip().split(":", 1) for entry in protocol_map.split(",") if ":" in entry)
     protocol = protocols.get(name, name).upper()
     if protocol != "PLAINTEXT":
         raise ConfigError(setting, f"{setting} holds {listener!r}; this version serves PLAINTEXT only, not {protocol}.")
