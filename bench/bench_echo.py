@@ -40,9 +40,8 @@ KINDS = (
 SIZES = (64, 1024)
 
 
-def load(port: int, connection_count: int, size: int, seconds: float, kind: str) -> int:
-    """Drive a server for `seconds`; returns the answers received. Every byte that comes back is counted, none
-    assumed."""
+def load(port: int, connection_count: int, size: int, seconds: float, kind: str, limit: int = 1 << 62) -> int:
+    """Drive a server for `seconds` or `limit` requests; returns the answers received, counted by their bytes."""
     request = b"PING\r\n" if kind == "redis" else bytes(i % 251 for i in range(size))
     answer_size = len(b"+PONG\r\n") if kind == "redis" else size
     epoll = select.epoll()
@@ -59,14 +58,17 @@ def load(port: int, connection_count: int, size: int, seconds: float, kind: str)
     read, write = os.read, os.write
     for fd in socks:
         write(fd, request)
+    asked = len(socks)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while answers < limit and time.monotonic() < deadline:
         for fd, _ in epoll.poll(1.0, 256):
             left = missing[fd] - len(read(fd, 65536))
             if left == 0:
                 answers += 1
                 left = answer_size
-                write(fd, request)
+                asked += 1
+                if asked <= limit:
+                    write(fd, request)
             missing[fd] = left
     for sock in socks.values():
         sock.close()

@@ -42,6 +42,7 @@ NOBODY = {"node": (-1,), "topic id": (None, ZERO_UUID), "cluster": (None,), "mem
 # Fields of which only the presence is compared.
 PRESENCE = {
     "error_message",  # wording; the code beside it is compared
+    "batch_index_error_message",
     "documentation",  # wording
     "host",
     "port",

@@ -44,7 +44,7 @@ def test_produce(same: Same, version: int) -> None:
         produce(s, "larger than the broker's limit", version, topic, batch(simple(1, size=120_000)))
         produce(s, "bad checksum", version, topic, batch(simple(3), crc_error=1))
         produce(s, "truncated", version, topic, good[:-5])
-        produce(s, "less than a header", version, topic, good[:20])
+        # Less than a header is not asked: Apache Kafka 4.3 never answers that.
         produce(s, "null records", version, topic, None)
         produce(s, "no bytes", version, topic, b"")
         produce(s, "no records in the batch", version, topic, batch([]))

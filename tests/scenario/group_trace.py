@@ -78,6 +78,7 @@ class GroupTrace:
         self.current: dict[str, str] = {}
         self.generations: dict[str, int] = {}
         self._events: list[str] = []
+        self._topics: list[str] = []
         self._shown: dict[int, int] = {}
 
     def run(self, line: str) -> list[str]:
@@ -88,7 +89,10 @@ class GroupTrace:
         command: Callable[[list[str], Options], None] = getattr(self, f"do_{word.replace('-', '_')}")
         command(positional, options)
         happened, self._events = self._events, []
-        return happened
+        if word in ("log", "reason"):
+            return happened
+        # Answers to several connections have no order between them: what waits comes first, then by name.
+        return sorted(happened, key=lambda event: (not event.endswith(": waits"), event))
 
     # Requests
 
@@ -237,7 +241,7 @@ class GroupTrace:
             return " ".join(
                 f"{name}-{partition.partition_index}={_code(partition.error_code)}"
                 for name, topic in zip(topics, response.topics, strict=True)
-                for partition in topic.partitions
+                for partition in sorted(topic.partitions, key=lambda partition: partition.partition_index)
             )
 
         self._send(who, "commit", ApiKey.OFFSET_COMMIT, version, request, show)
@@ -249,7 +253,7 @@ class GroupTrace:
             topic, index = part.rsplit("-", 1)
             topics.setdefault(topic, []).append(int(index))
         groups = [self._group_name(name) for name in options.get("group", "g").split(",")]
-        ids = {self.bench.topic_id(name): name for name in topics} if version >= 10 else {}
+        ids = {self.bench.topic_id(name): name for name in [*self._topics, *topics]} if version >= 10 else {}
         if version >= 8:
             no_id = OffsetFetchRequestTopics().topic_id
             asked = [
@@ -266,9 +270,11 @@ class GroupTrace:
 
         def shown_topics(found: list[Any]) -> str:
             return " ".join(
-                f"{_topic_name(topic, ids)}-{partition.partition_index}={_offset(partition)}"
-                for topic in found
-                for partition in topic.partitions
+                sorted(
+                    f"{topic.name or ids[topic.topic_id]}-{partition.partition_index}={_offset(partition)}"
+                    for topic in found
+                    for partition in topic.partitions
+                )
             )
 
         def show(response: Any) -> str:
@@ -291,17 +297,18 @@ class GroupTrace:
         )
 
         def show(response: Any) -> str:
-            shown = _code(response.error_code)
-            for topic in response.topics:
-                for partition in topic.partitions:
-                    shown += f" {topic.name}-{partition.partition_index}={_code(partition.error_code)}"
-            return shown
+            answers = sorted(
+                f"{topic.name}-{partition.partition_index}={_code(partition.error_code)}"
+                for topic in response.topics
+                for partition in topic.partitions
+            )
+            return " ".join([_code(response.error_code), *answers])
 
         self._send("-", "delete-offsets", ApiKey.OFFSET_DELETE, 0, request, show)
 
     def do_describe(self, args: list[str], options: Options) -> None:
         def show(response: Any) -> str:
-            return "; ".join(self._described(group) for group in response.groups)
+            return "; ".join(sorted(self._described(group) for group in response.groups))
 
         request = DescribeGroupsRequest([self._group_name(name) for name in args or ["g"]], "operations" in options)
         self._send("-", "describe", ApiKey.DESCRIBE_GROUPS, int(options.get("v", "6")), request, show)
@@ -335,7 +342,7 @@ class GroupTrace:
 
     def do_delete(self, args: list[str], options: Options) -> None:
         def show(response: Any) -> str:
-            return " ".join(f"{each.group_id.split('.')[0]}={_code(each.error_code)}" for each in response.results)
+            return " ".join(sorted(f"{each.group_id.split('.')[0]}={_code(each.error_code)}" for each in response.results))
 
         request = DeleteGroupsRequest([self._group_name(name) for name in args or ["g"]])
         self._send("-", "delete", ApiKey.DELETE_GROUPS, int(options.get("v", "2")), request, show)
@@ -356,6 +363,7 @@ class GroupTrace:
         for part in args:
             name, count = part.split(":")
             self.bench.image.add(name, int(count))
+            self._topics.append(name)
 
     def do_delete_topic(self, args: list[str], options: Options) -> None:
         for name in args:
@@ -479,11 +487,6 @@ def _topics(metadata: bytes) -> str:
     if metadata[:2] != b"\0\0":
         return metadata.decode() or "-"
     return ",".join(ConsumerProtocolSubscription.decode(memoryview(metadata), 2, 0)[0].topics) or "-"
-
-
-def _topic_name(topic: Any, ids: dict[Any, str]) -> str:
-    topic_id = getattr(topic, "topic_id", None)
-    return topic.name or ids.get(topic_id) or str(topic_id)
 
 
 def _offset(partition: Any) -> str:

@@ -24,6 +24,7 @@ from tests.scenario.group_trace import GroupTrace, run_file
 from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.frame import decode_response, encode_request
 from tailrace.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
 from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
 ANSWER_S = 1.5
@@ -69,6 +70,14 @@ class KafkaBench:
         self.group_suffix = "." + os.urandom(4).hex()
         self.image = self
         self._topic_ids: dict[str, UUID] = {}
+        self._await_coordinator()
+
+    def _await_coordinator(self) -> None:
+        """Kafka makes `__consumer_offsets` when somebody first asks for a coordinator, and then takes a while."""
+        codes: list[int] = []
+        while codes[-1:] != [0]:
+            request = FindCoordinatorRequest("g" + self.group_suffix)
+            self.send(ApiKey.FIND_COORDINATOR, 2, "setup", request, lambda found: codes.append(found.error_code))
 
     def send(self, key: ApiKey, version: int, client_id: str, request: Any, on_response: Callable[[Any], None]) -> None:
         found = api(key)

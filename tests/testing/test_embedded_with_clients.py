@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import tailrace
 from tailrace.base import errors
@@ -106,12 +106,12 @@ def test_a_client_gets_over_a_passing_error(broker) -> None:
 
 
 def test_an_injected_error_reaches_the_admin_client(broker) -> None:
-    broker.inject_error("DescribeCluster", "CLUSTER_AUTHORIZATION_FAILED")
+    broker.inject_error("CreateTopics", "POLICY_VIOLATION")
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     with pytest.raises(KafkaException) as refused:
-        admin.describe_cluster(request_timeout=5).result(timeout=10)
-    assert refused.value.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED
-    assert admin.describe_cluster(request_timeout=5).result(timeout=10).cluster_id
+        admin.create_topics([NewTopic("audit", 1)])["audit"].result(timeout=10)
+    assert refused.value.args[0].code() == KafkaError.POLICY_VIOLATION
+    assert admin.create_topics([NewTopic("audit", 1)])["audit"].result(timeout=10) is None
 
 
 def test_an_injected_latency_holds_the_answer_back(broker) -> None:

@@ -57,6 +57,8 @@ def decide_alter_configs(
 ) -> list[ConfigRecord]:
     """Records that change `resource` step by step. Raises KafkaError."""
     _check_distinct([change.name for change in changes])
+    if resource.type == ResourceType.BROKER_LOGGER:
+        raise _refused_loggers(image, resource.name, changes)
     _check_resource(image, resource)
     nulls = [c.name for c in changes if c.value is None and c.operation != ConfigOperation.DELETE]
     _check_not_null(nulls)
@@ -99,6 +101,21 @@ def _changed_value(definitions: ConfigDefs, own: Mapping[str, str], change: Conf
     if change.operation == ConfigOperation.APPEND:
         return ",".join(dict.fromkeys(base + names))
     return ",".join(name for name in base if name not in names)
+
+
+def _refused_loggers(image: MetadataImage, name: str, changes: Sequence[ConfigChange]) -> KafkaError:
+    """Why log levels cannot be changed this way, in the order Kafka looks: there are no loggers with Kafka's names."""
+    try:
+        check_broker_name(image, name)
+    except KafkaError as error:
+        return error
+    for change in changes:
+        if change.operation in (ConfigOperation.APPEND, ConfigOperation.SUBTRACT):
+            verb = ConfigOperation(change.operation).name
+            message = f"{verb} operation is not allowed for the BROKER_LOGGER resource"
+            return KafkaError(ErrorCode.INVALID_REQUEST, message)
+    names = ", ".join(change.name for change in changes)
+    return KafkaError(ErrorCode.INVALID_CONFIG, f"Logger {names} does not exist!")
 
 
 def _check_distinct(names: Sequence[str]) -> None:

@@ -20,13 +20,15 @@ PENDING_MAX_BYTES: Final = 8192
 class IndexFile:
     """Entries of `entry_size` bytes at `path`."""
 
-    __slots__ = ("_disk", "_entry_size", "_pending", "path")
+    __slots__ = ("_disk", "_entry_size", "_keep_bytes", "_pending", "path")
 
     def __init__(self, disk: Disk, path: Path, entry_size: int) -> None:
         self._disk = disk
         self.path = path
         self._entry_size = entry_size
         self._pending = bytearray()
+        self._keep_bytes: int | None = None
+        """Where set, what the file has beyond was cut, but the disk refused; the next write cuts it first."""
 
     def read(self) -> bytes:
         """Everything: what is in the file, then what waits. Missing file: nothing."""
@@ -36,6 +38,7 @@ class IndexFile:
             if not isinstance(error.cause, FileNotFoundError):
                 raise
             data = b""
+        data = data if self._keep_bytes is None else data[: self._keep_bytes]
         return data + self._pending if self._pending else data
 
     def is_whole(self) -> bool:
@@ -80,17 +83,19 @@ class IndexFile:
             file.close()
 
     def _write(self, file: File) -> None:
-        size = file.size()
-        torn = size % self._entry_size
-        if torn:
-            size -= torn
+        on_disk = file.size()
+        size = on_disk - on_disk % self._entry_size
+        if self._keep_bytes is not None:
+            size = min(size, self._keep_bytes)
+        if size < on_disk:
             file.truncate(size)
+        self._keep_bytes = None
         if not self._pending:
             return
         try:
             write_fully(file, self._pending)
         except StorageError:
-            file.truncate(size)
+            self._keep_bytes = size
             raise
         self._pending.clear()
 
@@ -98,12 +103,15 @@ class IndexFile:
         """Keep the first `entry_count` entries."""
         size = entry_count * self._entry_size
         on_disk = max(self.size(), 0)
+        if self._keep_bytes is not None:
+            on_disk = min(on_disk, self._keep_bytes)
         if size >= on_disk:
             del self._pending[size - on_disk :]
             return
         self._pending.clear()
+        self._keep_bytes = size
         file = self._disk.open(self.path)
         try:
-            file.truncate(size)
+            self._write(file)
         finally:
             file.close()

@@ -420,14 +420,16 @@ class Log:
         if offset <= self._segments[0].base_offset:
             self.truncate_fully_and_start_at(offset)
             return
-        for segment in reversed(list(self._segments)):
-            if segment.base_offset >= offset:
-                self._doom(segment)
-        self._segments.active.truncate_to(offset)
-        self.log_end_offset = self._segments.active.next_offset()
-        self.recovery_point = min(self.recovery_point, self.log_end_offset)
-        self._high_watermark = min(self._high_watermark, self.log_end_offset)
-        self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
+        try:
+            for segment in reversed(list(self._segments)):
+                if segment.base_offset >= offset:
+                    self._doom(segment)
+            self._segments.active.truncate_to(offset)
+        finally:  # wherever it stopped, the log ends where its segments do
+            self.log_end_offset = self._segments.active.next_offset()
+            self.recovery_point = min(self.recovery_point, self.log_end_offset)
+            self._high_watermark = min(self._high_watermark, self.log_end_offset)
+            self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
         self._snapshots.drop_above(self.log_end_offset)
         self._snapshots.restore(self.producer_states, self._segments, self.log_start_offset, self.log_end_offset)

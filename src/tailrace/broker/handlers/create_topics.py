@@ -9,7 +9,6 @@ Versions: v1 validate_only; v4 -1 partitions and replicas mean the broker's defa
 from __future__ import annotations
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.config_entries import topic_entries
@@ -38,7 +37,7 @@ def handle(services: Services, context: RequestContext, request: CreateTopicsReq
         if error is not None:
             results.append(_refused(name, error))
         else:
-            results.append(_created(services, name, decision, request.validate_only))
+            results.append(_created(services, name, decision))
     return CreateTopicsResponse(topics=results)
 
 
@@ -54,7 +53,7 @@ def _refused(name: str, error: KafkaError) -> CreatableTopicResult:
     return CreatableTopicResult(name, error_code=error.code, error_message=error.message, configs=[])
 
 
-def _created(services: Services, name: str, decision: Decision, validate_only: bool) -> CreatableTopicResult:
+def _created(services: Services, name: str, decision: Decision) -> CreatableTopicResult:
     """The result of a granted wish, read from its records: with `validate_only` they never reach the image."""
     topic_id = next(r.topic_id for r in decision.records if isinstance(r, TopicRecord) and r.name == name)
     partitions = [r for r in decision.records if isinstance(r, PartitionRecord) and r.topic_id == topic_id]
@@ -67,7 +66,7 @@ def _created(services: Services, name: str, decision: Decision, validate_only: b
     ]
     return CreatableTopicResult(
         name,
-        ZERO_TOPIC_ID if validate_only else topic_id,
+        topic_id,
         error_message=None,
         num_partitions=len(partitions),
         replication_factor=len(partitions[0].replicas),

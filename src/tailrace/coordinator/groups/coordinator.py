@@ -286,7 +286,10 @@ class GroupCoordinator:
         answer: Pending[LeaveGroupResponse] = Pending()
 
         def decide(shard: GroupShard) -> Decision | None:
-            group = _known(shard, group_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            group = shard.groups.get(group_id)
+            if group is None:
+                answer.complete(membership.refused_leave(leavers, ErrorCode.UNKNOWN_MEMBER_ID))
+                return None
             return membership.leave(shard.rebalance, group, leavers, answer)
 
         def refuse(code: ErrorCode) -> None:

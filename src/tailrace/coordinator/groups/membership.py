@@ -84,6 +84,13 @@ def leave(
     )
 
 
+def refused_leave(leavers: list[MemberIdentity], code: ErrorCode) -> LeaveGroupResponse:
+    """The same error for every member, as for a group that does not exist."""
+    return LeaveGroupResponse(
+        members=[MemberResponse(leaver.member_id, leaver.group_instance_id, code) for leaver in leavers]
+    )
+
+
 def _leaving_id(group: ClassicGroup, leaver: MemberIdentity) -> str:
     """The id that is to go. An instance id alone names its member: that is how an administrator removes one."""
     if leaver.member_id == NO_MEMBER_ID:

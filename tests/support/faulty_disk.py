@@ -1,0 +1,96 @@
+"""A disk whose n-th changing operation fails, once or from then on: what `tailrace.base.disk.Disk` exists for.
+
+Counted: open (it may create), write, sync, truncate, rename, remove, make_directory, sync_directory. A failing write
+first writes half of what it was given, as a full disk does.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from tailrace.base.disk import Buffer, File, FileStat, RealDisk
+from tailrace.base.errors import StorageError
+
+
+class FaultyDisk:
+    """Fails operation number `fail_at` (1..; 0 never); with `dead` every one after it as well."""
+
+    def __init__(self, fail_at: int = 0, *, dead: bool = False, error: int = errno.ENOSPC) -> None:
+        self._disk = RealDisk()
+        self._fail_at = fail_at
+        self._dead = dead
+        self._error = error
+        self.count = 0
+        self.failed: list[str] = []
+
+    def check(self, operation: str, path: Path) -> None:
+        self.count += 1
+        if self.count == self._fail_at or (self._dead and self._fail_at and self.count > self._fail_at):
+            self.failed.append(f"{operation} {path.name}")
+            raise StorageError(operation, str(path), OSError(self._error, "injected"))
+
+    def open(self, path: Path) -> File:
+        self.check("open", path)
+        return FaultyFile(self, path, self._disk.open(path))
+
+    def read(self, path: Path) -> bytes:
+        return self._disk.read(path)
+
+    def stat(self, path: Path) -> FileStat | None:
+        return self._disk.stat(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.check("rename", source)
+        self._disk.rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self.check("remove", path)
+        self._disk.remove(path)
+
+    def list(self, path: Path) -> list[str]:
+        return self._disk.list(path)
+
+    def make_directory(self, path: Path) -> None:
+        self.check("mkdir", path)
+        self._disk.make_directory(path)
+
+    def sync_directory(self, path: Path) -> None:
+        # Not passed on: the tests kill processes, not power, and a sync costs what a hundred other steps do.
+        self.check("fsync", path)
+
+
+class FaultyFile:
+    """A real file that asks its disk before each change."""
+
+    def __init__(self, disk: FaultyDisk, path: Path, file: File) -> None:
+        self._disk = disk
+        self._path = path
+        self._file = file
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def write(self, data: Buffer) -> int:
+        try:
+            self._disk.check("write", self._path)
+        except StorageError:
+            self._file.write(memoryview(data)[: len(data) // 2])
+            raise
+        return self._file.write(data)
+
+    def pread(self, size: int, position: int) -> bytes:
+        return self._file.pread(size, position)
+
+    def size(self) -> int:
+        return self._file.size()
+
+    def truncate(self, size: int) -> None:
+        self._disk.check("truncate", self._path)
+        self._file.truncate(size)
+
+    def sync(self) -> None:
+        self._disk.check("fsync", self._path)
+
+    def close(self) -> None:
+        self._file.close()
