@@ -34,10 +34,10 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the broker whose answers are compared."""
-    broker = chosen_broker()(tmp_path_factory.mktemp("tested"), DIFFERENTIAL_SETTINGS)
-    broker.start()
-    yield broker.address
-    broker.kill()
+    process = chosen_broker()(tmp_path_factory.mktemp("tested"), DIFFERENTIAL_SETTINGS)
+    process.start()
+    yield process.address
+    process.kill()
 
 
 @pytest.fixture

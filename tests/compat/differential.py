@@ -17,8 +17,15 @@ from tests.compat.raw import Peer
 BASE_TIMESTAMP_MS = int(time.time() * 1000) - 3_600_000
 ZERO_UUID = uuid.UUID(int=0)
 READY_TIMEOUT_S = 20.0
-TRANSIENT = {"leader_not_available", "not_leader_or_follower", "unknown_topic_or_partition", "coordinator_not_available",
-             "coordinator_load_in_progress", "not_coordinator", "unknown_topic_id"}  # fmt: skip
+TRANSIENT = {
+    "leader_not_available",
+    "not_leader_or_follower",
+    "unknown_topic_or_partition",
+    "coordinator_not_available",
+    "coordinator_load_in_progress",
+    "not_coordinator",
+    "unknown_topic_id",
+}
 
 # Fields that are compared as a name given in order of appearance: who got the same one must get the same one there.
 NAMED = {

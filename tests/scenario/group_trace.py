@@ -4,9 +4,9 @@
     ----                             what is answered, by anybody, until the next command
     A join: ok gen=1 leader=A ...
 
-Clients are names; the ids the coordinator gives them are shown by that name (`A`, and `A.2` for a second one). An answer
-that does not come at once is shown as `waits`, and by the command that brings it. `topics`, `advance`, `hold`, `release`,
-`fail`, `restart`, `unload`, `load`, `set`, `log` act on the broker. Values: `range:t1,t2` is a protocol with subscribed
+Clients are names; the ids the coordinator gives them are shown by that name (`A`, and `A.2` for a second one). An
+answer that does not come at once is shown as `waits`, and by the command that brings it. `topics`, `advance`, `hold`,
+`release`, `fail`, `restart`, `unload`, `load`, `set`, `log` act on the broker. Values: `range:t1,t2` is a protocol with subscribed
 topics, `A:t1-0` an assignment.
 """
 
@@ -54,7 +54,7 @@ def run_file(text: str, trace: GroupTrace) -> str:
     out: list[str] = []
     for block in text.rstrip("\n").split("\n\n"):
         lines = block.split("\n")
-        commands = [line for line in (lines[: lines.index("----")] if "----" in lines else lines)]
+        commands = lines[: lines.index("----")] if "----" in lines else lines
         happened: list[str] = []
         for line in commands:
             if line and not line.startswith("#"):
@@ -342,7 +342,9 @@ class GroupTrace:
 
     def do_delete(self, args: list[str], options: Options) -> None:
         def show(response: Any) -> str:
-            return " ".join(sorted(f"{each.group_id.split('.')[0]}={_code(each.error_code)}" for each in response.results))
+            return " ".join(
+                sorted(f"{each.group_id.split('.')[0]}={_code(each.error_code)}" for each in response.results)
+            )
 
         request = DeleteGroupsRequest([self._group_name(name) for name in args or ["g"]])
         self._send("-", "delete", ApiKey.DELETE_GROUPS, int(options.get("v", "2")), request, show)

@@ -87,7 +87,7 @@ def test_a_default_may_be_outside_its_own_range() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no.such.name"):
+    with pytest.raises(ConfigError, match=r"no\.such\.name"):
         DEFS["no.such.name"]
     assert DEFS.get("no.such.name") is None
 

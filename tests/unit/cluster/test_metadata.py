@@ -161,9 +161,7 @@ def test_a_long_history_is_compacted_at_start(tmp_path: Path) -> None:
 
 def test_deleting_what_the_same_batch_created_leaves_no_trace() -> None:
     metadata = open_metadata()
-    decision = decide_create_topics(
-        metadata.image, [TopicWish("a")], metadata.topic_defaults, metadata.new_topic_id
-    )
+    decision = decide_create_topics(metadata.image, [TopicWish("a")], metadata.topic_defaults, metadata.new_topic_id)
     scratch = MetadataImage()
     scratch.replay(decision.records, 1)
     topic = scratch.topic("a")

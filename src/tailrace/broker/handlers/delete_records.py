@@ -3,7 +3,7 @@
 Behaviour: each partition has its own code; -1 means up to the high watermark. The answer's low watermark is the new
     start of the log, -1 on error. Beyond the high watermark, or below -1: OFFSET_OUT_OF_RANGE; a compacted topic:
     POLICY_VIOLATION; an internal topic: INVALID_TOPIC_EXCEPTION. One replica: nobody to wait for.
-    Kafka notes the new starts once a minute; here they are noted before the answer, so that a crash brings nothing back.
+    Kafka notes the new starts once a minute; here they are noted before the answer: a crash brings nothing back.
 """
 
 from __future__ import annotations
