@@ -77,7 +77,7 @@ class Log:
         "_flushed_ms",
         "_high_watermark",
         "_is_append_time",
-        "_jitter_ms",
+        "_roll_ms",
         "_rules",
         "_segments",
         "_snapshots",
@@ -170,7 +170,9 @@ class Log:
             timestamp_after_max_ms=config.message_timestamp_after_max_ms,
             compression_type=config.compression_type,
         )
-        self._jitter_ms = self._env.random.integer(0, config.segment_jitter_ms) if config.segment_jitter_ms else 0
+        jitter_ms = self._env.random.integer(0, config.segment_jitter_ms) if config.segment_jitter_ms else 0
+        segment_ms = min(config.segment_ms, config.max_compaction_lag_ms) if config.compacts else config.segment_ms
+        self._roll_ms = segment_ms - jitter_ms
         for segment in self._segments:
             segment.index_interval_bytes = config.index_interval_bytes
 
@@ -222,9 +224,10 @@ class Log:
         now_ms = self._env.clock.wall_ms()
         if origin is AppendOrigin.CLIENT:
             validate_client_batch(batch, self._rules, now_ms)
-        rebuilt = recompressed(batch, self._rules.compression_type)
-        if rebuilt is not None:
-            batch = RecordBatch.parse(memoryview(rebuilt))
+        if self._rules.compression_type != "producer":
+            rebuilt = recompressed(batch, self._rules.compression_type)
+            if rebuilt is not None:
+                batch = RecordBatch.parse(memoryview(rebuilt))
         if batch.producer_id >= 0 and not batch.is_control:
             known = self.producer_states.find_duplicate(batch)
             if known is not None:
@@ -232,7 +235,11 @@ class Log:
                 return AppendInfo(known.first_offset, known.last_offset, append_time, self.log_start_offset, True)
             if origin is AppendOrigin.CLIENT:
                 self.producer_states.check(batch)
-        self._check_size(batch)
+        if batch.size > self._config.segment_bytes:
+            raise KafkaError(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"The batch of {batch.size} bytes is larger than segment.bytes {self._config.segment_bytes}.",
+            )
         base_offset = self.log_end_offset
         stamp(batch.view, base_offset, leader_epoch)
         batch.base_offset = base_offset
@@ -267,13 +274,6 @@ class Log:
             position += batch.size
         return AppendInfo(first_offset, self.log_end_offset - 1, -1, self.log_start_offset, False)
 
-    def _check_size(self, batch: RecordBatch) -> None:
-        if batch.size > self._config.segment_bytes:
-            raise KafkaError(
-                ErrorCode.RECORD_LIST_TOO_LARGE,
-                f"The batch of {batch.size} bytes is larger than segment.bytes {self._config.segment_bytes}.",
-            )
-
     def _append(self, batch: RecordBatch, now_ms: int) -> None:
         """Write a stamped batch and account for it."""
         marker = None
@@ -306,15 +306,14 @@ class Log:
             return True
         if segment.size == 0:
             return batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
-        segment_ms = min(config.segment_ms, config.max_compaction_lag_ms) if config.compacts else config.segment_ms
         first_timestamp = segment.first_timestamp
         if first_timestamp >= 0 and batch.max_timestamp >= 0:
             waited_ms = batch.max_timestamp - first_timestamp
         else:
             waited_ms = now_ms - segment.created_ms
         return (
-            waited_ms > segment_ms - self._jitter_ms
-            or segment.index_is_full(config.segment_index_bytes)
+            waited_ms > self._roll_ms
+            or segment.index_bytes >= config.segment_index_bytes
             or batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
         )
 

@@ -56,6 +56,7 @@ class Segment:
     __slots__ = (
         "_bytes_since_index",
         "_disk",
+        "_entry_count",
         "_first_timestamp",
         "_log",
         "_max_timestamp",
@@ -86,6 +87,7 @@ class Segment:
         self._log: File | None = None
         self._needs_cut = False
         self._bytes_since_index = 0
+        self._entry_count = 0
         self._first_timestamp: int | None = None
         self._max_timestamp: tuple[int, int] | None = None
 
@@ -114,12 +116,10 @@ class Segment:
             self._first_timestamp = self.header_at(0).max_timestamp
         return self._first_timestamp
 
-    def index_is_full(self, segment_index_bytes: int) -> bool:
-        """Whether another entry might not fit what Kafka would preallocate."""
-        return (
-            len(self.offset_index) >= segment_index_bytes // offset_index.ENTRY_SIZE
-            or len(self.time_index) >= segment_index_bytes // time_index.ENTRY_SIZE - 1
-        )
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the larger index, the last time entry to come included: what `segment.index.bytes` limits."""
+        return (self._entry_count + 1) * time_index.ENTRY_SIZE
 
     def has_plausible_indexes(self) -> bool:
         """Whether the index files can be this log's, as far as their sizes and one header tell."""
@@ -168,7 +168,8 @@ class Segment:
 
     def _note(self, batch: RecordBatch, position: int) -> None:
         """Account for a batch that lies at `position`, the end: indexes, timestamps, size."""
-        if batch.max_timestamp > self.max_timestamp[0]:
+        largest = self._max_timestamp or self.max_timestamp
+        if batch.max_timestamp > largest[0]:
             self._max_timestamp = (batch.max_timestamp, batch.last_offset)
         if self._first_timestamp is None:
             self._first_timestamp = self.first_timestamp if position else batch.max_timestamp
@@ -176,6 +177,7 @@ class Segment:
             self.offset_index.append(batch.last_offset, position)
             self.time_index.maybe_append(*self.max_timestamp)
             self._bytes_since_index = 0
+            self._entry_count += 1
         self._bytes_since_index += batch.size
         self.size = position + batch.size
 
@@ -186,6 +188,7 @@ class Segment:
         self.txn_index.reset()
         self.size = 0
         self._bytes_since_index = 0
+        self._entry_count = 0
         self._first_timestamp = None
         self._max_timestamp = (-1, self.base_offset)
 
@@ -198,6 +201,7 @@ class Segment:
         last = self.offset_index.last()
         start = last[1] if last is not None else 0
         max_timestamp = self.max_timestamp
+        self._entry_count = max(len(self.offset_index), len(self.time_index))
         self._bytes_since_index = 0
         for position, batch in self.headers(start):
             if batch.max_timestamp > max_timestamp[0]:

@@ -99,17 +99,18 @@ class RecordBatch:
     @classmethod
     def parse(cls, view: memoryview, position: int = 0) -> RecordBatch:
         """The batch at `position`. Raises KafkaError(CORRUPT_MESSAGE) where it does not lie whole inside `view`."""
-        if position < 0 or len(view) - position < HEADER_SIZE:
-            raise _corrupt(f"{len(view) - position} bytes are too few for a batch header of {HEADER_SIZE}")
+        available = len(view) - position
+        if position < 0 or available < HEADER_SIZE:
+            raise _corrupt(f"{available} bytes are too few for a batch header of {HEADER_SIZE}")
         batch = cls()
         batch._decode(view, position)
         if batch.magic != MAGIC:
             raise _corrupt(f"magic {batch.magic} is not {MAGIC}")
         size = LOG_OVERHEAD + batch.batch_length
-        if size < HEADER_SIZE or size > len(view) - position:
-            raise _corrupt(f"batch of {size} bytes does not fit {len(view) - position}")
+        if size < HEADER_SIZE or size > available:
+            raise _corrupt(f"batch of {size} bytes does not fit {available}")
         batch.size = size
-        batch.view = view if position == 0 and size == len(view) else view[position : position + size]
+        batch.view = view if position == 0 and size == available else view[position : position + size]
         return batch
 
     @classmethod

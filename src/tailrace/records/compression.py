@@ -43,16 +43,18 @@ class Codec(IntEnum):
     ZSTD = 4
 
 
+_CODECS: Final = tuple(Codec)
+
 CODEC_NAMES: Final = {"none": 0, "uncompressed": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 """Kafka's names, as in `compression.type`."""
 
 
 def codec_of(attributes: int) -> Codec:
     """The codec in a batch's attributes. Raises KafkaError(CORRUPT_MESSAGE) for 5, 6 and 7."""
-    try:
-        return Codec(attributes & 7)
-    except ValueError:
-        raise _corrupt(f"unknown compression codec {attributes & 7}") from None
+    number = attributes & 7
+    if number < len(_CODECS):
+        return _CODECS[number]
+    raise _corrupt(f"unknown compression codec {number}")
 
 
 def compress(codec: Codec, data: Buffer) -> bytes:

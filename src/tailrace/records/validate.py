@@ -12,12 +12,14 @@ from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError
 from tailrace.records.batch import (
+    CONTROL_MASK,
     MAGIC,
     MAGIC_OFFSET,
+    TIMESTAMP_TYPE_MASK,
     RecordBatch,
 )
 from tailrace.records.builder import seal_batch
-from tailrace.records.compression import CODEC_NAMES, Codec, compress
+from tailrace.records.compression import CODEC_NAMES, Codec, codec_of, compress
 
 RECORD_ERRORS_MAX: Final = 1000
 """Records named in one refusal: beyond that the answer grows without telling the producer more."""
@@ -42,13 +44,14 @@ def single_batch(view: memoryview) -> RecordBatch:
     Raises KafkaError: INVALID_RECORD where there is none, more than one, or one of an older format; CORRUPT_MESSAGE
     where it is cut.
     """
-    if len(view) > MAGIC_OFFSET and view[MAGIC_OFFSET] < MAGIC:
-        raise KafkaError(ErrorCode.INVALID_RECORD, f"Only record batches with magic {MAGIC} are allowed.")
-    if len(view) == 0:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Exactly one record batch is required, there is none.")
+    size = len(view)
+    if size == 0:
+        raise _invalid("Exactly one record batch is required, there is none.")
+    if size > MAGIC_OFFSET and view[MAGIC_OFFSET] < MAGIC:
+        raise _invalid(f"Only record batches with magic {MAGIC} are allowed.")
     batch = RecordBatch.parse(view)
-    if batch.size != len(view):
-        raise KafkaError(ErrorCode.INVALID_RECORD, "Exactly one record batch is allowed, there are more bytes.")
+    if batch.size != size:
+        raise _invalid("Exactly one record batch is allowed, there are more bytes.")
     return batch
 
 
@@ -63,7 +66,7 @@ def validate_client_batch(batch: RecordBatch, rules: BatchRules, now_ms: int) ->
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "The batch does not match its CRC.")
     if batch.base_offset != 0:
         raise _invalid(f"The base offset of a produced batch is {batch.base_offset}, not 0.")
-    if batch.is_control:
+    if batch.attributes & CONTROL_MASK:
         raise _invalid("Clients cannot write control records.")
     if batch.last_offset_delta < 0 or batch.record_count != batch.last_offset_delta + 1:
         raise _invalid(f"{batch.record_count} records do not match a last offset delta of {batch.last_offset_delta}.")
@@ -74,7 +77,7 @@ def validate_client_batch(batch: RecordBatch, rules: BatchRules, now_ms: int) ->
             )
     elif batch.is_transactional:
         raise _invalid("A transactional batch has no producer id.")
-    _ = batch.codec  # raises for an unknown one
+    codec_of(batch.attributes)  # raises for an unknown one
     _check_timestamps(batch, rules, now_ms)
     if rules.is_compacted:
         _check_keys(batch)
@@ -104,9 +107,9 @@ def recompressed(batch: RecordBatch, compression_type: str) -> bytearray | None:
 def _check_timestamps(batch: RecordBatch, rules: BatchRules, now_ms: int) -> None:
     if rules.is_append_time:
         return
-    if batch.timestamp_type:
+    if batch.attributes & TIMESTAMP_TYPE_MASK:
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "Clients cannot write batches with log append time.")
-    latest = min(now_ms + rules.timestamp_after_max_ms, INT64_MAX)
+    latest = now_ms + rules.timestamp_after_max_ms
     if batch.max_timestamp > latest:
         raise _timestamp_error(batch, -INT64_MAX, latest)
     if rules.timestamp_before_max_ms < INT64_MAX:
