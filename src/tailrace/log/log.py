@@ -11,20 +11,21 @@ Source: Kafka UnifiedLog, LocalLog.
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
-from tailrace.base.disk import File, sync_path
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log import lookup, partition_metadata
 from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
-from tailrace.log.filenames import PARTITION_METADATA
 from tailrace.log.files import DoomedFiles
+from tailrace.log.flushing import Flushing
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
 from tailrace.log.recovery import KnownOffsets, LoadedLog, load
+from tailrace.log.results import EMPTY_SLICE
+from tailrace.log.results import AppendInfo as AppendInfo
+from tailrace.log.results import AppendOrigin as AppendOrigin
+from tailrace.log.results import FetchSlice as FetchSlice
 from tailrace.log.retention import segments_to_delete
 from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
 from tailrace.log.segments import Segments
@@ -35,38 +36,6 @@ from tailrace.records.control import end_txn_marker
 from tailrace.records.validate import BatchRules, recompressed, single_batch, validate_client_batch
 
 
-class AppendOrigin(Enum):
-    """Who wrote a batch: a client, whose word is checked, or a coordinator of this broker."""
-
-    CLIENT = "client"
-    COORDINATOR = "coordinator"
-
-
-class AppendInfo(NamedTuple):
-    """What became of an append. `log_append_time_ms` is -1 where the batch keeps its create time."""
-
-    first_offset: int
-    last_offset: int
-    log_append_time_ms: int
-    log_start_offset: int
-    duplicate: bool
-
-
-class FetchSlice(NamedTuple):
-    """A range of a segment's file, to be sent as it is. Holding it keeps the file open.
-
-    `first_offset` is the base offset of its first batch, which may be below the offset asked for. `size` 0: nothing.
-    """
-
-    file: File | None
-    position: int
-    size: int
-    first_offset: int
-
-
-EMPTY_SLICE = FetchSlice(None, 0, 0, -1)
-
-
 class Log:
     """The log of one partition. Made by `Log.open`."""
 
@@ -74,7 +43,7 @@ class Log:
         "_config",
         "_doomed",
         "_env",
-        "_flushed_ms",
+        "_flushing",
         "_high_watermark",
         "_is_append_time",
         "_roll_ms",
@@ -82,12 +51,10 @@ class Log:
         "_segments",
         "_snapshots",
         "directory",
-        "flush_error",
         "leader_epochs",
         "log_end_offset",
         "log_start_offset",
         "producer_states",
-        "recovery_point",
         "topic_id",
         "topic_partition",
     )
@@ -96,10 +63,6 @@ class Log:
     """ZERO_TOPIC_ID until known."""
     log_start_offset: int
     log_end_offset: int
-    recovery_point: int
-    """Every offset below is on the device: recovery_point <= log_end_offset."""
-    flush_error: StorageError | None
-    """Why the last flush behind our back failed; the recovery point has not moved since."""
 
     def __init__(
         self,
@@ -118,12 +81,10 @@ class Log:
         self.producer_states: ProducerStates = loaded.producer_states
         self.log_start_offset = loaded.log_start_offset
         self.log_end_offset = loaded.log_end_offset
-        self.recovery_point = min(loaded.recovery_point, loaded.log_end_offset)
+        self._flushing = Flushing(env, loaded)
         self.topic_id = partition_metadata.read(env.disk, directory)
-        self.flush_error = None
         self._high_watermark = loaded.log_start_offset
         self._doomed = DoomedFiles(env.disk)
-        self._flushed_ms = env.clock.monotonic_ms()
         self.update_config(config)
 
     @classmethod
@@ -192,6 +153,16 @@ class Log:
     def size_bytes(self) -> int:
         """Bytes of all batches."""
         return self._segments.size_bytes
+
+    @property
+    def recovery_point(self) -> int:
+        """Every offset below is on the device: recovery_point <= log_end_offset."""
+        return self._flushing.recovery_point
+
+    @property
+    def flush_error(self) -> StorageError | None:
+        """Why the last flush behind our back failed; the recovery point has not moved since."""
+        return self._flushing.error
 
     @property
     def high_watermark(self) -> int:
@@ -297,7 +268,7 @@ class Log:
             elif not batch.is_control:
                 states.update(batch)
         states.map_end_offset = self.log_end_offset
-        if self.log_end_offset - self.recovery_point >= self._config.flush_messages:
+        if self.log_end_offset - self._flushing.recovery_point >= self._config.flush_messages:
             self.flush()
 
     def _must_roll(self, segment: Segment, batch: RecordBatch, now_ms: int) -> bool:
@@ -332,7 +303,7 @@ class Log:
         segment = self._add_segment(base_offset)
         if active.size == 0:
             self._doom(active)
-        self._flush_in_background(base_offset)
+        self._flushing.flush_sealed(self.directory, base_offset)
         return segment
 
     def _add_segment(self, base_offset: int) -> Segment:
@@ -426,7 +397,7 @@ class Log:
             self._segments.active.truncate_to(offset)
         finally:  # wherever it stopped, the log ends where its segments do
             self.log_end_offset = self._segments.active.next_offset()
-            self.recovery_point = min(self.recovery_point, self.log_end_offset)
+            self._flushing.on_truncate(self.log_end_offset)
             self._high_watermark = min(self._high_watermark, self.log_end_offset)
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
@@ -438,7 +409,8 @@ class Log:
         for segment in self._segments:
             self._doom(segment)
         self._add_segment(offset)
-        self.log_start_offset = self.log_end_offset = self.recovery_point = self._high_watermark = offset
+        self.log_start_offset = self.log_end_offset = self._high_watermark = offset
+        self._flushing.on_truncate(offset)
         self.leader_epochs.clear()
         self._snapshots.drop_above(-1)
         self.producer_states.replace([], offset)
@@ -514,62 +486,14 @@ class Log:
         upto = self.log_end_offset if upto is None else upto
         if upto <= self.recovery_point:
             return
-        for segment in self._segments.from_offset(self.recovery_point):
-            segment.flush()
-        disk = self._env.disk
-        for path in self._small_files():
-            sync_path(disk, path)
-        for directory in self._unsynced_directories():
-            disk.sync_directory(directory)
-        self._note_flushed(self.log_end_offset)
+        self._flushing.flush(self.directory, self.log_end_offset)
 
     def maybe_flush(self) -> None:
         """Flush if `flush.ms` has passed since the last time. Raises StorageError."""
         flush_ms = self._config.flush_ms
         is_dirty = self.log_end_offset > self.recovery_point
-        if is_dirty and flush_ms < INT64_MAX and self._env.clock.monotonic_ms() - self._flushed_ms >= flush_ms:
+        if is_dirty and flush_ms < INT64_MAX and self._flushing.is_due(flush_ms):
             self.flush()
-
-    def _small_files(self) -> list[Path]:
-        newest = self._snapshots.newest_offset
-        return [self.leader_epochs.path, self.directory / PARTITION_METADATA, self._snapshots.path(newest)]
-
-    def _unsynced_directories(self) -> list[Path]:
-        # The name of the log's own directory is synced once, with the first records.
-        return [self.directory] if self.recovery_point > 0 else [self.directory, self.directory.parent]
-
-    def _note_flushed(self, offset: int) -> None:
-        self.recovery_point = max(self.recovery_point, min(offset, self.log_end_offset))
-        self._flushed_ms = self._env.clock.monotonic_ms()
-
-    def _flush_in_background(self, upto: int) -> None:
-        """Sync the sealed segments below `upto` elsewhere; opened here, because by then they may bear another name."""
-        disk = self._env.disk
-        paths = [p for s in self._segments.from_offset(self.recovery_point) if s.base_offset < upto for p in s.paths()]
-        paths += self._small_files()
-        directories = self._unsynced_directories()
-        try:
-            files = [disk.open(path) for path in paths if disk.stat(path) is not None]
-        except StorageError as error:
-            self.flush_error = error  # the segments are flushed again with what comes after them
-            return
-
-        def work() -> None:
-            for file in files:
-                file.sync()
-                file.close()
-            for directory in directories:
-                disk.sync_directory(directory)
-
-        def done(result: object) -> None:
-            if isinstance(result, StorageError):
-                self.flush_error = result
-            elif isinstance(result, Exception):
-                raise result
-            else:
-                self._note_flushed(upto)
-
-        self._env.background.submit(work, done)
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
