@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.scenario.group_bench import GroupBench
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
@@ -31,7 +32,6 @@ from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequestTopic,
 )
 from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
-from tests.scenario.group_bench import GroupBench
 
 GROUP = "g"
 INSTANCES = {"A": None, "B": None, "C": None, "S": "s", "T": "t"}
