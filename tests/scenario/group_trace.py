@@ -6,8 +6,8 @@
 
 Clients are names; the ids the coordinator gives them are shown by that name (`A`, and `A.2` for a second one). An
 answer that does not come at once is shown as `waits`, and by the command that brings it. `topics`, `advance`, `hold`,
-`release`, `fail`, `restart`, `unload`, `load`, `set`, `log` act on the broker. Values: `range:t1,t2` is a protocol with subscribed
-topics, `A:t1-0` an assignment.
+`release`, `fail`, `restart`, `unload`, `loading`, `loaded`, `set`, `expire`, `log` act on the broker. Values:
+`range:t1,t2` is a protocol with subscribed topics, `A:t1-0` an assignment.
 """
 
 from __future__ import annotations

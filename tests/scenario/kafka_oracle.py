@@ -27,8 +27,8 @@ from tailrace.wire.messages.create_topics import CreatableTopic, CreateTopicsReq
 from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
 from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
-ANSWER_S = 1.5
-QUIET_S = 0.15
+ANSWER_S = 0.5
+QUIET_S = 0.05
 NOT_HERE = {"hold", "release", "fail", "restart", "unload", "loading", "loaded", "set", "expire", "delete-topic"}
 OF_THE_LOG = ("log", "reason", "group ", "offset ", "joined")
 """Commands that look into the broker, and what they show: left out."""
@@ -105,6 +105,7 @@ class KafkaBench:
                 waiting[one].receive()
 
     def advance(self, delta_ms: int) -> None:
+        """Really wait. Requests take time as well: leave a second or two where a trace must not be too late."""
         until = time.monotonic() + delta_ms / 1000
         while time.monotonic() < until:
             self._settle(0.05, lambda: False)

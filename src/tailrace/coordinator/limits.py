@@ -14,3 +14,7 @@ EMPTY_GROUP_RETRY_MS: Final = 5_000
 GROUP_QUEUE_MAX_OPERATIONS: Final = 10_000
 """Most operations that wait for one group's append. Above any real group's member count, so only a stuck log fills it.
 At it: COORDINATOR_NOT_AVAILABLE."""
+
+HASHED_GROUPS_MAX: Final = 4096
+"""Group ids whose hash is remembered: every heartbeat needs it, and in Python it costs as much as the rest of one.
+Half a megabyte at most; beyond it the least used is computed again."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from tailrace.base.clock import Clock
@@ -28,7 +28,7 @@ from tailrace.coordinator.groups.joining import Caller, Join
 from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.groups.shard import GroupShard, Turn
-from tailrace.coordinator.limits import GROUP_QUEUE_MAX_OPERATIONS
+from tailrace.coordinator.limits import GROUP_QUEUE_MAX_OPERATIONS, HASHED_GROUPS_MAX
 from tailrace.coordinator.ports import GroupRecord, PartitionLoader, PartitionWriter, Timers
 from tailrace.wire.messages.delete_groups import DeletableGroupResult
 from tailrace.wire.messages.describe_groups import DescribedGroup
@@ -61,6 +61,7 @@ _APPEND_ERRORS: Final = {
 """What a client is told when the log refuses. Source: Kafka's `CoordinatorOperationExceptionHelper`."""
 
 
+@lru_cache(maxsize=HASHED_GROUPS_MAX)
 def java_hash(text: str) -> int:
     """Java's String.hashCode: over UTF-16 code units, wrapped to a signed 32-bit number."""
     value = 0
@@ -104,10 +105,18 @@ class GroupCoordinator:
             shard.finish_load()
 
     def load(self, partition: int, loader: PartitionLoader) -> None:
-        """Load a partition in one go."""
+        """Load a partition in one go.
+
+        Raises DecodeError for a record nobody can read: the partition is then not served, as in Kafka, because going on
+        could take back commits.
+        """
         shard = self.begin_load(partition)
-        for record in loader.records(partition):
-            shard.replay(record)
+        try:
+            for record in loader.records(partition):
+                shard.replay(record)
+        except BaseException:
+            self.unload(partition)
+            raise
         self.finish_load(shard)
 
     def unload(self, partition: int) -> None:
