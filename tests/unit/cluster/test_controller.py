@@ -16,11 +16,11 @@ from tailrace.cluster.controller import (
     decide_auto_create,
     decide_create_partitions,
     decide_create_topics,
+    decide_delete_topic,
 )
 from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage
 from tailrace.cluster.records import BrokerRecord
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.topic_names import colliding_topic
 
 DEFAULTS = TopicDefaults(partition_count=2, replication_factor=1)
 
@@ -190,7 +190,19 @@ def test_the_offsets_topic_is_compacted() -> None:
     }
 
 
-def test_a_collision_needs_a_dot_or_an_underscore() -> None:
-    assert colliding_topic("a.b_c", ["x", "a_b.c"]) == "a_b.c"
-    assert colliding_topic("a.b", ["a.b"]) is None
-    assert colliding_topic("ab", ["ab"]) is None
+def test_collisions_are_found_until_the_other_topic_goes() -> None:
+    image = cluster_of(1)
+    commit(image, decide(image, TopicWish("a_b.c"), TopicWish("ab")))
+    assert image.colliding_topic("a.b_c") == "a_b.c"
+    assert image.colliding_topic("a_b.c") is None
+    assert image.colliding_topic("ab") is None
+    topic = image.topic("a_b.c")
+    assert topic is not None
+    image.replay(decide_delete_topic(image, topic), 3)
+    assert image.colliding_topic("a.b_c") is None
+
+
+def test_settings_are_stored_as_the_text_of_their_value() -> None:
+    image = cluster_of(1)
+    commit(image, decide(image, TopicWish("x", configs={"retention.ms": " 07 ", "cleanup.policy": "compact, delete"})))
+    assert image.configs(2, "x") == {"retention.ms": "7", "cleanup.policy": "compact,delete"}
