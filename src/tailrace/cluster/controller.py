@@ -53,40 +53,44 @@ class TopicDefaults(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Records to commit, and what became of each wish, by name: None when granted."""
+    """What became of each wish, by name."""
 
-    records: list[Record]
-    outcomes: dict[str, KafkaError | None]
+    granted: dict[str, list[Record]]
+    """The records that make it true."""
+    refused: dict[str, KafkaError]
+
+    @property
+    def records(self) -> list[Record]:
+        """Everything to commit."""
+        return [record for records in self.granted.values() for record in records]
 
 
 def decide_create_topics(
     image: MetadataImage, wishes: Sequence[TopicWish], defaults: TopicDefaults, new_id: Callable[[], UUID]
 ) -> Decision:
     """Create each wished topic with its partitions and settings. Names are distinct (the caller refuses duplicates)."""
-    records: list[Record] = []
-    outcomes: dict[str, KafkaError | None] = {}
-    granted: dict[str, str] = {}
+    decision = Decision({}, {})
+    unified: dict[str, str] = {}
     partitions_left = PARTITIONS_PER_REQUEST_MAX
     for wish in wishes:
         try:
-            created = _create_topic(image, granted, wish, defaults, new_id)
+            created = _create_topic(image, unified, wish, defaults, new_id)
             count = sum(isinstance(record, PartitionRecord) for record in created)
             if count > partitions_left:
                 message = "Excessively large number of partitions per request."
                 raise KafkaError(ErrorCode.POLICY_VIOLATION, message)
         except KafkaError as error:
-            outcomes[wish.name] = error
+            decision.refused[wish.name] = error
         else:
             partitions_left -= count
-            granted[unified_name(wish.name)] = wish.name
-            records += created
-            outcomes[wish.name] = None
-    return Decision(records, outcomes)
+            unified[unified_name(wish.name)] = wish.name
+            decision.granted[wish.name] = created
+    return decision
 
 
 def _create_topic(
     image: MetadataImage,
-    granted: Mapping[str, str],
+    unified: Mapping[str, str],
     wish: TopicWish,
     defaults: TopicDefaults,
     new_id: Callable[[], UUID],
@@ -94,7 +98,7 @@ def _create_topic(
     check_topic_name(wish.name)
     if wish.name in image.topics:
         raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{wish.name}' already exists.")
-    collision = image.colliding_topic(wish.name) or granted.get(unified_name(wish.name))
+    collision = image.colliding_topic(wish.name) or unified.get(unified_name(wish.name))
     if collision is not None:
         message = f"Topic '{wish.name}' collides with existing topic: {collision}"
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, message)
@@ -212,8 +216,7 @@ def decide_auto_create(
 ) -> list[Record]:
     """Create a topic that a client named without creating it. Raises KafkaError as CreateTopics would refuse it."""
     decision = decide_create_topics(image, [wish], defaults, new_id)
-    error = decision.outcomes[wish.name]
-    if error is not None:
+    for error in decision.refused.values():
         raise error
     return decision.records
 

@@ -41,8 +41,7 @@ def commit(image: MetadataImage, decision: Decision) -> None:
 
 def refusal(image: MetadataImage, wish: TopicWish) -> tuple[ErrorCode, str | None]:
     decision = decide(image, wish)
-    error = decision.outcomes[wish.name]
-    assert error is not None
+    error = decision.refused[wish.name]
     assert decision.records == []
     return error.code, error.message
 
@@ -100,16 +99,16 @@ def test_a_topic_gets_the_defaults_and_its_settings() -> None:
 def test_one_refused_wish_does_not_stop_the_others_and_collisions_within_a_request_count() -> None:
     image = cluster_of(1)
     decision = decide(image, TopicWish("a.b"), TopicWish("a_b"), TopicWish("bad name"), TopicWish("c"))
-    codes = {name: error and error.code for name, error in decision.outcomes.items()}
-    assert codes == {"a.b": None, "a_b": 17, "bad name": 17, "c": None}
+    assert {name: error.code for name, error in decision.refused.items()} == {"a_b": 17, "bad name": 17}
+    assert list(decision.granted) == ["a.b", "c"]
     commit(image, decision)
     assert list(image.topics) == ["a.b", "c"]
 
 
 def test_the_bound_on_partitions_is_for_the_whole_request() -> None:
     decision = decide(cluster_of(1), TopicWish("a", 6000), TopicWish("b", 6000), TopicWish("c", 4000))
-    codes = {name: error and error.code for name, error in decision.outcomes.items()}
-    assert codes == {"a": None, "b": ErrorCode.POLICY_VIOLATION, "c": None}
+    assert {name: error.code for name, error in decision.refused.items()} == {"b": ErrorCode.POLICY_VIOLATION}
+    assert list(decision.granted) == ["a", "c"]
 
 
 def test_replicas_are_spread_and_distinct() -> None:
