@@ -219,4 +219,6 @@ def render(value: ConfigValue) -> str | None:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, float):
+        return str(value).upper().replace("E+", "E")  # as Java writes a double
     return str(value)

@@ -26,7 +26,7 @@ from tailrace.cluster.records import (
     TopicRecord,
 )
 from tailrace.cluster.topic_configs import check_topic_configs
-from tailrace.cluster.topic_names import check_topic_name, colliding_topic
+from tailrace.cluster.topic_names import check_topic_name, unified_name
 
 PARTITIONS_PER_REQUEST_MAX: Final = 10_000
 """Most partitions one request may create. Kafka's bound: it keeps one request from filling the metadata log."""
@@ -53,50 +53,57 @@ class TopicDefaults(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Records to commit, and what became of each wish, by name: None when granted."""
+    """What became of each wish, by name."""
 
-    records: list[Record]
-    outcomes: dict[str, KafkaError | None]
+    granted: dict[str, list[Record]]
+    """The records that make it true."""
+    refused: dict[str, KafkaError]
+
+    @property
+    def records(self) -> list[Record]:
+        """Everything to commit."""
+        return [record for records in self.granted.values() for record in records]
 
 
 def decide_create_topics(
     image: MetadataImage, wishes: Sequence[TopicWish], defaults: TopicDefaults, new_id: Callable[[], UUID]
 ) -> Decision:
     """Create each wished topic with its partitions and settings. Names are distinct (the caller refuses duplicates)."""
-    records: list[Record] = []
-    outcomes: dict[str, KafkaError | None] = {}
-    names = list(image.topics)
+    decision = Decision({}, {})
+    unified: dict[str, str] = {}
     partitions_left = PARTITIONS_PER_REQUEST_MAX
     for wish in wishes:
         try:
-            created = _create_topic(image, names, wish, defaults, new_id)
+            created = _create_topic(image, unified, wish, defaults, new_id)
             count = sum(isinstance(record, PartitionRecord) for record in created)
             if count > partitions_left:
                 message = "Excessively large number of partitions per request."
                 raise KafkaError(ErrorCode.POLICY_VIOLATION, message)
         except KafkaError as error:
-            outcomes[wish.name] = error
+            decision.refused[wish.name] = error
         else:
             partitions_left -= count
-            names.append(wish.name)
-            records += created
-            outcomes[wish.name] = None
-    return Decision(records, outcomes)
+            unified[unified_name(wish.name)] = wish.name
+            decision.granted[wish.name] = created
+    return decision
 
 
 def _create_topic(
-    image: MetadataImage, names: Sequence[str], wish: TopicWish, defaults: TopicDefaults, new_id: Callable[[], UUID]
+    image: MetadataImage,
+    unified: Mapping[str, str],
+    wish: TopicWish,
+    defaults: TopicDefaults,
+    new_id: Callable[[], UUID],
 ) -> list[Record]:
     check_topic_name(wish.name)
     if wish.name in image.topics:
         raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{wish.name}' already exists.")
-    collision = colliding_topic(wish.name, names)
+    collision = image.colliding_topic(wish.name) or unified.get(unified_name(wish.name))
     if collision is not None:
         message = f"Topic '{wish.name}' collides with existing topic: {collision}"
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, message)
-    configs = wish.configs or {}
     try:
-        check_topic_configs(configs)
+        configs = check_topic_configs(wish.configs or {})
     except ConfigError as error:
         raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from error
     replicas_of = _assigned_replicas(image, wish) if wish.assignments else _placed_replicas(image, wish, defaults)
@@ -209,8 +216,7 @@ def decide_auto_create(
 ) -> list[Record]:
     """Create a topic that a client named without creating it. Raises KafkaError as CreateTopics would refuse it."""
     decision = decide_create_topics(image, [wish], defaults, new_id)
-    error = decision.outcomes[wish.name]
-    if error is not None:
+    for error in decision.refused.values():
         raise error
     return decision.records
 

@@ -24,6 +24,7 @@ from tailrace.cluster.records import (
     ResourceType,
     TopicRecord,
 )
+from tailrace.cluster.topic_names import unified_name
 
 GROUP_METADATA_TOPIC: Final = "__consumer_offsets"
 TRANSACTION_STATE_TOPIC: Final = "__transaction_state"
@@ -92,7 +93,16 @@ class MetadataDelta:
 class MetadataImage:
     """The whole cluster at one version."""
 
-    __slots__ = ("_configs", "_topics_by_id", "brokers", "cluster_id", "next_producer_id", "topics", "version")
+    __slots__ = (
+        "_configs",
+        "_topics_by_id",
+        "_unified_names",
+        "brokers",
+        "cluster_id",
+        "next_producer_id",
+        "topics",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.version = 0
@@ -102,6 +112,8 @@ class MetadataImage:
         self.next_producer_id = 0
         """Lowest producer id that no broker owns."""
         self._topics_by_id: dict[UUID, TopicImage] = {}
+        self._unified_names: dict[str, str] = {}
+        """Unified name -> the topic that has it; one at most, for the controller refuses collisions."""
         self._configs: dict[ConfigResource, dict[str, str]] = {}
 
     def topic(self, name: str) -> TopicImage | None:
@@ -111,6 +123,11 @@ class MetadataImage:
     def topic_by_id(self, topic_id: UUID) -> TopicImage | None:
         """The topic with this id, or None."""
         return self._topics_by_id.get(topic_id)
+
+    def colliding_topic(self, name: str) -> str | None:
+        """Another topic whose name collides with `name`, or None."""
+        other = self._unified_names.get(unified_name(name))
+        return None if other == name else other
 
     def partition(self, topic: str, partition: int) -> PartitionImage | None:
         """One partition, or None when the topic or the partition does not exist."""
@@ -138,6 +155,7 @@ class MetadataImage:
                     topic = TopicImage(record.name, record.topic_id)
                     assert record.name not in self.topics, record
                     self.topics[record.name] = self._topics_by_id[record.topic_id] = topic
+                    self._unified_names[unified_name(record.name)] = record.name
                     delta.topics_created.append(topic)
                 case RemoveTopicRecord():
                     self._replay_remove_topic(record, delta)
@@ -168,6 +186,7 @@ class MetadataImage:
     def _replay_remove_topic(self, record: RemoveTopicRecord, delta: MetadataDelta) -> None:
         topic = self._topics_by_id.pop(record.topic_id)
         del self.topics[topic.name]
+        self._unified_names.pop(unified_name(topic.name), None)
         self._configs.pop(ConfigResource(ResourceType.TOPIC, topic.name), None)
         if topic in delta.topics_created:
             delta.topics_created.remove(topic)

@@ -57,24 +57,27 @@ class SqliteStore:
             raise TailraceError(f"cannot open metadata {self._path}: {message}")
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=FULL")
-        run("BEGIN IMMEDIATE")
-        run(f"PRAGMA application_id={APPLICATION_ID}")
-        run(f"PRAGMA user_version={SCHEMA_VERSION}")
-        run("CREATE TABLE IF NOT EXISTS batches (version INTEGER PRIMARY KEY, records TEXT NOT NULL)")
+        run("BEGIN IMMEDIATE")  # takes the lock; nothing is written where the table is there already
+        if schema_version != SCHEMA_VERSION:
+            run(f"PRAGMA application_id={APPLICATION_ID}")
+            run(f"PRAGMA user_version={SCHEMA_VERSION}")
+            run("CREATE TABLE batches (version INTEGER PRIMARY KEY, records TEXT NOT NULL)")
         run("COMMIT")
+        self._version: int = run("SELECT max(version) FROM batches").fetchone()[0] or 0
 
     def load(self) -> Loaded:
-        rows = self._connection.execute("SELECT version, records FROM batches ORDER BY version").fetchall()
-        records = [record for _, text in rows for record in decode_records(text)]
-        return Loaded(rows[-1][0] if rows else 0, records)
+        rows = self._connection.execute("SELECT records FROM batches ORDER BY version").fetchall()
+        records = [record for (text,) in rows for record in decode_records(text)]
+        return Loaded(self._version, records)
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:
-        version = expected_version + 1
         self._check_version(expected_version)
+        version = expected_version + 1
         try:
             self._connection.execute("INSERT INTO batches VALUES (?, ?)", (version, encode_records(records)))
         except sqlite3.Error as error:
             raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
+        self._version = version
         return version
 
     def compact(self, version: int, records: Sequence[Record]) -> None:
@@ -91,9 +94,8 @@ class SqliteStore:
             raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
 
     def _check_version(self, expected: int) -> None:
-        version = self._connection.execute("SELECT max(version) FROM batches").fetchone()[0] or 0
-        if version != expected:
-            raise StaleVersion(f"metadata is at version {version}, not {expected}")
+        if self._version != expected:
+            raise StaleVersion(f"metadata is at version {self._version}, not {expected}")
 
     def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
         """Never calls: the file is locked, so no other process appends."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tailrace.base.config import ConfigDefs, ConfigValue
+from tailrace.base.config import ConfigDefs, ConfigValue, render
 from tailrace.base.errors import ErrorCode, KafkaError
 
 TOPIC_CONFIGS: Final = ConfigDefs(
@@ -92,8 +92,8 @@ BROKER_SYNONYMS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
 """Topic setting -> broker settings that give its default, the strongest first, with the factor to the topic's unit."""
 
 
-def check_topic_configs(values: Mapping[str, str | None]) -> None:
-    """Refuse a topic's own settings as a whole: names, types, ranges, then rules between settings.
+def check_topic_configs(values: Mapping[str, str | None]) -> dict[str, str]:
+    """A topic's own settings as they are stored, refused as a whole: names, types, ranges, rules between settings.
 
     Raises ConfigError from the definitions, KafkaError(INVALID_CONFIG) for the rest, with Kafka's messages.
     """
@@ -118,3 +118,4 @@ def check_topic_configs(values: Mapping[str, str | None]) -> None:
             "Topic cannot be configured with remote log storage."
         )
         raise KafkaError(ErrorCode.INVALID_CONFIG, message)
+    return {name: render(value) or "" for name, value in typed.items()}

@@ -7,7 +7,6 @@ and "_" collide, because Kafka's metric names write both as "_". Source: Kafka T
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -41,9 +40,6 @@ def check_topic_name(name: str) -> None:
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, error)
 
 
-def colliding_topic(name: str, existing: Iterable[str]) -> str | None:
-    """A topic that `name` collides with, or None. Costs nothing for a name without "." and "_"."""
-    if "." not in name and "_" not in name:
-        return None
-    unified = name.replace(".", "_")
-    return next((other for other in existing if other != name and other.replace(".", "_") == unified), None)
+def unified_name(name: str) -> str:
+    """What collides: two different names with the same unified name may not live together."""
+    return name.replace(".", "_")

@@ -155,3 +155,44 @@ def test_a_later_format_is_refused(tmp_path: Path) -> None:
 def test_a_record_of_a_later_version_is_refused(text: str) -> None:
     with pytest.raises(TailraceError, match="does not know"):
         decode_records(text)
+
+
+def test_a_second_process_is_refused_on_a_file_that_was_there_before(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "m.db").close()
+    store = SqliteStore(tmp_path / "m.db")
+    with pytest.raises(TailraceError, match="another process has it open"):
+        SqliteStore(tmp_path / "m.db")
+    store.close()
+
+
+def test_every_appended_batch_survives_a_copy_taken_without_closing(tmp_path: Path) -> None:
+    """What a crash leaves: the files as they are on disk at that moment."""
+    store = SqliteStore(tmp_path / "m.db")
+    for version, record in enumerate(EVERY_RECORD):
+        store.append(version, [record])
+        crashed = tmp_path / f"crashed{version}"
+        crashed.mkdir()
+        for path in tmp_path.glob("m.db*"):
+            (crashed / path.name).write_bytes(path.read_bytes())
+        again = SqliteStore(crashed / "m.db")
+        assert again.load() == (version + 1, EVERY_RECORD[: version + 1])
+        again.close()
+    store.close()
+
+
+@pytest.mark.parametrize("cut", range(0, 400, 7))
+def test_a_cut_off_write_ahead_log_loses_whole_batches_only(tmp_path: Path, cut: int) -> None:
+    store = SqliteStore(tmp_path / "m.db")
+    for version, record in enumerate(EVERY_RECORD):
+        store.append(version, [record])
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    (crashed / "m.db").write_bytes((tmp_path / "m.db").read_bytes())
+    log = (tmp_path / "m.db-wal").read_bytes()
+    (crashed / "m.db-wal").write_bytes(log[: len(log) - cut * 50])
+    store.close()
+    again = SqliteStore(crashed / "m.db")
+    version, records = again.load()
+    assert records == EVERY_RECORD[:version]
+    assert again.append(version, EVERY_RECORD[:1]) == version + 1
+    again.close()

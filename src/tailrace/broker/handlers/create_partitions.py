@@ -7,6 +7,8 @@ Behaviour: every topic of the request is in the answer, with its own code (a cli
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
@@ -22,10 +24,10 @@ from tailrace.wire.messages.create_partitions import (
 def handle(services: Services, context: RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse:
     """Add partitions, or only say what would happen."""
     results: dict[str, CreatePartitionsTopicResult] = {}
-    names = [topic.name for topic in request.topics]
+    counts = Counter(topic.name for topic in request.topics)
     for topic in request.topics:
         try:
-            if names.count(topic.name) > 1:
+            if counts[topic.name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
             _grow(services, topic, request.validate_only)
         except KafkaError as error:

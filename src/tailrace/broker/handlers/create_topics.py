@@ -8,12 +8,15 @@ Versions: v1 validate_only; v4 -1 partitions and replicas mean the broker's defa
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.config_entries import topic_entries
-from tailrace.cluster.controller import Decision, TopicWish, decide_create_topics
-from tailrace.cluster.records import ConfigRecord, PartitionRecord, TopicRecord
+from tailrace.cluster.controller import TopicWish, decide_create_topics
+from tailrace.cluster.records import ConfigRecord, PartitionRecord, Record, TopicRecord
 from tailrace.wire.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfigs,
@@ -26,18 +29,19 @@ from tailrace.wire.messages.create_topics import (
 def handle(services: Services, context: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
     """Create the topics, or only say what would happen."""
     metadata = services.metadata
-    names = [topic.name for topic in request.topics]
-    duplicates = dict.fromkeys(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else {}
-    wishes = [_wish(topic) for topic in request.topics if topic.name not in duplicates]
+    counts = Counter(topic.name for topic in request.topics)
+    wishes = [_wish(topic) for topic in request.topics if counts[topic.name] == 1]
     decision = decide_create_topics(metadata.image, wishes, metadata.topic_defaults, metadata.new_topic_id)
     if not request.validate_only:
         metadata.commit(decision.records)
-    results = [_refused(name, KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")) for name in duplicates]
-    for name, error in decision.outcomes.items():
-        if error is not None:
-            results.append(_refused(name, error))
+    twice = KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+    results = []
+    for name in counts:
+        records = decision.granted.get(name)
+        if records is None:
+            results.append(_refused(name, decision.refused.get(name, twice)))
         else:
-            results.append(_created(services, name, decision))
+            results.append(_created(services, name, records))
     return CreateTopicsResponse(topics=results)
 
 
@@ -53,11 +57,11 @@ def _refused(name: str, error: KafkaError) -> CreatableTopicResult:
     return CreatableTopicResult(name, error_code=error.code, error_message=error.message, configs=[])
 
 
-def _created(services: Services, name: str, decision: Decision) -> CreatableTopicResult:
+def _created(services: Services, name: str, records: Sequence[Record]) -> CreatableTopicResult:
     """The result of a granted wish, read from its records: with `validate_only` they never reach the image."""
-    topic_id = next(r.topic_id for r in decision.records if isinstance(r, TopicRecord) and r.name == name)
-    partitions = [r for r in decision.records if isinstance(r, PartitionRecord) and r.topic_id == topic_id]
-    own = {r.name: r.value or "" for r in decision.records if isinstance(r, ConfigRecord) and r.resource_name == name}
+    topic_id = next(record.topic_id for record in records if isinstance(record, TopicRecord))
+    partitions = [record for record in records if isinstance(record, PartitionRecord)]
+    own = {record.name: record.value or "" for record in records if isinstance(record, ConfigRecord)}
     configs = [
         CreatableTopicConfigs(
             entry.definition.name, entry.value, entry.is_read_only, entry.source, entry.definition.is_sensitive
