@@ -301,6 +301,33 @@ def test_half_close_both_ways(world: World) -> None:
     world.run(main)
 
 
+def test_last_answer_survives_a_close_with_bytes_unread(world: World) -> None:
+    """A refused request behind which more was sent: the client must see the refusal, not a reset."""
+
+    class Refuses(Echo):
+        def on_data(self, data: memoryview) -> int:
+            self.connection.pause_reading()
+            world.engine.timers.schedule(50, self.refuse)
+            return len(data)
+
+        def refuse(self) -> None:
+            self.connection.write([b"refused"])
+            self.connection.close_after_flush()
+
+    async def main() -> None:
+        listener = world.listen(Refuses)
+        sock = socket.create_connection(listener.address[:2])
+        sock.settimeout(5)
+        sock.sendall(b"x" * 20_000)
+        await until(lambda: world.handlers and world.handlers[0].connection.paused)
+        sock.sendall(b"x" * 20_000)
+        await until(lambda: not world.engine.connections)
+        assert sock.recv(100) == b"refused" and sock.recv(100) == b""
+        sock.close()
+
+    world.run(main)
+
+
 def test_frames_of_every_size_arrive_whole(world: World) -> None:
     """Length-prefixed frames, with `want`: small ones many to a receive, one of 10 MB, cut anywhere by the kernel."""
     sizes = [0, 1, 100, 16_384, 10 * 1024 * 1024, 5, 65_536, 131_072, 131_073, 300_000, *range(200)]
