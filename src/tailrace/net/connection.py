@@ -22,6 +22,7 @@ from tailrace.net.buffers import Buffers
 from tailrace.net.deadlines import Deadlines
 from tailrace.net.handler import ConnectionOptions, FileRange, Parts, StreamHandler
 from tailrace.net.inbox import Inbox
+from tailrace.net.limits import READ_TURN_BYTES
 from tailrace.net.outbox import WOULD_BLOCK, Outbox, StreamSocket, send_now
 from tailrace.net.poller import POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, READABLE, WRITABLE
 from tailrace.net.selector import PollerSelector, logger
@@ -212,13 +213,21 @@ class Connection:
         self._selector.post(lambda: self._finish(error))
 
     def close_after_flush(self) -> None:
-        """Close when everything written has been handed to the kernel. Reads nothing more, accepts no more writes."""
-        if self._outbox is None:
-            self.close()
-        elif not self.closed:
-            self._write_shut = True
-            self._blocked |= _CLOSING
+        """Close when everything written has been handed to the kernel. Reads nothing more, accepts no more writes.
+
+        What has arrived by then is thrown away first: a kernel that closes with bytes unread sends a reset, and the
+        peer may lose the last answer to it. Bytes that arrive later still cause one.
+        """
+        if self.closed:
+            return
+        self._write_shut = True
+        self._blocked |= _CLOSING
+        if self._outbox is not None:
             self._update_interest()
+        elif self._blocked & _ENDED:
+            self.close()
+        else:
+            self._selector.post(self._discard_and_close)  # later: the handler may be reading the scratch
 
     def shutdown_write(self) -> None:
         """Send end-of-stream after everything written; reading goes on. Accepts no more writes. Idempotent."""
@@ -393,7 +402,7 @@ class Connection:
         if not outbox.size:
             self._outbox = None
             if self._blocked & _CLOSING:
-                self.close()
+                self._discard_and_close()
                 return
             if self._deadlines is not None:
                 self._deadlines.write.set(None)
@@ -406,6 +415,17 @@ class Connection:
             on_writable = getattr(self.handler, "on_writable", None)
             if on_writable is not None and not self._write_shut and not self.closed:
                 on_writable()
+
+    def _discard_and_close(self) -> None:
+        if self.closed:
+            return
+        try:
+            for _ in range(READ_TURN_BYTES // len(self._scratch)):
+                if self._recv_into(self._scratch) < len(self._scratch):
+                    break
+        except OSError:
+            pass  # Nothing is there, or the peer is gone: either way it may be closed.
+        self.close()
 
     # State.
 

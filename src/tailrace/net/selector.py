@@ -10,6 +10,7 @@ on. Not its business: bytes. Everything here runs in the loop's thread except `p
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -44,10 +45,9 @@ class PollerSelector(selectors.BaseSelector):
         self.timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
         self._posted: deque[Callable[[], object]] = deque()
         self.turn_ms = clock.monotonic_ms()
-        """The time of this turn, when there are timers; a little old otherwise."""
+        """The time of this turn, when there is anything to be in time for; older otherwise."""
         self.hand_back = False
         """Set by the loop when asyncio has been given something to do: the present `select` returns after its turn."""
-        self._timers_late = False
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._map = _KeyMap(self._keys)
 
@@ -147,36 +147,27 @@ class PollerSelector(selectors.BaseSelector):
                 sink.on_failure(error)
         if self._posted:
             self._run_posted()
-        if self.timers.count:
+        if self.turn_ms >= self.timers.due_ms:
             self._advance_timers()
 
     def _wait(self, deadline_ms: float | None) -> list[tuple[int, int]]:
-        timers = self.timers
+        until_ms = self.timers.due_ms
+        if deadline_ms is not None and deadline_ms < until_ms:
+            until_ms = deadline_ms
         if self._posted:
-            timeout_s: float | None = 0
-        elif timers.count or deadline_ms is not None:
-            timeout_s = self._timeout_until(deadline_ms)
-        else:
+            events = self.poller.wait(0)
+        elif until_ms == math.inf:
             return self.poller.wait(None)
-        events = self.poller.wait(timeout_s)
-        if timers.count:
-            self.turn_ms = self.clock.monotonic_ms()
+        else:
+            events = self.poller.wait((until_ms - self.clock.monotonic_ms()) / 1000)
+        self.turn_ms = self.clock.monotonic_ms()
         return events
-
-    def _timeout_until(self, deadline_ms: float | None) -> float | None:
-        due_ms = self.timers.next_ms()
-        if self._timers_late:
-            return 0
-        if due_ms is None or (deadline_ms is not None and deadline_ms < due_ms):
-            due_ms = deadline_ms
-        return None if due_ms is None else (due_ms - self.clock.monotonic_ms()) / 1000
 
     def _advance_timers(self) -> None:
         try:
-            self._timers_late = self.timers.advance(self.turn_ms)
+            self.timers.advance(self.turn_ms)
         except Exception:
             logger.exception("a timer's callback failed")
-            self._timers_late = True
 
     def _run_posted(self) -> None:
         for _ in range(len(self._posted)):

@@ -55,6 +55,8 @@ class Timer:
             wheel.count -= 1
             if not slot.timers:
                 wheel._vacate(slot)
+                if not wheel.count:
+                    wheel.due_ms = math.inf
 
     def reset(self, delay_ms: float) -> None:
         """Fire `delay_ms` from this moment instead, whatever happened before."""
@@ -85,7 +87,18 @@ class TimingWheel:
     early.
     """
 
-    __slots__ = ("_bits", "_draining", "_draining_slot", "_now_ms", "_read_ms", "_slots", "_tick", "count", "tick_ms")
+    __slots__ = (
+        "_bits",
+        "_draining",
+        "_draining_slot",
+        "_now_ms",
+        "_read_ms",
+        "_slots",
+        "_tick",
+        "count",
+        "due_ms",
+        "tick_ms",
+    )
 
     def __init__(
         self, tick_ms: float = TICK_MS, now_ms: float = 0.0, read_ms: Callable[[], float] | None = None
@@ -98,6 +111,9 @@ class TimingWheel:
         self._slots: list[list[_Slot | None]] = [[None] * _SLOTS for _ in range(_LEVELS)]
         self._bits = [0] * _LEVELS  # bit i of level l: slot i of level l holds timers
         self.count = 0
+        """Timers still to fire."""
+        self.due_ms = math.inf
+        """When `advance` may have something to do: at `next_ms`, or before it where timers were cancelled."""
         self._draining: list[Timer] = []  # reversed: the next one is last
         self._draining_slot: _Slot | None = None
 
@@ -130,15 +146,19 @@ class TimingWheel:
         if now_ms > self._now_ms:
             self._now_ms = now_ms
         until = int(self._now_ms // self.tick_ms)
-        while True:
-            while self._draining:
-                if limit <= 0:
-                    return True
-                limit -= 1
-                self._drain_one()
-            self._draining_slot = None
-            if not self._enter_next_slot(until):
-                return False
+        try:
+            while True:
+                while self._draining:
+                    if limit <= 0:
+                        return True
+                    limit -= 1
+                    self._drain_one()
+                self._draining_slot = None
+                if not self._enter_next_slot(until):
+                    return False
+        finally:
+            next_ms = self.next_ms()
+            self.due_ms = math.inf if next_ms is None else next_ms
 
     def _tick_after(self, delay_ms: float) -> int:
         now_ms = self._now_ms if self._read_ms is None else self._read_ms()
@@ -149,11 +169,15 @@ class TimingWheel:
         """Put `timer` into the slot of `tick`, which lies ahead of the wheel."""
         timer._tick = timer._placed_tick = tick
         level = ((self._tick ^ tick).bit_length() - 1) // _LEVEL_BITS
-        index = (tick >> (level * _LEVEL_BITS)) & (_SLOTS - 1)
+        shift = level * _LEVEL_BITS
+        index = (tick >> shift) & (_SLOTS - 1)
         slot = self._slots[level][index]
         if slot is None:
             slot = self._slots[level][index] = _Slot(level, index)
             self._bits[level] |= 1 << index
+            reached_ms = (tick >> shift << shift) * self.tick_ms
+            if reached_ms < self.due_ms:
+                self.due_ms = reached_ms
         slot.timers[timer] = None
         timer._slot = slot
 
