@@ -61,6 +61,10 @@ class Message:
         return f"{self.__class__.__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
+new = object.__new__
+"""Makes a message without its constructor: `decode` sets every field itself, in a third of the time."""
+
+
 class Encodable(Protocol):
     """What every generated message offers for writing."""
 
