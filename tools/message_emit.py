@@ -38,8 +38,6 @@ PYTHON_TYPES = {
 ALWAYS = "always"
 SOMETIMES = "sometimes"
 NEVER_HERE = "never"
-LOCALS = {"cls", "buf", "pos", "version", "length", "present", "tags", "tag", "end"}
-"""Names `decode` uses beside those of the fields."""
 NUMBERS = {"int32": "i", "int64": "q", "int8": "b"}
 """Types whose arrays are read and written by one call."""
 
@@ -128,9 +126,6 @@ class Emitter:
 
     def struct(self, name: str, fields: list[Field], scope: Scope, about: str, constants: list[str]) -> None:
         fields = [item for item in fields if scope.holds(item.versions) != NEVER_HERE]
-        clash = LOCALS.intersection(item.name for item in fields)
-        if clash:
-            raise ValueError(f"{name} has fields called like local variables of decode: {clash}")
         for item in fields:
             if item.is_struct and item.fields:
                 self.struct(item.type, item.fields, scope.narrow(item.versions), item.about or item.type, [])
@@ -182,9 +177,6 @@ class Emitter:
         out = self.lines
         out.append("    @classmethod")
         out.append(f"    def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[{name}, int]:")
-        for item in fields:
-            if needs_declaration(item):
-                out.append(f"        {item.name}: {parameter_type(item)}")
         for shape, indent in self._shapes(fields, scope):
             self._decode_shape(fields, shape, indent)
 
@@ -200,6 +192,7 @@ class Emitter:
 
     def _decode_shape(self, fields: list[Field], scope: Scope, indent: str) -> None:
         out = self.lines
+        out.append(f"{indent}self = new(cls)")
         plain, tagged = split_tagged(fields, scope)
         for run in runs(plain, scope):
             wanted = run[0].versions
@@ -209,19 +202,17 @@ class Emitter:
                 out.append(f"{indent}if {scope.condition(wanted)}:")
                 self._read_run(run, scope.narrow(wanted), f"{indent}    ")
                 out.append(f"{indent}else:")
-                out += [f"{indent}    {item.name} = {parameter_default(item)}" for item in run]
+                out += [f"{indent}    self.{item.name} = {decoded_default(item)}" for item in run]
         self._read_tagged(tagged, scope, indent)
-        absent = {item.name for item in fields if scope.holds(item.versions) == NEVER_HERE}
-        values = [parameter_default(item) if item.name in absent else item.name for item in fields]
-        while values and fields[len(values) - 1].name in absent:
-            values.pop()
-        out.append(f"{indent}return cls({', '.join(values)}), pos")
+        absent = [item for item in fields if scope.holds(item.versions) == NEVER_HERE]
+        out += [f"{indent}self.{item.name} = {decoded_default(item)}" for item in absent]
+        out.append(f"{indent}return self, pos")
 
     def _read_run(self, run: list[Field], scope: Scope, indent: str) -> None:
         for group in groups(run):
             if is_fixed(group[0]):
                 packer = self._packer("".join(FIXED[item.type] for item in group))
-                names = ", ".join(item.name for item in group)
+                names = ", ".join(f"self.{item.name}" for item in group)
                 names = f"({names},)" if len(group) == 1 else names
                 self.lines.append(f"{indent}{names} = {packer}.unpack_from(buf, pos)")
                 self.lines.append(f"{indent}pos += {size_of(group)}")
@@ -236,13 +227,13 @@ class Emitter:
             out.append(f"{indent}present = buf[pos]")
             out.append(f"{indent}pos += 1")
             out.append(f"{indent}if present > 127:")
-            out.append(f"{indent}    {item.name} = None")
+            out.append(f"{indent}    self.{item.name} = None")
             out.append(f"{indent}else:")
-            out.append(f"{indent}    {item.name}, pos = {item.type}.decode(buf, pos, version)")
+            out.append(f"{indent}    self.{item.name}, pos = {item.type}.decode(buf, pos, version)")
         elif item.is_struct:
-            out.append(f"{indent}{item.name}, pos = {item.type}.decode(buf, pos, version)")
+            out.append(f"{indent}self.{item.name}, pos = {item.type}.decode(buf, pos, version)")
         else:
-            out.append(f"{indent}{item.name}, pos = {reader(item, scope)}(buf, pos)")
+            out.append(f"{indent}self.{item.name}, pos = {reader(item, scope)}(buf, pos)")
 
     def _read_array(self, item: Field, scope: Scope, indent: str) -> None:
         out = self.lines
@@ -250,24 +241,24 @@ class Emitter:
             f"{indent}length, pos = {scope.pick(lambda version: length_name('read', item, scope, version))}(buf, pos)"
         )
         if item.type in NUMBERS:
-            out.append(f"{indent}{item.name}, pos = read_{item.type}s(buf, pos, length)")
+            out.append(f"{indent}self.{item.name}, pos = read_{item.type}s(buf, pos, length)")
         else:
             if item.is_struct:
                 read, arguments = f"{item.type}.decode", "(buf, pos, version)"
             else:
                 read, arguments = reader(item, scope), "(buf, pos)"
-            out.append(f"{indent}{item.name} = []")
+            out.append(f"{indent}self.{item.name} = []")
             out.append(f"{indent}decode_{item.name} = {read}")
             out.append(f"{indent}for _ in range(length):")
             out.append(f"{indent}    {item.name}_element, pos = decode_{item.name}{arguments}")
-            out.append(f"{indent}    {item.name}.append({item.name}_element)")
+            out.append(f"{indent}    self.{item.name}.append({item.name}_element)")
         if scope.holds(item.nullable) != NEVER_HERE:
             out.append(f"{indent}if length < 0:")
-            out.append(f"{indent}    {item.name} = None")
+            out.append(f"{indent}    self.{item.name} = None")
 
     def _read_tagged(self, tagged: list[Field], scope: Scope, indent: str) -> None:
         out = self.lines
-        out += [f"{indent}{item.name} = {parameter_default(item)}" for item in tagged]
+        out += [f"{indent}self.{item.name} = {decoded_default(item)}" for item in tagged]
         holds = scope.holds(scope.flexible)
         if holds == NEVER_HERE:
             return
@@ -462,11 +453,6 @@ def writer(item: Field, scope: Scope) -> str:
     return scope.pick(lambda version: primitive_name("write", item, scope, version))
 
 
-def needs_declaration(item: Field) -> bool:
-    """Whether mypy cannot infer the local's type from its first assignment."""
-    return item.is_array or item.is_struct or parameter_type(item).endswith("| None")
-
-
 def scalar_type(item: Field) -> str:
     if item.is_struct:
         return item.type
@@ -512,6 +498,11 @@ def parameter_default(item: Field) -> str:
             return item.default or "0.0"
         case _:
             return str(int(item.default or "0", 0))
+
+
+def decoded_default(item: Field) -> str:
+    """What `decode` puts into a field that its version does not have."""
+    return fresh_default(item) or parameter_default(item)
 
 
 def not_default(item: Field) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_bytes,
     read_compact_array_length,
@@ -46,8 +47,9 @@ class GroupMetadataKey(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[GroupMetadataKey, int]:
-        group, pos = read_string(buf, pos)
-        return cls(group), pos
+        self = new(cls)
+        self.group, pos = read_string(buf, pos)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.group)
@@ -89,35 +91,28 @@ class MemberMetadata(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MemberMetadata, int]:
-        group_instance_id: str | None
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         if version >= 3:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
-        client_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        client_host, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+            self.group_instance_id = None
+        self.client_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.client_host, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         if version >= 1:
-            (rebalance_timeout,) = _I.unpack_from(buf, pos)
+            (self.rebalance_timeout,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            rebalance_timeout = -1
-        (session_timeout,) = _I.unpack_from(buf, pos)
+            self.rebalance_timeout = -1
+        (self.session_timeout,) = _I.unpack_from(buf, pos)
         pos += 4
-        subscription, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
-        assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
+        self.subscription, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
+        self.assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            member_id,
-            group_instance_id,
-            client_id,
-            client_host,
-            rebalance_timeout,
-            session_timeout,
-            subscription,
-            assignment,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.member_id)
@@ -167,28 +162,26 @@ class GroupMetadataValue(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[GroupMetadataValue, int]:
-        protocol: str | None
-        leader: str | None
-        members: list[MemberMetadata] | None
-        protocol_type, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        (generation,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.protocol_type, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        (self.generation,) = _I.unpack_from(buf, pos)
         pos += 4
-        protocol, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
-        leader, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        self.protocol, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        self.leader, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
         if version >= 2:
-            (current_state_timestamp,) = _Q.unpack_from(buf, pos)
+            (self.current_state_timestamp,) = _Q.unpack_from(buf, pos)
             pos += 8
         else:
-            current_state_timestamp = -1
+            self.current_state_timestamp = -1
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        members = []
+        self.members = []
         decode_members = MemberMetadata.decode
         for _ in range(length):
             members_element, pos = decode_members(buf, pos, version)
-            members.append(members_element)
+            self.members.append(members_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(protocol_type, generation, protocol, leader, current_state_timestamp, members), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.protocol_type)

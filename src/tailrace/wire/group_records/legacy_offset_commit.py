@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tailrace.wire.primitives import Message, Struct, read_string, write_string
+from tailrace.wire.primitives import Message, Struct, new, read_string, write_string
 
 _I = Struct(">i")
 _Q = Struct(">q")
@@ -34,11 +34,12 @@ class LegacyOffsetCommitKey(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LegacyOffsetCommitKey, int]:
-        group, pos = read_string(buf, pos)
-        topic, pos = read_string(buf, pos)
-        (partition,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.group, pos = read_string(buf, pos)
+        self.topic, pos = read_string(buf, pos)
+        (self.partition,) = _I.unpack_from(buf, pos)
         pos += 4
-        return cls(group, topic, partition), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.group)
@@ -70,12 +71,13 @@ class LegacyOffsetCommitValue(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LegacyOffsetCommitValue, int]:
-        (offset,) = _Q.unpack_from(buf, pos)
+        self = new(cls)
+        (self.offset,) = _Q.unpack_from(buf, pos)
         pos += 8
-        metadata, pos = read_string(buf, pos)
-        (commit_timestamp,) = _Q.unpack_from(buf, pos)
+        self.metadata, pos = read_string(buf, pos)
+        (self.commit_timestamp,) = _Q.unpack_from(buf, pos)
         pos += 8
-        return cls(offset, metadata, commit_timestamp), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _Q.pack(self.offset)

@@ -10,6 +10,7 @@ from tailrace.wire.primitives import (
     DecodeError,
     Message,
     Struct,
+    new,
     read_compact_string,
     read_string,
     read_tag,
@@ -48,11 +49,12 @@ class OffsetCommitKey(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitKey, int]:
-        group, pos = read_string(buf, pos)
-        topic, pos = read_string(buf, pos)
-        (partition,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.group, pos = read_string(buf, pos)
+        self.topic, pos = read_string(buf, pos)
+        (self.partition,) = _I.unpack_from(buf, pos)
         pos += 4
-        return cls(group, topic, partition), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.group)
@@ -93,33 +95,34 @@ class OffsetCommitValue(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitValue, int]:
-        (offset,) = _Q.unpack_from(buf, pos)
+        self = new(cls)
+        (self.offset,) = _Q.unpack_from(buf, pos)
         pos += 8
         if version >= 3:
-            (leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            leader_epoch = -1
-        metadata, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        (commit_timestamp,) = _Q.unpack_from(buf, pos)
+            self.leader_epoch = -1
+        self.metadata, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        (self.commit_timestamp,) = _Q.unpack_from(buf, pos)
         pos += 8
         if version == 1:
-            (expire_timestamp,) = _Q.unpack_from(buf, pos)
+            (self.expire_timestamp,) = _Q.unpack_from(buf, pos)
             pos += 8
         else:
-            expire_timestamp = -1
-        topic_id = ZERO_TOPIC_ID
+            self.expire_timestamp = -1
+        self.topic_id = ZERO_TOPIC_ID
         if version >= 4:
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    topic_id, pos = read_uuid(buf, pos)
+                    self.topic_id, pos = read_uuid(buf, pos)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-        return cls(offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _Q.pack(self.offset)

@@ -8,6 +8,7 @@ from tailrace.wire.primitives import (
     DecodeError,
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -58,23 +59,23 @@ class ApiVersionsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ApiVersionsRequest, int]:
-        cluster_id: str | None
+        self = new(cls)
         if version >= 3:
-            client_software_name, pos = read_compact_string(buf, pos)
-            client_software_version, pos = read_compact_string(buf, pos)
+            self.client_software_name, pos = read_compact_string(buf, pos)
+            self.client_software_version, pos = read_compact_string(buf, pos)
         else:
-            client_software_name = ""
-            client_software_version = ""
+            self.client_software_name = ""
+            self.client_software_version = ""
         if version >= 5:
-            cluster_id, pos = read_compact_nullable_string(buf, pos)
-            (node_id,) = _I.unpack_from(buf, pos)
+            self.cluster_id, pos = read_compact_nullable_string(buf, pos)
+            (self.node_id,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            cluster_id = None
-            node_id = -1
+            self.cluster_id = None
+            self.node_id = -1
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(client_software_name, client_software_version, cluster_id, node_id), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 3:
@@ -108,11 +109,12 @@ class ApiVersion(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ApiVersion, int]:
-        api_key, min_version, max_version = _HHH.unpack_from(buf, pos)
+        self = new(cls)
+        self.api_key, self.min_version, self.max_version = _HHH.unpack_from(buf, pos)
         pos += 6
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(api_key, min_version, max_version), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _HHH.pack(self.api_key, self.min_version, self.max_version)
@@ -141,11 +143,12 @@ class SupportedFeatureKey(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[SupportedFeatureKey, int]:
-        name, pos = read_compact_string(buf, pos)
-        min_version, max_version = _HH.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
+        self.min_version, self.max_version = _HH.unpack_from(buf, pos)
         pos += 4
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, min_version, max_version), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -174,11 +177,12 @@ class FinalizedFeatureKey(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FinalizedFeatureKey, int]:
-        name, pos = read_compact_string(buf, pos)
-        max_version_level, min_version_level = _HH.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
+        self.max_version_level, self.min_version_level = _HH.unpack_from(buf, pos)
         pos += 4
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, max_version_level, min_version_level), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -223,63 +227,53 @@ class ApiVersionsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ApiVersionsResponse, int]:
-        api_keys: list[ApiVersion] | None
-        supported_features: list[SupportedFeatureKey] | None
-        finalized_features: list[FinalizedFeatureKey] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         length, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
-        api_keys = []
+        self.api_keys = []
         decode_api_keys = ApiVersion.decode
         for _ in range(length):
             api_keys_element, pos = decode_api_keys(buf, pos, version)
-            api_keys.append(api_keys_element)
+            self.api_keys.append(api_keys_element)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        supported_features = None
-        finalized_features_epoch = -1
-        finalized_features = None
-        zk_migration_ready = False
+            self.throttle_time_ms = 0
+        self.supported_features = []
+        self.finalized_features_epoch = -1
+        self.finalized_features = []
+        self.zk_migration_ready = False
         if version >= 3:
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     length, pos = read_compact_array_length(buf, pos)
-                    supported_features = []
+                    self.supported_features = []
                     decode_supported_features = SupportedFeatureKey.decode
                     for _ in range(length):
                         supported_features_element, pos = decode_supported_features(buf, pos, version)
-                        supported_features.append(supported_features_element)
+                        self.supported_features.append(supported_features_element)
                 elif tag == 1:
-                    (finalized_features_epoch,) = _Q.unpack_from(buf, pos)
+                    (self.finalized_features_epoch,) = _Q.unpack_from(buf, pos)
                     pos += 8
                 elif tag == 2:
                     length, pos = read_compact_array_length(buf, pos)
-                    finalized_features = []
+                    self.finalized_features = []
                     decode_finalized_features = FinalizedFeatureKey.decode
                     for _ in range(length):
                         finalized_features_element, pos = decode_finalized_features(buf, pos, version)
-                        finalized_features.append(finalized_features_element)
+                        self.finalized_features.append(finalized_features_element)
                 elif tag == 3:
-                    (zk_migration_ready,) = _O.unpack_from(buf, pos)
+                    (self.zk_migration_ready,) = _O.unpack_from(buf, pos)
                     pos += 1
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-        return cls(
-            error_code,
-            api_keys,
-            throttle_time_ms,
-            supported_features,
-            finalized_features_epoch,
-            finalized_features,
-            zk_migration_ready,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tailrace.wire.primitives import (
     Message,
+    new,
     read_array_length,
     read_int32s,
     read_nullable_bytes,
@@ -35,11 +36,11 @@ class TopicPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicPartition, int]:
-        partitions: list[int] | None
-        topic, pos = read_string(buf, pos)
+        self = new(cls)
+        self.topic, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions, pos = read_int32s(buf, pos, length)
-        return cls(topic, partitions), pos
+        self.partitions, pos = read_int32s(buf, pos, length)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.topic)
@@ -68,16 +69,15 @@ class ConsumerProtocolAssignment(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ConsumerProtocolAssignment, int]:
-        assigned_partitions: list[TopicPartition] | None
-        user_data: bytes | None
+        self = new(cls)
         length, pos = read_array_length(buf, pos)
-        assigned_partitions = []
+        self.assigned_partitions = []
         decode_assigned_partitions = TopicPartition.decode
         for _ in range(length):
             assigned_partitions_element, pos = decode_assigned_partitions(buf, pos, version)
-            assigned_partitions.append(assigned_partitions_element)
-        user_data, pos = read_nullable_bytes(buf, pos)
-        return cls(assigned_partitions, user_data), pos
+            self.assigned_partitions.append(assigned_partitions_element)
+        self.user_data, pos = read_nullable_bytes(buf, pos)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_array_length(out, self.assigned_partitions)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_int32s,
     read_nullable_bytes,
@@ -40,11 +41,11 @@ class TopicPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicPartition, int]:
-        partitions: list[int] | None
-        topic, pos = read_string(buf, pos)
+        self = new(cls)
+        self.topic, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions, pos = read_int32s(buf, pos, length)
-        return cls(topic, partitions), pos
+        self.partitions, pos = read_int32s(buf, pos, length)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.topic)
@@ -82,36 +83,33 @@ class ConsumerProtocolSubscription(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ConsumerProtocolSubscription, int]:
-        topics: list[str] | None
-        user_data: bytes | None
-        owned_partitions: list[TopicPartition] | None
-        rack_id: str | None
+        self = new(cls)
         length, pos = read_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = read_string
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos)
-            topics.append(topics_element)
-        user_data, pos = read_nullable_bytes(buf, pos)
+            self.topics.append(topics_element)
+        self.user_data, pos = read_nullable_bytes(buf, pos)
         if version >= 1:
             length, pos = read_array_length(buf, pos)
-            owned_partitions = []
+            self.owned_partitions = []
             decode_owned_partitions = TopicPartition.decode
             for _ in range(length):
                 owned_partitions_element, pos = decode_owned_partitions(buf, pos, version)
-                owned_partitions.append(owned_partitions_element)
+                self.owned_partitions.append(owned_partitions_element)
         else:
-            owned_partitions = None
+            self.owned_partitions = []
         if version >= 2:
-            (generation_id,) = _I.unpack_from(buf, pos)
+            (self.generation_id,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            generation_id = -1
+            self.generation_id = -1
         if version >= 3:
-            rack_id, pos = read_nullable_string(buf, pos)
+            self.rack_id, pos = read_nullable_string(buf, pos)
         else:
-            rack_id = None
-        return cls(topics, user_data, owned_partitions, generation_id, rack_id), pos
+            self.rack_id = None
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_array_length(out, self.topics)

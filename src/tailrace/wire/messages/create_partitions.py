@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -46,12 +47,12 @@ class CreatePartitionsAssignment(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsAssignment, int]:
-        broker_ids: list[int] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        broker_ids, pos = read_int32s(buf, pos, length)
+        self.broker_ids, pos = read_int32s(buf, pos, length)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(broker_ids), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.broker_ids)
@@ -81,21 +82,21 @@ class CreatePartitionsTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsTopic, int]:
-        assignments: list[CreatePartitionsAssignment] | None
-        name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        (count,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        (self.count,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_nullable_array_length if version >= 2 else read_nullable_array_length)(buf, pos)
-        assignments = []
+        self.assignments = []
         decode_assignments = CreatePartitionsAssignment.decode
         for _ in range(length):
             assignments_element, pos = decode_assignments(buf, pos, version)
-            assignments.append(assignments_element)
+            self.assignments.append(assignments_element)
         if length < 0:
-            assignments = None
+            self.assignments = None
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, count, assignments), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
@@ -132,18 +133,18 @@ class CreatePartitionsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsRequest, int]:
-        topics: list[CreatePartitionsTopic] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = CreatePartitionsTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        timeout_ms, validate_only = _IO.unpack_from(buf, pos)
+            self.topics.append(topics_element)
+        self.timeout_ms, self.validate_only = _IO.unpack_from(buf, pos)
         pos += 5
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics, timeout_ms, validate_only), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.topics)
@@ -175,14 +176,14 @@ class CreatePartitionsTopicResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsTopicResult, int]:
-        error_message: str | None
-        name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        error_message, pos = (read_compact_nullable_string if version >= 2 else read_nullable_string)(buf, pos)
+        self.error_message, pos = (read_compact_nullable_string if version >= 2 else read_nullable_string)(buf, pos)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, error_code, error_message), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
@@ -214,18 +215,18 @@ class CreatePartitionsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatePartitionsResponse, int]:
-        results: list[CreatePartitionsTopicResult] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        results = []
+        self.results = []
         decode_results = CreatePartitionsTopicResult.decode
         for _ in range(length):
             results_element, pos = decode_results(buf, pos, version)
-            results.append(results_element)
+            self.results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, results), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

@@ -10,6 +10,7 @@ from tailrace.wire.primitives import (
     DecodeError,
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -58,14 +59,14 @@ class CreatableReplicaAssignment(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatableReplicaAssignment, int]:
-        broker_ids: list[int] | None
-        (partition_index,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.partition_index,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        broker_ids, pos = read_int32s(buf, pos, length)
+        self.broker_ids, pos = read_int32s(buf, pos, length)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, broker_ids), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.partition_index)
@@ -93,12 +94,12 @@ class CreatableTopicConfig(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatableTopicConfig, int]:
-        value: str | None
-        name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        value, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.value, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(buf, pos)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, value), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 5 else write_string)(out, self.name)
@@ -134,26 +135,25 @@ class CreatableTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatableTopic, int]:
-        assignments: list[CreatableReplicaAssignment] | None
-        configs: list[CreatableTopicConfig] | None
-        name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        num_partitions, replication_factor = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.num_partitions, self.replication_factor = _IH.unpack_from(buf, pos)
         pos += 6
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        assignments = []
+        self.assignments = []
         decode_assignments = CreatableReplicaAssignment.decode
         for _ in range(length):
             assignments_element, pos = decode_assignments(buf, pos, version)
-            assignments.append(assignments_element)
+            self.assignments.append(assignments_element)
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        configs = []
+        self.configs = []
         decode_configs = CreatableTopicConfig.decode
         for _ in range(length):
             configs_element, pos = decode_configs(buf, pos, version)
-            configs.append(configs_element)
+            self.configs.append(configs_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, num_partitions, replication_factor, assignments, configs), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 5 else write_string)(out, self.name)
@@ -193,23 +193,23 @@ class CreateTopicsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreateTopicsRequest, int]:
-        topics: list[CreatableTopic] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = CreatableTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        (timeout_ms,) = _I.unpack_from(buf, pos)
+            self.topics.append(topics_element)
+        (self.timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 1:
-            (validate_only,) = _O.unpack_from(buf, pos)
+            (self.validate_only,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            validate_only = False
+            self.validate_only = False
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics, timeout_ms, validate_only), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 5 else write_array_length)(out, self.topics)
@@ -249,13 +249,13 @@ class CreatableTopicConfigs(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatableTopicConfigs, int]:
-        value: str | None
-        name, pos = read_compact_string(buf, pos)
-        value, pos = read_compact_nullable_string(buf, pos)
-        read_only, config_source, is_sensitive = _OBO.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
+        self.value, pos = read_compact_nullable_string(buf, pos)
+        self.read_only, self.config_source, self.is_sensitive = _OBO.unpack_from(buf, pos)
         pos += 3
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, value, read_only, config_source, is_sensitive), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -300,56 +300,46 @@ class CreatableTopicResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreatableTopicResult, int]:
-        error_message: str | None
-        configs: list[CreatableTopicConfigs] | None
-        name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         if version >= 7:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 1:
-            error_message, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(buf, pos)
+            self.error_message, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(buf, pos)
         else:
-            error_message = ""
+            self.error_message = ""
         if version >= 5:
-            num_partitions, replication_factor = _IH.unpack_from(buf, pos)
+            self.num_partitions, self.replication_factor = _IH.unpack_from(buf, pos)
             pos += 6
             length, pos = read_compact_nullable_array_length(buf, pos)
-            configs = []
+            self.configs = []
             decode_configs = CreatableTopicConfigs.decode
             for _ in range(length):
                 configs_element, pos = decode_configs(buf, pos, version)
-                configs.append(configs_element)
+                self.configs.append(configs_element)
             if length < 0:
-                configs = None
+                self.configs = None
         else:
-            num_partitions = -1
-            replication_factor = -1
-            configs = None
-        topic_config_error_code = 0
+            self.num_partitions = -1
+            self.replication_factor = -1
+            self.configs = None
+        self.topic_config_error_code = 0
         if version >= 5:
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    (topic_config_error_code,) = _H.unpack_from(buf, pos)
+                    (self.topic_config_error_code,) = _H.unpack_from(buf, pos)
                     pos += 2
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-        return cls(
-            name,
-            topic_id,
-            error_code,
-            error_message,
-            topic_config_error_code,
-            num_partitions,
-            replication_factor,
-            configs,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 5 else write_string)(out, self.name)
@@ -397,21 +387,21 @@ class CreateTopicsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[CreateTopicsResponse, int]:
-        topics: list[CreatableTopicResult] | None
+        self = new(cls)
         if version >= 2:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = CreatableTopicResult.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 2:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -41,16 +42,16 @@ class DeleteGroupsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteGroupsRequest, int]:
-        groups_names: list[str] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        groups_names = []
+        self.groups_names = []
         decode_groups_names = read_compact_string if version >= 2 else read_string
         for _ in range(length):
             groups_names_element, pos = decode_groups_names(buf, pos)
-            groups_names.append(groups_names_element)
+            self.groups_names.append(groups_names_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(groups_names), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.groups_names)
@@ -81,17 +82,17 @@ class DeletableGroupResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeletableGroupResult, int]:
-        error_message: str | None
-        group_id, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 3:
-            error_message, pos = read_compact_nullable_string(buf, pos)
+            self.error_message, pos = read_compact_nullable_string(buf, pos)
         else:
-            error_message = None
+            self.error_message = None
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, error_code, error_message), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.group_id)
@@ -124,18 +125,18 @@ class DeleteGroupsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteGroupsResponse, int]:
-        results: list[DeletableGroupResult] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        results = []
+        self.results = []
         decode_results = DeletableGroupResult.decode
         for _ in range(length):
             results_element, pos = decode_results(buf, pos, version)
-            results.append(results_element)
+            self.results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, results), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

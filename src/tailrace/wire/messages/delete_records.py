@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_string,
@@ -41,11 +42,12 @@ class DeleteRecordsPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsPartition, int]:
-        partition_index, offset = _IQ.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.offset = _IQ.unpack_from(buf, pos)
         pos += 12
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, offset), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQ.pack(self.partition_index, self.offset)
@@ -71,17 +73,17 @@ class DeleteRecordsTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsTopic, int]:
-        partitions: list[DeleteRecordsPartition] | None
-        name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = DeleteRecordsPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
@@ -114,18 +116,18 @@ class DeleteRecordsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsRequest, int]:
-        topics: list[DeleteRecordsTopic] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = DeleteRecordsTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        (timeout_ms,) = _I.unpack_from(buf, pos)
+            self.topics.append(topics_element)
+        (self.timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics, timeout_ms), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 2 else write_array_length)(out, self.topics)
@@ -157,11 +159,12 @@ class DeleteRecordsPartitionResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsPartitionResult, int]:
-        partition_index, low_watermark, error_code = _IQH.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.low_watermark, self.error_code = _IQH.unpack_from(buf, pos)
         pos += 14
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, low_watermark, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQH.pack(self.partition_index, self.low_watermark, self.error_code)
@@ -187,17 +190,17 @@ class DeleteRecordsTopicResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsTopicResult, int]:
-        partitions: list[DeleteRecordsPartitionResult] | None
-        name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = DeleteRecordsPartitionResult.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
@@ -230,18 +233,18 @@ class DeleteRecordsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteRecordsResponse, int]:
-        topics: list[DeleteRecordsTopicResult] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = DeleteRecordsTopicResult.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

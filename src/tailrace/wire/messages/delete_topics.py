@@ -9,6 +9,7 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -45,11 +46,11 @@ class DeleteTopicState(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteTopicState, int]:
-        name: str | None
-        name, pos = read_compact_nullable_string(buf, pos)
-        topic_id, pos = read_uuid(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_nullable_string(buf, pos)
+        self.topic_id, pos = read_uuid(buf, pos)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_nullable_string(out, self.name)
@@ -82,31 +83,30 @@ class DeleteTopicsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteTopicsRequest, int]:
-        topics: list[DeleteTopicState] | None
-        topic_names: list[str] | None
+        self = new(cls)
         if version >= 6:
             length, pos = read_compact_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = DeleteTopicState.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
         else:
-            topics = None
+            self.topics = []
         if version <= 5:
             length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-            topic_names = []
+            self.topic_names = []
             decode_topic_names = read_compact_string if version >= 4 else read_string
             for _ in range(length):
                 topic_names_element, pos = decode_topic_names(buf, pos)
-                topic_names.append(topic_names_element)
+                self.topic_names.append(topic_names_element)
         else:
-            topic_names = None
-        (timeout_ms,) = _I.unpack_from(buf, pos)
+            self.topic_names = []
+        (self.timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics, topic_names, timeout_ms), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 6:
@@ -146,24 +146,23 @@ class DeletableTopicResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeletableTopicResult, int]:
-        name: str | None
-        error_message: str | None
-        name, pos = (
+        self = new(cls)
+        self.name, pos = (
             read_compact_nullable_string if version >= 6 else read_compact_string if version >= 4 else read_string
         )(buf, pos)
         if version >= 6:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 5:
-            error_message, pos = read_compact_nullable_string(buf, pos)
+            self.error_message, pos = read_compact_nullable_string(buf, pos)
         else:
-            error_message = None
+            self.error_message = None
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, error_code, error_message), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_nullable_string if version >= 6 else write_compact_string if version >= 4 else write_string)(
@@ -200,21 +199,21 @@ class DeleteTopicsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DeleteTopicsResponse, int]:
-        responses: list[DeletableTopicResult] | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        responses = []
+        self.responses = []
         decode_responses = DeletableTopicResult.decode
         for _ in range(length):
             responses_element, pos = decode_responses(buf, pos, version)
-            responses.append(responses_element)
+            self.responses.append(responses_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, responses), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

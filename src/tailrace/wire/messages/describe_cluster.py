@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
@@ -47,20 +48,21 @@ class DescribeClusterRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeClusterRequest, int]:
-        (include_cluster_authorized_operations,) = _O.unpack_from(buf, pos)
+        self = new(cls)
+        (self.include_cluster_authorized_operations,) = _O.unpack_from(buf, pos)
         pos += 1
         if version >= 1:
-            (endpoint_type,) = _B.unpack_from(buf, pos)
+            (self.endpoint_type,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            endpoint_type = 1
+            self.endpoint_type = 1
         if version >= 2:
-            (include_fenced_brokers,) = _O.unpack_from(buf, pos)
+            (self.include_fenced_brokers,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_fenced_brokers = False
+            self.include_fenced_brokers = False
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(include_cluster_authorized_operations, endpoint_type, include_fenced_brokers), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _O.pack(self.include_cluster_authorized_operations)
@@ -98,20 +100,20 @@ class DescribeClusterBroker(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeClusterBroker, int]:
-        rack: str | None
-        (broker_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.broker_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        host, pos = read_compact_string(buf, pos)
-        (port,) = _I.unpack_from(buf, pos)
+        self.host, pos = read_compact_string(buf, pos)
+        (self.port,) = _I.unpack_from(buf, pos)
         pos += 4
-        rack, pos = read_compact_nullable_string(buf, pos)
+        self.rack, pos = read_compact_nullable_string(buf, pos)
         if version >= 2:
-            (is_fenced,) = _O.unpack_from(buf, pos)
+            (self.is_fenced,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            is_fenced = False
+            self.is_fenced = False
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(broker_id, host, port, rack, is_fenced), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.broker_id)
@@ -163,38 +165,28 @@ class DescribeClusterResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeClusterResponse, int]:
-        error_message: str | None
-        brokers: list[DescribeClusterBroker] | None
-        throttle_time_ms, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.throttle_time_ms, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
-        error_message, pos = read_compact_nullable_string(buf, pos)
+        self.error_message, pos = read_compact_nullable_string(buf, pos)
         if version >= 1:
-            (endpoint_type,) = _B.unpack_from(buf, pos)
+            (self.endpoint_type,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            endpoint_type = 1
-        cluster_id, pos = read_compact_string(buf, pos)
-        (controller_id,) = _I.unpack_from(buf, pos)
+            self.endpoint_type = 1
+        self.cluster_id, pos = read_compact_string(buf, pos)
+        (self.controller_id,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = read_compact_array_length(buf, pos)
-        brokers = []
+        self.brokers = []
         decode_brokers = DescribeClusterBroker.decode
         for _ in range(length):
             brokers_element, pos = decode_brokers(buf, pos, version)
-            brokers.append(brokers_element)
-        (cluster_authorized_operations,) = _I.unpack_from(buf, pos)
+            self.brokers.append(brokers_element)
+        (self.cluster_authorized_operations,) = _I.unpack_from(buf, pos)
         pos += 4
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            throttle_time_ms,
-            error_code,
-            error_message,
-            endpoint_type,
-            cluster_id,
-            controller_id,
-            brokers,
-            cluster_authorized_operations,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.throttle_time_ms, self.error_code)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -53,21 +54,21 @@ class DescribeConfigsResource(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsResource, int]:
-        configuration_keys: list[str] | None
-        (resource_type,) = _B.unpack_from(buf, pos)
+        self = new(cls)
+        (self.resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
-        resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         length, pos = (read_compact_nullable_array_length if version >= 4 else read_nullable_array_length)(buf, pos)
-        configuration_keys = []
+        self.configuration_keys = []
         decode_configuration_keys = read_compact_string if version >= 4 else read_string
         for _ in range(length):
             configuration_keys_element, pos = decode_configuration_keys(buf, pos)
-            configuration_keys.append(configuration_keys_element)
+            self.configuration_keys.append(configuration_keys_element)
         if length < 0:
-            configuration_keys = None
+            self.configuration_keys = None
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resource_type, resource_name, configuration_keys), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _B.pack(self.resource_type)
@@ -106,26 +107,26 @@ class DescribeConfigsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsRequest, int]:
-        resources: list[DescribeConfigsResource] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        resources = []
+        self.resources = []
         decode_resources = DescribeConfigsResource.decode
         for _ in range(length):
             resources_element, pos = decode_resources(buf, pos, version)
-            resources.append(resources_element)
+            self.resources.append(resources_element)
         if version >= 1:
-            (include_synonyms,) = _O.unpack_from(buf, pos)
+            (self.include_synonyms,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_synonyms = False
+            self.include_synonyms = False
         if version >= 3:
-            (include_documentation,) = _O.unpack_from(buf, pos)
+            (self.include_documentation,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_documentation = False
+            self.include_documentation = False
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resources, include_synonyms, include_documentation), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 4 else write_array_length)(out, self.resources)
@@ -160,14 +161,14 @@ class DescribeConfigsSynonym(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsSynonym, int]:
-        value: str | None
-        name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        value, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
-        (source,) = _B.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.value, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        (self.source,) = _B.unpack_from(buf, pos)
         pos += 1
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, value, source), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.name)
@@ -216,46 +217,42 @@ class DescribeConfigsResourceResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsResourceResult, int]:
-        value: str | None
-        synonyms: list[DescribeConfigsSynonym] | None
-        documentation: str | None
-        name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        value, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
-        (read_only,) = _O.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.value, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        (self.read_only,) = _O.unpack_from(buf, pos)
         pos += 1
         if version <= 0:
-            (is_default,) = _O.unpack_from(buf, pos)
+            (self.is_default,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            is_default = False
+            self.is_default = False
         if version >= 1:
-            (config_source,) = _B.unpack_from(buf, pos)
+            (self.config_source,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            config_source = -1
-        (is_sensitive,) = _O.unpack_from(buf, pos)
+            self.config_source = -1
+        (self.is_sensitive,) = _O.unpack_from(buf, pos)
         pos += 1
         if version >= 1:
             length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-            synonyms = []
+            self.synonyms = []
             decode_synonyms = DescribeConfigsSynonym.decode
             for _ in range(length):
                 synonyms_element, pos = decode_synonyms(buf, pos, version)
-                synonyms.append(synonyms_element)
+                self.synonyms.append(synonyms_element)
         else:
-            synonyms = None
+            self.synonyms = []
         if version >= 3:
-            (config_type,) = _B.unpack_from(buf, pos)
+            (self.config_type,) = _B.unpack_from(buf, pos)
             pos += 1
-            documentation, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+            self.documentation, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
         else:
-            config_type = 0
-            documentation = ""
+            self.config_type = 0
+            self.documentation = ""
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            name, value, read_only, is_default, config_source, is_sensitive, synonyms, config_type, documentation
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.name)
@@ -304,23 +301,22 @@ class DescribeConfigsResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsResult, int]:
-        error_message: str | None
-        configs: list[DescribeConfigsResourceResult] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        error_message, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
-        (resource_type,) = _B.unpack_from(buf, pos)
+        self.error_message, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        (self.resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
-        resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.resource_name, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        configs = []
+        self.configs = []
         decode_configs = DescribeConfigsResourceResult.decode
         for _ in range(length):
             configs_element, pos = decode_configs(buf, pos, version)
-            configs.append(configs_element)
+            self.configs.append(configs_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, error_message, resource_type, resource_name, configs), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -356,18 +352,18 @@ class DescribeConfigsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeConfigsResponse, int]:
-        results: list[DescribeConfigsResult] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        results = []
+        self.results = []
         decode_results = DescribeConfigsResult.decode
         for _ in range(length):
             results_element, pos = decode_results(buf, pos, version)
-            results.append(results_element)
+            self.results.append(results_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, results), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

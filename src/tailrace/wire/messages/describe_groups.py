@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_bytes,
     read_compact_array_length,
@@ -53,21 +54,21 @@ class DescribeGroupsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeGroupsRequest, int]:
-        groups: list[str] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        groups = []
+        self.groups = []
         decode_groups = read_compact_string if version >= 5 else read_string
         for _ in range(length):
             groups_element, pos = decode_groups(buf, pos)
-            groups.append(groups_element)
+            self.groups.append(groups_element)
         if version >= 3:
-            (include_authorized_operations,) = _O.unpack_from(buf, pos)
+            (self.include_authorized_operations,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_authorized_operations = False
+            self.include_authorized_operations = False
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(groups, include_authorized_operations), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 5 else write_array_length)(out, self.groups)
@@ -109,19 +110,21 @@ class DescribedGroupMember(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribedGroupMember, int]:
-        group_instance_id: str | None
-        member_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         if version >= 4:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 5 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
-        client_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        client_host, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        member_metadata, pos = (read_compact_bytes if version >= 5 else read_bytes)(buf, pos)
-        member_assignment, pos = (read_compact_bytes if version >= 5 else read_bytes)(buf, pos)
+            self.group_instance_id = None
+        self.client_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.client_host, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.member_metadata, pos = (read_compact_bytes if version >= 5 else read_bytes)(buf, pos)
+        self.member_assignment, pos = (read_compact_bytes if version >= 5 else read_bytes)(buf, pos)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(member_id, group_instance_id, client_id, client_host, member_metadata, member_assignment), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 5 else write_string)(out, self.member_id)
@@ -171,41 +174,31 @@ class DescribedGroup(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribedGroup, int]:
-        error_message: str | None
-        members: list[DescribedGroupMember] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 6:
-            error_message, pos = read_compact_nullable_string(buf, pos)
+            self.error_message, pos = read_compact_nullable_string(buf, pos)
         else:
-            error_message = None
-        group_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        group_state, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        protocol_type, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
-        protocol_data, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+            self.error_message = None
+        self.group_id, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.group_state, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.protocol_type, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
+        self.protocol_data, pos = (read_compact_string if version >= 5 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        members = []
+        self.members = []
         decode_members = DescribedGroupMember.decode
         for _ in range(length):
             members_element, pos = decode_members(buf, pos, version)
-            members.append(members_element)
+            self.members.append(members_element)
         if version >= 3:
-            (authorized_operations,) = _I.unpack_from(buf, pos)
+            (self.authorized_operations,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            authorized_operations = -2147483648
+            self.authorized_operations = -2147483648
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            error_code,
-            error_message,
-            group_id,
-            group_state,
-            protocol_type,
-            protocol_data,
-            members,
-            authorized_operations,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -246,21 +239,21 @@ class DescribeGroupsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeGroupsResponse, int]:
-        groups: list[DescribedGroup] | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 5 else read_array_length)(buf, pos)
-        groups = []
+        self.groups = []
         decode_groups = DescribedGroup.decode
         for _ in range(length):
             groups_element, pos = decode_groups(buf, pos, version)
-            groups.append(groups_element)
+            self.groups.append(groups_element)
         if version >= 5:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, groups), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -49,13 +50,13 @@ class DescribableLogDirTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribableLogDirTopic, int]:
-        partitions: list[int] | None
-        topic, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        self = new(cls)
+        self.topic, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        partitions, pos = read_int32s(buf, pos, length)
+        self.partitions, pos = read_int32s(buf, pos, length)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.topic)
@@ -82,18 +83,18 @@ class DescribeLogDirsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsRequest, int]:
-        topics: list[DescribableLogDirTopic] | None
+        self = new(cls)
         length, pos = (read_compact_nullable_array_length if version >= 2 else read_nullable_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = DescribableLogDirTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if length < 0:
-            topics = None
+            self.topics = None
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_nullable_array_length if version >= 2 else write_nullable_array_length)(out, self.topics)
@@ -127,11 +128,12 @@ class DescribeLogDirsPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsPartition, int]:
-        partition_index, partition_size, offset_lag, is_future_key = _IQQO.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.partition_size, self.offset_lag, self.is_future_key = _IQQO.unpack_from(buf, pos)
         pos += 21
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, partition_size, offset_lag, is_future_key), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQQO.pack(self.partition_index, self.partition_size, self.offset_lag, self.is_future_key)
@@ -157,17 +159,17 @@ class DescribeLogDirsTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsTopic, int]:
-        partitions: list[DescribeLogDirsPartition] | None
-        name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = DescribeLogDirsPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 2 else write_string)(out, self.name)
@@ -208,30 +210,30 @@ class DescribeLogDirsResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsResult, int]:
-        topics: list[DescribeLogDirsTopic] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        log_dir, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
+        self.log_dir, pos = (read_compact_string if version >= 2 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = DescribeLogDirsTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 4:
-            total_bytes, usable_bytes = _QQ.unpack_from(buf, pos)
+            self.total_bytes, self.usable_bytes = _QQ.unpack_from(buf, pos)
             pos += 16
         else:
-            total_bytes = -1
-            usable_bytes = -1
+            self.total_bytes = -1
+            self.usable_bytes = -1
         if version >= 5:
-            (is_cordoned,) = _O.unpack_from(buf, pos)
+            (self.is_cordoned,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            is_cordoned = False
+            self.is_cordoned = False
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, log_dir, topics, total_bytes, usable_bytes, is_cordoned), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -272,23 +274,23 @@ class DescribeLogDirsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeLogDirsResponse, int]:
-        results: list[DescribeLogDirsResult] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 3:
-            (error_code,) = _H.unpack_from(buf, pos)
+            (self.error_code,) = _H.unpack_from(buf, pos)
             pos += 2
         else:
-            error_code = 0
+            self.error_code = 0
         length, pos = (read_compact_array_length if version >= 2 else read_array_length)(buf, pos)
-        results = []
+        self.results = []
         decode_results = DescribeLogDirsResult.decode
         for _ in range(length):
             results_element, pos = decode_results(buf, pos, version)
-            results.append(results_element)
+            self.results.append(results_element)
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, results), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

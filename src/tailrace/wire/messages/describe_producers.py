@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
@@ -41,12 +42,12 @@ class TopicRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicRequest, int]:
-        partition_indexes: list[int] | None
-        name, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
         length, pos = read_compact_array_length(buf, pos)
-        partition_indexes, pos = read_int32s(buf, pos, length)
+        self.partition_indexes, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partition_indexes), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -72,15 +73,15 @@ class DescribeProducersRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeProducersRequest, int]:
-        topics: list[TopicRequest] | None
+        self = new(cls)
         length, pos = read_compact_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = TopicRequest.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_array_length(out, self.topics)
@@ -119,14 +120,18 @@ class ProducerState(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ProducerState, int]:
-        producer_id, producer_epoch, last_sequence, last_timestamp, coordinator_epoch, current_txn_start_offset = (
-            _QIIQIQ.unpack_from(buf, pos)
-        )
+        self = new(cls)
+        (
+            self.producer_id,
+            self.producer_epoch,
+            self.last_sequence,
+            self.last_timestamp,
+            self.coordinator_epoch,
+            self.current_txn_start_offset,
+        ) = _QIIQIQ.unpack_from(buf, pos)
         pos += 36
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            producer_id, producer_epoch, last_sequence, last_timestamp, coordinator_epoch, current_txn_start_offset
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _QIIQIQ.pack(
@@ -164,19 +169,18 @@ class PartitionResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[PartitionResponse, int]:
-        error_message: str | None
-        active_producers: list[ProducerState] | None
-        partition_index, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
-        error_message, pos = read_compact_nullable_string(buf, pos)
+        self.error_message, pos = read_compact_nullable_string(buf, pos)
         length, pos = read_compact_array_length(buf, pos)
-        active_producers = []
+        self.active_producers = []
         decode_active_producers = ProducerState.decode
         for _ in range(length):
             active_producers_element, pos = decode_active_producers(buf, pos, version)
-            active_producers.append(active_producers_element)
+            self.active_producers.append(active_producers_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, error_code, error_message, active_producers), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.partition_index, self.error_code)
@@ -205,16 +209,16 @@ class TopicResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicResponse, int]:
-        partitions: list[PartitionResponse] | None
-        name, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
         length, pos = read_compact_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = PartitionResponse.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -246,17 +250,17 @@ class DescribeProducersResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeProducersResponse, int]:
-        topics: list[TopicResponse] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = read_compact_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = TopicResponse.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

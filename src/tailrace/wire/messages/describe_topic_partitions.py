@@ -9,6 +9,7 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_array_length,
     read_compact_nullable_array_length,
     read_compact_nullable_string,
@@ -42,9 +43,10 @@ class TopicRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicRequest, int]:
-        name, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.name, pos = read_compact_string(buf, pos)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.name)
@@ -69,11 +71,12 @@ class Cursor(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[Cursor, int]:
-        topic_name, pos = read_compact_string(buf, pos)
-        (partition_index,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.topic_name, pos = read_compact_string(buf, pos)
+        (self.partition_index,) = _I.unpack_from(buf, pos)
         pos += 4
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic_name, partition_index), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.topic_name)
@@ -106,24 +109,23 @@ class DescribeTopicPartitionsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeTopicPartitionsRequest, int]:
-        topics: list[TopicRequest] | None
-        cursor: Cursor | None
+        self = new(cls)
         length, pos = read_compact_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = TopicRequest.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        (response_partition_limit,) = _I.unpack_from(buf, pos)
+            self.topics.append(topics_element)
+        (self.response_partition_limit,) = _I.unpack_from(buf, pos)
         pos += 4
         present = buf[pos]
         pos += 1
         if present > 127:
-            cursor = None
+            self.cursor = None
         else:
-            cursor, pos = Cursor.decode(buf, pos, version)
+            self.cursor, pos = Cursor.decode(buf, pos, version)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topics, response_partition_limit, cursor), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_array_length(out, self.topics)
@@ -177,39 +179,25 @@ class DescribeTopicPartitionsResponsePartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeTopicPartitionsResponsePartition, int]:
-        replica_nodes: list[int] | None
-        isr_nodes: list[int] | None
-        eligible_leader_replicas: list[int] | None
-        last_known_elr: list[int] | None
-        offline_replicas: list[int] | None
-        error_code, partition_index, leader_id, leader_epoch = _HIII.unpack_from(buf, pos)
+        self = new(cls)
+        self.error_code, self.partition_index, self.leader_id, self.leader_epoch = _HIII.unpack_from(buf, pos)
         pos += 14
         length, pos = read_compact_array_length(buf, pos)
-        replica_nodes, pos = read_int32s(buf, pos, length)
+        self.replica_nodes, pos = read_int32s(buf, pos, length)
         length, pos = read_compact_array_length(buf, pos)
-        isr_nodes, pos = read_int32s(buf, pos, length)
+        self.isr_nodes, pos = read_int32s(buf, pos, length)
         length, pos = read_compact_nullable_array_length(buf, pos)
-        eligible_leader_replicas, pos = read_int32s(buf, pos, length)
+        self.eligible_leader_replicas, pos = read_int32s(buf, pos, length)
         if length < 0:
-            eligible_leader_replicas = None
+            self.eligible_leader_replicas = None
         length, pos = read_compact_nullable_array_length(buf, pos)
-        last_known_elr, pos = read_int32s(buf, pos, length)
+        self.last_known_elr, pos = read_int32s(buf, pos, length)
         if length < 0:
-            last_known_elr = None
+            self.last_known_elr = None
         length, pos = read_compact_array_length(buf, pos)
-        offline_replicas, pos = read_int32s(buf, pos, length)
+        self.offline_replicas, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            error_code,
-            partition_index,
-            leader_id,
-            leader_epoch,
-            replica_nodes,
-            isr_nodes,
-            eligible_leader_replicas,
-            last_known_elr,
-            offline_replicas,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _HIII.pack(self.error_code, self.partition_index, self.leader_id, self.leader_epoch)
@@ -256,24 +244,23 @@ class DescribeTopicPartitionsResponseTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeTopicPartitionsResponseTopic, int]:
-        name: str | None
-        partitions: list[DescribeTopicPartitionsResponsePartition] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        name, pos = read_compact_nullable_string(buf, pos)
-        topic_id, pos = read_uuid(buf, pos)
-        (is_internal,) = _O.unpack_from(buf, pos)
+        self.name, pos = read_compact_nullable_string(buf, pos)
+        self.topic_id, pos = read_uuid(buf, pos)
+        (self.is_internal,) = _O.unpack_from(buf, pos)
         pos += 1
         length, pos = read_compact_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = DescribeTopicPartitionsResponsePartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
-        (topic_authorized_operations,) = _I.unpack_from(buf, pos)
+            self.partitions.append(partitions_element)
+        (self.topic_authorized_operations,) = _I.unpack_from(buf, pos)
         pos += 4
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, name, topic_id, is_internal, partitions, topic_authorized_operations), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -312,24 +299,23 @@ class DescribeTopicPartitionsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[DescribeTopicPartitionsResponse, int]:
-        topics: list[DescribeTopicPartitionsResponseTopic] | None
-        next_cursor: Cursor | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = read_compact_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = DescribeTopicPartitionsResponseTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         present = buf[pos]
         pos += 1
         if present > 127:
-            next_cursor = None
+            self.next_cursor = None
         else:
-            next_cursor, pos = Cursor.decode(buf, pos, version)
+            self.next_cursor, pos = Cursor.decode(buf, pos, version)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics, next_cursor), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

@@ -10,6 +10,7 @@ from tailrace.wire.primitives import (
     DecodeError,
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -78,10 +79,11 @@ class ReplicaState(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ReplicaState, int]:
-        replica_id, replica_epoch = _IQ.unpack_from(buf, pos)
+        self = new(cls)
+        self.replica_id, self.replica_epoch = _IQ.unpack_from(buf, pos)
         pos += 12
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(replica_id, replica_epoch), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQ.pack(self.replica_id, self.replica_epoch)
@@ -125,80 +127,103 @@ class FetchPartition(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchPartition, int]:
         if version >= 18:
-            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
-                _IIQIQI.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            ) = _IIQIQI.unpack_from(buf, pos)
             pos += 32
-            replica_directory_id = ZERO_TOPIC_ID
-            high_watermark = 9223372036854775807
+            self.replica_directory_id = ZERO_TOPIC_ID
+            self.high_watermark = 9223372036854775807
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    replica_directory_id, pos = read_uuid(buf, pos)
+                    self.replica_directory_id, pos = read_uuid(buf, pos)
                 elif tag == 1:
-                    (high_watermark,) = _Q.unpack_from(buf, pos)
+                    (self.high_watermark,) = _Q.unpack_from(buf, pos)
                     pos += 8
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                partition,
-                current_leader_epoch,
-                fetch_offset,
-                last_fetched_epoch,
-                log_start_offset,
-                partition_max_bytes,
-                replica_directory_id,
-                high_watermark,
-            ), pos
+            return self, pos
         if version >= 17:
-            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
-                _IIQIQI.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            ) = _IIQIQI.unpack_from(buf, pos)
             pos += 32
-            replica_directory_id = ZERO_TOPIC_ID
+            self.replica_directory_id = ZERO_TOPIC_ID
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    replica_directory_id, pos = read_uuid(buf, pos)
+                    self.replica_directory_id, pos = read_uuid(buf, pos)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                partition,
-                current_leader_epoch,
-                fetch_offset,
-                last_fetched_epoch,
-                log_start_offset,
-                partition_max_bytes,
-                replica_directory_id,
-            ), pos
+            self.high_watermark = 9223372036854775807
+            return self, pos
         if version >= 12:
-            partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes = (
-                _IIQIQI.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.last_fetched_epoch,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            ) = _IIQIQI.unpack_from(buf, pos)
             pos += 32
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(
-                partition, current_leader_epoch, fetch_offset, last_fetched_epoch, log_start_offset, partition_max_bytes
-            ), pos
+            self.replica_directory_id = ZERO_TOPIC_ID
+            self.high_watermark = 9223372036854775807
+            return self, pos
         if version >= 9:
-            partition, current_leader_epoch, fetch_offset, log_start_offset, partition_max_bytes = _IIQQI.unpack_from(
+            self = new(cls)
+            (
+                self.partition,
+                self.current_leader_epoch,
+                self.fetch_offset,
+                self.log_start_offset,
+                self.partition_max_bytes,
+            ) = _IIQQI.unpack_from(buf, pos)
+            pos += 28
+            self.last_fetched_epoch = -1
+            self.replica_directory_id = ZERO_TOPIC_ID
+            self.high_watermark = 9223372036854775807
+            return self, pos
+        if version >= 5:
+            self = new(cls)
+            self.partition, self.fetch_offset, self.log_start_offset, self.partition_max_bytes = _IQQI.unpack_from(
                 buf, pos
             )
-            pos += 28
-            return cls(partition, current_leader_epoch, fetch_offset, -1, log_start_offset, partition_max_bytes), pos
-        if version >= 5:
-            partition, fetch_offset, log_start_offset, partition_max_bytes = _IQQI.unpack_from(buf, pos)
             pos += 24
-            return cls(partition, -1, fetch_offset, -1, log_start_offset, partition_max_bytes), pos
-        partition, fetch_offset, partition_max_bytes = _IQI.unpack_from(buf, pos)
+            self.current_leader_epoch = -1
+            self.last_fetched_epoch = -1
+            self.replica_directory_id = ZERO_TOPIC_ID
+            self.high_watermark = 9223372036854775807
+            return self, pos
+        self = new(cls)
+        self.partition, self.fetch_offset, self.partition_max_bytes = _IQI.unpack_from(buf, pos)
         pos += 16
-        return cls(partition, -1, fetch_offset, -1, -1, partition_max_bytes), pos
+        self.current_leader_epoch = -1
+        self.last_fetched_epoch = -1
+        self.log_start_offset = -1
+        self.replica_directory_id = ZERO_TOPIC_ID
+        self.high_watermark = 9223372036854775807
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 18:
@@ -290,35 +315,40 @@ class FetchTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchTopic, int]:
-        partitions: list[FetchPartition] | None
         if version >= 13:
-            topic_id, pos = read_uuid(buf, pos)
+            self = new(cls)
+            self.topic_id, pos = read_uuid(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions = []
+            self.partitions = []
             decode_partitions = FetchPartition.decode
             for _ in range(length):
                 partitions_element, pos = decode_partitions(buf, pos, version)
-                partitions.append(partitions_element)
+                self.partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls("", topic_id, partitions), pos
+            self.topic = ""
+            return self, pos
         if version >= 12:
-            topic, pos = read_compact_string(buf, pos)
+            self = new(cls)
+            self.topic, pos = read_compact_string(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions = []
+            self.partitions = []
             decode_partitions = FetchPartition.decode
             for _ in range(length):
                 partitions_element, pos = decode_partitions(buf, pos, version)
-                partitions.append(partitions_element)
+                self.partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(topic, ZERO_TOPIC_ID, partitions), pos
-        topic, pos = read_string(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+            return self, pos
+        self = new(cls)
+        self.topic, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = FetchPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
-        return cls(topic, ZERO_TOPIC_ID, partitions), pos
+            self.partitions.append(partitions_element)
+        self.topic_id = ZERO_TOPIC_ID
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 13:
@@ -362,23 +392,28 @@ class ForgottenTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ForgottenTopic, int]:
-        partitions: list[int] | None
         if version >= 13:
-            topic_id, pos = read_uuid(buf, pos)
+            self = new(cls)
+            self.topic_id, pos = read_uuid(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions, pos = read_int32s(buf, pos, length)
+            self.partitions, pos = read_int32s(buf, pos, length)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls("", topic_id, partitions), pos
+            self.topic = ""
+            return self, pos
         if version >= 12:
-            topic, pos = read_compact_string(buf, pos)
+            self = new(cls)
+            self.topic, pos = read_compact_string(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions, pos = read_int32s(buf, pos, length)
+            self.partitions, pos = read_int32s(buf, pos, length)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(topic, ZERO_TOPIC_ID, partitions), pos
-        topic, pos = read_string(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+            return self, pos
+        self = new(cls)
+        self.topic, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions, pos = read_int32s(buf, pos, length)
-        return cls(topic, ZERO_TOPIC_ID, partitions), pos
+        self.partitions, pos = read_int32s(buf, pos, length)
+        self.topic_id = ZERO_TOPIC_ID
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 13:
@@ -450,188 +485,193 @@ class FetchRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchRequest, int]:
-        cluster_id: str | None
-        replica_state: ReplicaState | None
-        topics: list[FetchTopic] | None
-        forgotten_topics_data: list[ForgottenTopic] | None
         if version >= 15:
-            max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = _IIIBII.unpack_from(
-                buf, pos
-            )
+            self = new(cls)
+            (
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            ) = _IIIBII.unpack_from(buf, pos)
             pos += 21
             length, pos = read_compact_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
             length, pos = read_compact_array_length(buf, pos)
-            forgotten_topics_data = []
+            self.forgotten_topics_data = []
             decode_forgotten_topics_data = ForgottenTopic.decode
             for _ in range(length):
                 forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
-                forgotten_topics_data.append(forgotten_topics_data_element)
-            rack_id, pos = read_compact_string(buf, pos)
-            cluster_id = None
-            replica_state = None
+                self.forgotten_topics_data.append(forgotten_topics_data_element)
+            self.rack_id, pos = read_compact_string(buf, pos)
+            self.cluster_id = None
+            self.replica_state = ReplicaState()
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    cluster_id, pos = read_compact_nullable_string(buf, pos)
+                    self.cluster_id, pos = read_compact_nullable_string(buf, pos)
                 elif tag == 1:
-                    replica_state, pos = ReplicaState.decode(buf, pos, version)
+                    self.replica_state, pos = ReplicaState.decode(buf, pos, version)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                cluster_id,
-                -1,
-                replica_state,
-                max_wait_ms,
-                min_bytes,
-                max_bytes,
-                isolation_level,
-                session_id,
-                session_epoch,
-                topics,
-                forgotten_topics_data,
-                rack_id,
-            ), pos
+            self.replica_id = -1
+            return self, pos
         if version >= 12:
-            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-                _IIIIBII.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            ) = _IIIIBII.unpack_from(buf, pos)
             pos += 25
             length, pos = read_compact_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
             length, pos = read_compact_array_length(buf, pos)
-            forgotten_topics_data = []
+            self.forgotten_topics_data = []
             decode_forgotten_topics_data = ForgottenTopic.decode
             for _ in range(length):
                 forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
-                forgotten_topics_data.append(forgotten_topics_data_element)
-            rack_id, pos = read_compact_string(buf, pos)
-            cluster_id = None
+                self.forgotten_topics_data.append(forgotten_topics_data_element)
+            self.rack_id, pos = read_compact_string(buf, pos)
+            self.cluster_id = None
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    cluster_id, pos = read_compact_nullable_string(buf, pos)
+                    self.cluster_id, pos = read_compact_nullable_string(buf, pos)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                cluster_id,
-                replica_id,
-                None,
-                max_wait_ms,
-                min_bytes,
-                max_bytes,
-                isolation_level,
-                session_id,
-                session_epoch,
-                topics,
-                forgotten_topics_data,
-                rack_id,
-            ), pos
+            self.replica_state = ReplicaState()
+            return self, pos
         if version >= 11:
-            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-                _IIIIBII.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            ) = _IIIIBII.unpack_from(buf, pos)
             pos += 25
             length, pos = read_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
             length, pos = read_array_length(buf, pos)
-            forgotten_topics_data = []
+            self.forgotten_topics_data = []
             decode_forgotten_topics_data = ForgottenTopic.decode
             for _ in range(length):
                 forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
-                forgotten_topics_data.append(forgotten_topics_data_element)
-            rack_id, pos = read_string(buf, pos)
-            return cls(
-                None,
-                replica_id,
-                None,
-                max_wait_ms,
-                min_bytes,
-                max_bytes,
-                isolation_level,
-                session_id,
-                session_epoch,
-                topics,
-                forgotten_topics_data,
-                rack_id,
-            ), pos
+                self.forgotten_topics_data.append(forgotten_topics_data_element)
+            self.rack_id, pos = read_string(buf, pos)
+            self.cluster_id = None
+            self.replica_state = ReplicaState()
+            return self, pos
         if version >= 7:
-            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-                _IIIIBII.unpack_from(buf, pos)
-            )
+            self = new(cls)
+            (
+                self.replica_id,
+                self.max_wait_ms,
+                self.min_bytes,
+                self.max_bytes,
+                self.isolation_level,
+                self.session_id,
+                self.session_epoch,
+            ) = _IIIIBII.unpack_from(buf, pos)
             pos += 25
             length, pos = read_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
             length, pos = read_array_length(buf, pos)
-            forgotten_topics_data = []
+            self.forgotten_topics_data = []
             decode_forgotten_topics_data = ForgottenTopic.decode
             for _ in range(length):
                 forgotten_topics_data_element, pos = decode_forgotten_topics_data(buf, pos, version)
-                forgotten_topics_data.append(forgotten_topics_data_element)
-            return cls(
-                None,
-                replica_id,
-                None,
-                max_wait_ms,
-                min_bytes,
-                max_bytes,
-                isolation_level,
-                session_id,
-                session_epoch,
-                topics,
-                forgotten_topics_data,
-            ), pos
+                self.forgotten_topics_data.append(forgotten_topics_data_element)
+            self.cluster_id = None
+            self.replica_state = ReplicaState()
+            self.rack_id = ""
+            return self, pos
         if version >= 4:
-            replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = _IIIIB.unpack_from(buf, pos)
+            self = new(cls)
+            self.replica_id, self.max_wait_ms, self.min_bytes, self.max_bytes, self.isolation_level = (
+                _IIIIB.unpack_from(buf, pos)
+            )
             pos += 17
             length, pos = read_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
-            return cls(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
+                self.topics.append(topics_element)
+            self.cluster_id = None
+            self.replica_state = ReplicaState()
+            self.session_id = 0
+            self.session_epoch = -1
+            self.forgotten_topics_data = []
+            self.rack_id = ""
+            return self, pos
         if version >= 3:
-            replica_id, max_wait_ms, min_bytes, max_bytes = _IIII.unpack_from(buf, pos)
+            self = new(cls)
+            self.replica_id, self.max_wait_ms, self.min_bytes, self.max_bytes = _IIII.unpack_from(buf, pos)
             pos += 16
             length, pos = read_array_length(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = FetchTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
-            return cls(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, 0, 0, -1, topics), pos
-        replica_id, max_wait_ms, min_bytes = _III.unpack_from(buf, pos)
+                self.topics.append(topics_element)
+            self.cluster_id = None
+            self.replica_state = ReplicaState()
+            self.isolation_level = 0
+            self.session_id = 0
+            self.session_epoch = -1
+            self.forgotten_topics_data = []
+            self.rack_id = ""
+            return self, pos
+        self = new(cls)
+        self.replica_id, self.max_wait_ms, self.min_bytes = _III.unpack_from(buf, pos)
         pos += 12
         length, pos = read_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = FetchTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        return cls(None, replica_id, None, max_wait_ms, min_bytes, 2147483647, 0, 0, -1, topics), pos
+            self.topics.append(topics_element)
+        self.cluster_id = None
+        self.replica_state = ReplicaState()
+        self.max_bytes = 2147483647
+        self.isolation_level = 0
+        self.session_id = 0
+        self.session_epoch = -1
+        self.forgotten_topics_data = []
+        self.rack_id = ""
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 15:
@@ -764,10 +804,11 @@ class EpochEndOffset(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[EpochEndOffset, int]:
-        epoch, end_offset = _IQ.unpack_from(buf, pos)
+        self = new(cls)
+        self.epoch, self.end_offset = _IQ.unpack_from(buf, pos)
         pos += 12
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(epoch, end_offset), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQ.pack(self.epoch, self.end_offset)
@@ -792,10 +833,11 @@ class LeaderIdAndEpoch(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LeaderIdAndEpoch, int]:
-        leader_id, leader_epoch = _II.unpack_from(buf, pos)
+        self = new(cls)
+        self.leader_id, self.leader_epoch = _II.unpack_from(buf, pos)
         pos += 8
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(leader_id, leader_epoch), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _II.pack(self.leader_id, self.leader_epoch)
@@ -822,10 +864,11 @@ class SnapshotId(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[SnapshotId, int]:
-        end_offset, epoch = _QI.unpack_from(buf, pos)
+        self = new(cls)
+        self.end_offset, self.epoch = _QI.unpack_from(buf, pos)
         pos += 12
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(end_offset, epoch), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _QI.pack(self.end_offset, self.epoch)
@@ -851,13 +894,15 @@ class AbortedTransaction(Message):
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[AbortedTransaction, int]:
         if version >= 12:
-            producer_id, first_offset = _QQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.producer_id, self.first_offset = _QQ.unpack_from(buf, pos)
             pos += 16
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(producer_id, first_offset), pos
-        producer_id, first_offset = _QQ.unpack_from(buf, pos)
+            return self, pos
+        self = new(cls)
+        self.producer_id, self.first_offset = _QQ.unpack_from(buf, pos)
         pos += 16
-        return cls(producer_id, first_offset), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 12:
@@ -912,141 +957,126 @@ class PartitionData(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[PartitionData, int]:
-        diverging_epoch: EpochEndOffset | None
-        current_leader: LeaderIdAndEpoch | None
-        snapshot_id: SnapshotId | None
-        aborted_transactions: list[AbortedTransaction] | None
-        records: RecordBytes | None
         if version >= 12:
-            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
-                buf, pos
-            )
+            self = new(cls)
+            (
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            ) = _IHQQQ.unpack_from(buf, pos)
             pos += 30
             length, pos = read_compact_nullable_array_length(buf, pos)
-            aborted_transactions = []
+            self.aborted_transactions = []
             decode_aborted_transactions = AbortedTransaction.decode
             for _ in range(length):
                 aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
-                aborted_transactions.append(aborted_transactions_element)
+                self.aborted_transactions.append(aborted_transactions_element)
             if length < 0:
-                aborted_transactions = None
-            (preferred_read_replica,) = _I.unpack_from(buf, pos)
+                self.aborted_transactions = None
+            (self.preferred_read_replica,) = _I.unpack_from(buf, pos)
             pos += 4
-            records, pos = read_compact_nullable_records(buf, pos)
-            diverging_epoch = None
-            current_leader = None
-            snapshot_id = None
+            self.records, pos = read_compact_nullable_records(buf, pos)
+            self.diverging_epoch = EpochEndOffset()
+            self.current_leader = LeaderIdAndEpoch()
+            self.snapshot_id = SnapshotId()
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    diverging_epoch, pos = EpochEndOffset.decode(buf, pos, version)
+                    self.diverging_epoch, pos = EpochEndOffset.decode(buf, pos, version)
                 elif tag == 1:
-                    current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
+                    self.current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
                 elif tag == 2:
-                    snapshot_id, pos = SnapshotId.decode(buf, pos, version)
+                    self.snapshot_id, pos = SnapshotId.decode(buf, pos, version)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                partition_index,
-                error_code,
-                high_watermark,
-                last_stable_offset,
-                log_start_offset,
-                diverging_epoch,
-                current_leader,
-                snapshot_id,
-                aborted_transactions,
-                preferred_read_replica,
-                records,
-            ), pos
+            return self, pos
         if version >= 11:
-            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
-                buf, pos
-            )
+            self = new(cls)
+            (
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            ) = _IHQQQ.unpack_from(buf, pos)
             pos += 30
             length, pos = read_nullable_array_length(buf, pos)
-            aborted_transactions = []
+            self.aborted_transactions = []
             decode_aborted_transactions = AbortedTransaction.decode
             for _ in range(length):
                 aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
-                aborted_transactions.append(aborted_transactions_element)
+                self.aborted_transactions.append(aborted_transactions_element)
             if length < 0:
-                aborted_transactions = None
-            (preferred_read_replica,) = _I.unpack_from(buf, pos)
+                self.aborted_transactions = None
+            (self.preferred_read_replica,) = _I.unpack_from(buf, pos)
             pos += 4
-            records, pos = read_nullable_records(buf, pos)
-            return cls(
-                partition_index,
-                error_code,
-                high_watermark,
-                last_stable_offset,
-                log_start_offset,
-                None,
-                None,
-                None,
-                aborted_transactions,
-                preferred_read_replica,
-                records,
-            ), pos
+            self.records, pos = read_nullable_records(buf, pos)
+            self.diverging_epoch = EpochEndOffset()
+            self.current_leader = LeaderIdAndEpoch()
+            self.snapshot_id = SnapshotId()
+            return self, pos
         if version >= 5:
-            partition_index, error_code, high_watermark, last_stable_offset, log_start_offset = _IHQQQ.unpack_from(
-                buf, pos
-            )
+            self = new(cls)
+            (
+                self.partition_index,
+                self.error_code,
+                self.high_watermark,
+                self.last_stable_offset,
+                self.log_start_offset,
+            ) = _IHQQQ.unpack_from(buf, pos)
             pos += 30
             length, pos = read_nullable_array_length(buf, pos)
-            aborted_transactions = []
+            self.aborted_transactions = []
             decode_aborted_transactions = AbortedTransaction.decode
             for _ in range(length):
                 aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
-                aborted_transactions.append(aborted_transactions_element)
+                self.aborted_transactions.append(aborted_transactions_element)
             if length < 0:
-                aborted_transactions = None
-            records, pos = read_nullable_records(buf, pos)
-            return cls(
-                partition_index,
-                error_code,
-                high_watermark,
-                last_stable_offset,
-                log_start_offset,
-                None,
-                None,
-                None,
-                aborted_transactions,
-                -1,
-                records,
-            ), pos
+                self.aborted_transactions = None
+            self.records, pos = read_nullable_records(buf, pos)
+            self.diverging_epoch = EpochEndOffset()
+            self.current_leader = LeaderIdAndEpoch()
+            self.snapshot_id = SnapshotId()
+            self.preferred_read_replica = -1
+            return self, pos
         if version >= 4:
-            partition_index, error_code, high_watermark, last_stable_offset = _IHQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.partition_index, self.error_code, self.high_watermark, self.last_stable_offset = _IHQQ.unpack_from(
+                buf, pos
+            )
             pos += 22
             length, pos = read_nullable_array_length(buf, pos)
-            aborted_transactions = []
+            self.aborted_transactions = []
             decode_aborted_transactions = AbortedTransaction.decode
             for _ in range(length):
                 aborted_transactions_element, pos = decode_aborted_transactions(buf, pos, version)
-                aborted_transactions.append(aborted_transactions_element)
+                self.aborted_transactions.append(aborted_transactions_element)
             if length < 0:
-                aborted_transactions = None
-            records, pos = read_nullable_records(buf, pos)
-            return cls(
-                partition_index,
-                error_code,
-                high_watermark,
-                last_stable_offset,
-                -1,
-                None,
-                None,
-                None,
-                aborted_transactions,
-                -1,
-                records,
-            ), pos
-        partition_index, error_code, high_watermark = _IHQ.unpack_from(buf, pos)
+                self.aborted_transactions = None
+            self.records, pos = read_nullable_records(buf, pos)
+            self.log_start_offset = -1
+            self.diverging_epoch = EpochEndOffset()
+            self.current_leader = LeaderIdAndEpoch()
+            self.snapshot_id = SnapshotId()
+            self.preferred_read_replica = -1
+            return self, pos
+        self = new(cls)
+        self.partition_index, self.error_code, self.high_watermark = _IHQ.unpack_from(buf, pos)
         pos += 14
-        records, pos = read_nullable_records(buf, pos)
-        return cls(partition_index, error_code, high_watermark, -1, -1, None, None, None, None, -1, records), pos
+        self.records, pos = read_nullable_records(buf, pos)
+        self.last_stable_offset = -1
+        self.log_start_offset = -1
+        self.diverging_epoch = EpochEndOffset()
+        self.current_leader = LeaderIdAndEpoch()
+        self.snapshot_id = SnapshotId()
+        self.aborted_transactions = None
+        self.preferred_read_replica = -1
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 12:
@@ -1139,35 +1169,40 @@ class FetchableTopicResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchableTopicResponse, int]:
-        partitions: list[PartitionData] | None
         if version >= 13:
-            topic_id, pos = read_uuid(buf, pos)
+            self = new(cls)
+            self.topic_id, pos = read_uuid(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions = []
+            self.partitions = []
             decode_partitions = PartitionData.decode
             for _ in range(length):
                 partitions_element, pos = decode_partitions(buf, pos, version)
-                partitions.append(partitions_element)
+                self.partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls("", topic_id, partitions), pos
+            self.topic = ""
+            return self, pos
         if version >= 12:
-            topic, pos = read_compact_string(buf, pos)
+            self = new(cls)
+            self.topic, pos = read_compact_string(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partitions = []
+            self.partitions = []
             decode_partitions = PartitionData.decode
             for _ in range(length):
                 partitions_element, pos = decode_partitions(buf, pos, version)
-                partitions.append(partitions_element)
+                self.partitions.append(partitions_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(topic, ZERO_TOPIC_ID, partitions), pos
-        topic, pos = read_string(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+            return self, pos
+        self = new(cls)
+        self.topic, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = PartitionData.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
-        return cls(topic, ZERO_TOPIC_ID, partitions), pos
+            self.partitions.append(partitions_element)
+        self.topic_id = ZERO_TOPIC_ID
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 13:
@@ -1216,15 +1251,15 @@ class NodeEndpoint(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[NodeEndpoint, int]:
-        rack: str | None
-        (node_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.node_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        host, pos = read_compact_string(buf, pos)
-        (port,) = _I.unpack_from(buf, pos)
+        self.host, pos = read_compact_string(buf, pos)
+        (self.port,) = _I.unpack_from(buf, pos)
         pos += 4
-        rack, pos = read_compact_nullable_string(buf, pos)
+        self.rack, pos = read_compact_nullable_string(buf, pos)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(node_id, host, port, rack), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.node_id)
@@ -1265,71 +1300,83 @@ class FetchResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FetchResponse, int]:
-        responses: list[FetchableTopicResponse] | None
-        node_endpoints: list[NodeEndpoint] | None
         if version >= 16:
-            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            self = new(cls)
+            self.throttle_time_ms, self.error_code, self.session_id = _IHI.unpack_from(buf, pos)
             pos += 10
             length, pos = read_compact_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = FetchableTopicResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            node_endpoints = None
+                self.responses.append(responses_element)
+            self.node_endpoints = []
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     length, pos = read_compact_array_length(buf, pos)
-                    node_endpoints = []
+                    self.node_endpoints = []
                     decode_node_endpoints = NodeEndpoint.decode
                     for _ in range(length):
                         node_endpoints_element, pos = decode_node_endpoints(buf, pos, version)
-                        node_endpoints.append(node_endpoints_element)
+                        self.node_endpoints.append(node_endpoints_element)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(throttle_time_ms, error_code, session_id, responses, node_endpoints), pos
+            return self, pos
         if version >= 12:
-            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            self = new(cls)
+            self.throttle_time_ms, self.error_code, self.session_id = _IHI.unpack_from(buf, pos)
             pos += 10
             length, pos = read_compact_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = FetchableTopicResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
+                self.responses.append(responses_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(throttle_time_ms, error_code, session_id, responses), pos
+            self.node_endpoints = []
+            return self, pos
         if version >= 7:
-            throttle_time_ms, error_code, session_id = _IHI.unpack_from(buf, pos)
+            self = new(cls)
+            self.throttle_time_ms, self.error_code, self.session_id = _IHI.unpack_from(buf, pos)
             pos += 10
             length, pos = read_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = FetchableTopicResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            return cls(throttle_time_ms, error_code, session_id, responses), pos
+                self.responses.append(responses_element)
+            self.node_endpoints = []
+            return self, pos
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            self = new(cls)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
             length, pos = read_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = FetchableTopicResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            return cls(throttle_time_ms, 0, 0, responses), pos
+                self.responses.append(responses_element)
+            self.error_code = 0
+            self.session_id = 0
+            self.node_endpoints = []
+            return self, pos
+        self = new(cls)
         length, pos = read_array_length(buf, pos)
-        responses = []
+        self.responses = []
         decode_responses = FetchableTopicResponse.decode
         for _ in range(length):
             responses_element, pos = decode_responses(buf, pos, version)
-            responses.append(responses_element)
-        return cls(0, 0, 0, responses), pos
+            self.responses.append(responses_element)
+        self.throttle_time_ms = 0
+        self.error_code = 0
+        self.session_id = 0
+        self.node_endpoints = []
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 16:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_array_length,
     read_compact_nullable_string,
     read_compact_string,
@@ -51,28 +52,28 @@ class FindCoordinatorRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FindCoordinatorRequest, int]:
-        coordinator_keys: list[str] | None
+        self = new(cls)
         if version <= 3:
-            key, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
+            self.key, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
         else:
-            key = ""
+            self.key = ""
         if version >= 1:
-            (key_type,) = _B.unpack_from(buf, pos)
+            (self.key_type,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            key_type = 0
+            self.key_type = 0
         if version >= 4:
             length, pos = read_compact_array_length(buf, pos)
-            coordinator_keys = []
+            self.coordinator_keys = []
             decode_coordinator_keys = read_compact_string
             for _ in range(length):
                 coordinator_keys_element, pos = decode_coordinator_keys(buf, pos)
-                coordinator_keys.append(coordinator_keys_element)
+                self.coordinator_keys.append(coordinator_keys_element)
         else:
-            coordinator_keys = None
+            self.coordinator_keys = []
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(key, key_type, coordinator_keys), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 3:
@@ -117,16 +118,16 @@ class Coordinator(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[Coordinator, int]:
-        error_message: str | None
-        key, pos = read_compact_string(buf, pos)
-        (node_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.key, pos = read_compact_string(buf, pos)
+        (self.node_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        host, pos = read_compact_string(buf, pos)
-        port, error_code = _IH.unpack_from(buf, pos)
+        self.host, pos = read_compact_string(buf, pos)
+        self.port, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
-        error_message, pos = read_compact_nullable_string(buf, pos)
+        self.error_message, pos = read_compact_nullable_string(buf, pos)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(key, node_id, host, port, error_code, error_message), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.key)
@@ -174,44 +175,43 @@ class FindCoordinatorResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[FindCoordinatorResponse, int]:
-        error_message: str | None
-        coordinators: list[Coordinator] | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         if version <= 3:
-            (error_code,) = _H.unpack_from(buf, pos)
+            (self.error_code,) = _H.unpack_from(buf, pos)
             pos += 2
         else:
-            error_code = 0
+            self.error_code = 0
         if 1 <= version <= 3:
-            error_message, pos = (read_compact_nullable_string if version >= 3 else read_nullable_string)(buf, pos)
+            self.error_message, pos = (read_compact_nullable_string if version >= 3 else read_nullable_string)(buf, pos)
         else:
-            error_message = ""
+            self.error_message = ""
         if version <= 3:
-            (node_id,) = _I.unpack_from(buf, pos)
+            (self.node_id,) = _I.unpack_from(buf, pos)
             pos += 4
-            host, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
-            (port,) = _I.unpack_from(buf, pos)
+            self.host, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
+            (self.port,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            node_id = 0
-            host = ""
-            port = 0
+            self.node_id = 0
+            self.host = ""
+            self.port = 0
         if version >= 4:
             length, pos = read_compact_array_length(buf, pos)
-            coordinators = []
+            self.coordinators = []
             decode_coordinators = Coordinator.decode
             for _ in range(length):
                 coordinators_element, pos = decode_coordinators(buf, pos, version)
-                coordinators.append(coordinators_element)
+                self.coordinators.append(coordinators_element)
         else:
-            coordinators = None
+            self.coordinators = []
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, error_message, node_id, host, port, coordinators), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

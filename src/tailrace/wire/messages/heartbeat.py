@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_nullable_string,
     read_compact_string,
     read_nullable_string,
@@ -50,18 +51,20 @@ class HeartbeatRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[HeartbeatRequest, int]:
-        group_instance_id: str | None
-        group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        (generation_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        (self.generation_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         if version >= 3:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
+            self.group_instance_id = None
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, generation_id, member_id, group_instance_id), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.group_id)
@@ -95,16 +98,17 @@ class HeartbeatResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[HeartbeatResponse, int]:
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.throttle_time_ms = 0
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -49,14 +50,14 @@ class AlterableConfig(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[AlterableConfig, int]:
-        value: str | None
-        name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
-        (config_operation,) = _B.unpack_from(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
+        (self.config_operation,) = _B.unpack_from(buf, pos)
         pos += 1
-        value, pos = (read_compact_nullable_string if version >= 1 else read_nullable_string)(buf, pos)
+        self.value, pos = (read_compact_nullable_string if version >= 1 else read_nullable_string)(buf, pos)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, config_operation, value), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 1 else write_string)(out, self.name)
@@ -87,19 +88,19 @@ class AlterConfigsResource(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[AlterConfigsResource, int]:
-        configs: list[AlterableConfig] | None
-        (resource_type,) = _B.unpack_from(buf, pos)
+        self = new(cls)
+        (self.resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
-        resource_name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
+        self.resource_name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
-        configs = []
+        self.configs = []
         decode_configs = AlterableConfig.decode
         for _ in range(length):
             configs_element, pos = decode_configs(buf, pos, version)
-            configs.append(configs_element)
+            self.configs.append(configs_element)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resource_type, resource_name, configs), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _B.pack(self.resource_type)
@@ -133,18 +134,18 @@ class IncrementalAlterConfigsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[IncrementalAlterConfigsRequest, int]:
-        resources: list[AlterConfigsResource] | None
+        self = new(cls)
         length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
-        resources = []
+        self.resources = []
         decode_resources = AlterConfigsResource.decode
         for _ in range(length):
             resources_element, pos = decode_resources(buf, pos, version)
-            resources.append(resources_element)
-        (validate_only,) = _O.unpack_from(buf, pos)
+            self.resources.append(resources_element)
+        (self.validate_only,) = _O.unpack_from(buf, pos)
         pos += 1
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resources, validate_only), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_array_length if version >= 1 else write_array_length)(out, self.resources)
@@ -179,16 +180,16 @@ class AlterConfigsResourceResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[AlterConfigsResourceResponse, int]:
-        error_message: str | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        error_message, pos = (read_compact_nullable_string if version >= 1 else read_nullable_string)(buf, pos)
-        (resource_type,) = _B.unpack_from(buf, pos)
+        self.error_message, pos = (read_compact_nullable_string if version >= 1 else read_nullable_string)(buf, pos)
+        (self.resource_type,) = _B.unpack_from(buf, pos)
         pos += 1
-        resource_name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
+        self.resource_name, pos = (read_compact_string if version >= 1 else read_string)(buf, pos)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, error_message, resource_type, resource_name), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -221,18 +222,18 @@ class IncrementalAlterConfigsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[IncrementalAlterConfigsResponse, int]:
-        responses: list[AlterConfigsResourceResponse] | None
-        (throttle_time_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         length, pos = (read_compact_array_length if version >= 1 else read_array_length)(buf, pos)
-        responses = []
+        self.responses = []
         decode_responses = AlterConfigsResourceResponse.decode
         for _ in range(length):
             responses_element, pos = decode_responses(buf, pos, version)
-            responses.append(responses_element)
+            self.responses.append(responses_element)
         if version >= 1:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, responses), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.throttle_time_ms)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_nullable_string,
     read_nullable_string,
     skip_tagged_fields,
@@ -55,27 +56,25 @@ class InitProducerIdRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[InitProducerIdRequest, int]:
-        transactional_id: str | None
-        transactional_id, pos = (read_compact_nullable_string if version >= 2 else read_nullable_string)(buf, pos)
-        (transaction_timeout_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.transactional_id, pos = (read_compact_nullable_string if version >= 2 else read_nullable_string)(buf, pos)
+        (self.transaction_timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 3:
-            producer_id, producer_epoch = _QH.unpack_from(buf, pos)
+            self.producer_id, self.producer_epoch = _QH.unpack_from(buf, pos)
             pos += 10
         else:
-            producer_id = -1
-            producer_epoch = -1
+            self.producer_id = -1
+            self.producer_epoch = -1
         if version >= 6:
-            enable2_pc, keep_prepared_txn = _OO.unpack_from(buf, pos)
+            self.enable2_pc, self.keep_prepared_txn = _OO.unpack_from(buf, pos)
             pos += 2
         else:
-            enable2_pc = False
-            keep_prepared_txn = False
+            self.enable2_pc = False
+            self.keep_prepared_txn = False
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            transactional_id, transaction_timeout_ms, producer_id, producer_epoch, enable2_pc, keep_prepared_txn
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_nullable_string if version >= 2 else write_nullable_string)(out, self.transactional_id)
@@ -122,24 +121,18 @@ class InitProducerIdResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[InitProducerIdResponse, int]:
-        throttle_time_ms, error_code, producer_id, producer_epoch = _IHQH.unpack_from(buf, pos)
+        self = new(cls)
+        self.throttle_time_ms, self.error_code, self.producer_id, self.producer_epoch = _IHQH.unpack_from(buf, pos)
         pos += 16
         if version >= 6:
-            ongoing_txn_producer_id, ongoing_txn_producer_epoch = _QH.unpack_from(buf, pos)
+            self.ongoing_txn_producer_id, self.ongoing_txn_producer_epoch = _QH.unpack_from(buf, pos)
             pos += 10
         else:
-            ongoing_txn_producer_id = -1
-            ongoing_txn_producer_epoch = -1
+            self.ongoing_txn_producer_id = -1
+            self.ongoing_txn_producer_epoch = -1
         if version >= 2:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            throttle_time_ms,
-            error_code,
-            producer_id,
-            producer_epoch,
-            ongoing_txn_producer_id,
-            ongoing_txn_producer_epoch,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IHQH.pack(self.throttle_time_ms, self.error_code, self.producer_id, self.producer_epoch)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_bytes,
     read_compact_array_length,
@@ -49,11 +50,12 @@ class JoinGroupRequestProtocol(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[JoinGroupRequestProtocol, int]:
-        name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        metadata, pos = (read_compact_bytes if version >= 6 else read_bytes)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self.metadata, pos = (read_compact_bytes if version >= 6 else read_bytes)(buf, pos)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, metadata), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
@@ -102,45 +104,36 @@ class JoinGroupRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[JoinGroupRequest, int]:
-        group_instance_id: str | None
-        protocols: list[JoinGroupRequestProtocol] | None
-        reason: str | None
-        group_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
-        (session_timeout_ms,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        (self.session_timeout_ms,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 1:
-            (rebalance_timeout_ms,) = _I.unpack_from(buf, pos)
+            (self.rebalance_timeout_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            rebalance_timeout_ms = -1
-        member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+            self.rebalance_timeout_ms = -1
+        self.member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         if version >= 5:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
-        protocol_type, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+            self.group_instance_id = None
+        self.protocol_type, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        protocols = []
+        self.protocols = []
         decode_protocols = JoinGroupRequestProtocol.decode
         for _ in range(length):
             protocols_element, pos = decode_protocols(buf, pos, version)
-            protocols.append(protocols_element)
+            self.protocols.append(protocols_element)
         if version >= 8:
-            reason, pos = read_compact_nullable_string(buf, pos)
+            self.reason, pos = read_compact_nullable_string(buf, pos)
         else:
-            reason = None
+            self.reason = None
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            group_id,
-            session_timeout_ms,
-            rebalance_timeout_ms,
-            member_id,
-            group_instance_id,
-            protocol_type,
-            protocols,
-            reason,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.group_id)
@@ -181,16 +174,18 @@ class JoinGroupResponseMember(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[JoinGroupResponseMember, int]:
-        group_instance_id: str | None
-        member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         if version >= 5:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
-        metadata, pos = (read_compact_bytes if version >= 6 else read_bytes)(buf, pos)
+            self.group_instance_id = None
+        self.metadata, pos = (read_compact_bytes if version >= 6 else read_bytes)(buf, pos)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(member_id, group_instance_id, metadata), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.member_id)
@@ -244,49 +239,37 @@ class JoinGroupResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[JoinGroupResponse, int]:
-        protocol_type: str | None
-        protocol_name: str | None
-        members: list[JoinGroupResponseMember] | None
+        self = new(cls)
         if version >= 2:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        error_code, generation_id = _HI.unpack_from(buf, pos)
+            self.throttle_time_ms = 0
+        self.error_code, self.generation_id = _HI.unpack_from(buf, pos)
         pos += 6
         if version >= 7:
-            protocol_type, pos = read_compact_nullable_string(buf, pos)
+            self.protocol_type, pos = read_compact_nullable_string(buf, pos)
         else:
-            protocol_type = None
-        protocol_name, pos = (
+            self.protocol_type = None
+        self.protocol_name, pos = (
             read_compact_nullable_string if version >= 7 else read_compact_string if version >= 6 else read_string
         )(buf, pos)
-        leader, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self.leader, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         if version >= 9:
-            (skip_assignment,) = _O.unpack_from(buf, pos)
+            (self.skip_assignment,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            skip_assignment = False
-        member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+            self.skip_assignment = False
+        self.member_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        members = []
+        self.members = []
         decode_members = JoinGroupResponseMember.decode
         for _ in range(length):
             members_element, pos = decode_members(buf, pos, version)
-            members.append(members_element)
+            self.members.append(members_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            throttle_time_ms,
-            error_code,
-            generation_id,
-            protocol_type,
-            protocol_name,
-            leader,
-            skip_assignment,
-            member_id,
-            members,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 2:

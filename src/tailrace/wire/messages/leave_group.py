@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -47,17 +48,16 @@ class MemberIdentity(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MemberIdentity, int]:
-        group_instance_id: str | None
-        reason: str | None
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
         if version >= 5:
-            reason, pos = read_compact_nullable_string(buf, pos)
+            self.reason, pos = read_compact_nullable_string(buf, pos)
         else:
-            reason = None
+            self.reason = None
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(member_id, group_instance_id, reason), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.member_id)
@@ -93,24 +93,24 @@ class LeaveGroupRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LeaveGroupRequest, int]:
-        members: list[MemberIdentity] | None
-        group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         if version <= 2:
-            member_id, pos = read_string(buf, pos)
+            self.member_id, pos = read_string(buf, pos)
         else:
-            member_id = ""
+            self.member_id = ""
         if version >= 3:
             length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-            members = []
+            self.members = []
             decode_members = MemberIdentity.decode
             for _ in range(length):
                 members_element, pos = decode_members(buf, pos, version)
-                members.append(members_element)
+                self.members.append(members_element)
         else:
-            members = None
+            self.members = []
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, member_id, members), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.group_id)
@@ -145,14 +145,14 @@ class MemberResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MemberResponse, int]:
-        group_instance_id: str | None
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(member_id, group_instance_id, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.member_id)
@@ -187,26 +187,26 @@ class LeaveGroupResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LeaveGroupResponse, int]:
-        members: list[MemberResponse] | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.throttle_time_ms = 0
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 3:
             length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-            members = []
+            self.members = []
             decode_members = MemberResponse.decode
             for _ in range(length):
                 members_element, pos = decode_members(buf, pos, version)
-                members.append(members_element)
+                self.members.append(members_element)
         else:
-            members = None
+            self.members = []
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, members), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_compact_array_length,
     read_compact_string,
     read_int8s,
@@ -37,14 +38,14 @@ class ListConfigResourcesRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListConfigResourcesRequest, int]:
-        resource_types: list[int] | None
+        self = new(cls)
         if version >= 1:
             length, pos = read_compact_array_length(buf, pos)
-            resource_types, pos = read_int8s(buf, pos, length)
+            self.resource_types, pos = read_int8s(buf, pos, length)
         else:
-            resource_types = None
+            self.resource_types = []
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resource_types), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:
@@ -71,14 +72,15 @@ class ConfigResource(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ConfigResource, int]:
-        resource_name, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.resource_name, pos = read_compact_string(buf, pos)
         if version >= 1:
-            (resource_type,) = _B.unpack_from(buf, pos)
+            (self.resource_type,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            resource_type = 16
+            self.resource_type = 16
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(resource_name, resource_type), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.resource_name)
@@ -112,17 +114,17 @@ class ListConfigResourcesResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListConfigResourcesResponse, int]:
-        config_resources: list[ConfigResource] | None
-        throttle_time_ms, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.throttle_time_ms, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
         length, pos = read_compact_array_length(buf, pos)
-        config_resources = []
+        self.config_resources = []
         decode_config_resources = ConfigResource.decode
         for _ in range(length):
             config_resources_element, pos = decode_config_resources(buf, pos, version)
-            config_resources.append(config_resources_element)
+            self.config_resources.append(config_resources_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, config_resources), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.throttle_time_ms, self.error_code)

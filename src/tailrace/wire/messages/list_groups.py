@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_string,
@@ -44,29 +45,28 @@ class ListGroupsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListGroupsRequest, int]:
-        states_filter: list[str] | None
-        types_filter: list[str] | None
+        self = new(cls)
         if version >= 4:
             length, pos = read_compact_array_length(buf, pos)
-            states_filter = []
+            self.states_filter = []
             decode_states_filter = read_compact_string
             for _ in range(length):
                 states_filter_element, pos = decode_states_filter(buf, pos)
-                states_filter.append(states_filter_element)
+                self.states_filter.append(states_filter_element)
         else:
-            states_filter = None
+            self.states_filter = []
         if version >= 5:
             length, pos = read_compact_array_length(buf, pos)
-            types_filter = []
+            self.types_filter = []
             decode_types_filter = read_compact_string
             for _ in range(length):
                 types_filter_element, pos = decode_types_filter(buf, pos)
-                types_filter.append(types_filter_element)
+                self.types_filter.append(types_filter_element)
         else:
-            types_filter = None
+            self.types_filter = []
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(states_filter, types_filter), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 4:
@@ -105,19 +105,20 @@ class ListedGroup(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListedGroup, int]:
-        group_id, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
-        protocol_type, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
+        self.protocol_type, pos = (read_compact_string if version >= 3 else read_string)(buf, pos)
         if version >= 4:
-            group_state, pos = read_compact_string(buf, pos)
+            self.group_state, pos = read_compact_string(buf, pos)
         else:
-            group_state = ""
+            self.group_state = ""
         if version >= 5:
-            group_type, pos = read_compact_string(buf, pos)
+            self.group_type, pos = read_compact_string(buf, pos)
         else:
-            group_type = ""
+            self.group_type = ""
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, protocol_type, group_state, group_type), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 3 else write_string)(out, self.group_id)
@@ -155,23 +156,23 @@ class ListGroupsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListGroupsResponse, int]:
-        groups: list[ListedGroup] | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.throttle_time_ms = 0
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         length, pos = (read_compact_array_length if version >= 3 else read_array_length)(buf, pos)
-        groups = []
+        self.groups = []
         decode_groups = ListedGroup.decode
         for _ in range(length):
             groups_element, pos = decode_groups(buf, pos, version)
-            groups.append(groups_element)
+            self.groups.append(groups_element)
         if version >= 3:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, groups), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_string,
@@ -51,23 +52,24 @@ class ListOffsetsPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsPartition, int]:
-        (partition_index,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.partition_index,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 4:
-            (current_leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.current_leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            current_leader_epoch = -1
-        (timestamp,) = _Q.unpack_from(buf, pos)
+            self.current_leader_epoch = -1
+        (self.timestamp,) = _Q.unpack_from(buf, pos)
         pos += 8
         if version <= 0:
-            (max_num_offsets,) = _I.unpack_from(buf, pos)
+            (self.max_num_offsets,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            max_num_offsets = 1
+            self.max_num_offsets = 1
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, current_leader_epoch, timestamp, max_num_offsets), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.partition_index)
@@ -98,17 +100,17 @@ class ListOffsetsTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsTopic, int]:
-        partitions: list[ListOffsetsPartition] | None
-        name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = ListOffsetsPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
@@ -147,28 +149,28 @@ class ListOffsetsRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsRequest, int]:
-        topics: list[ListOffsetsTopic] | None
-        (replica_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.replica_id,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 2:
-            (isolation_level,) = _B.unpack_from(buf, pos)
+            (self.isolation_level,) = _B.unpack_from(buf, pos)
             pos += 1
         else:
-            isolation_level = 0
+            self.isolation_level = 0
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = ListOffsetsTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 10:
-            (timeout_ms,) = _I.unpack_from(buf, pos)
+            (self.timeout_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            timeout_ms = 0
+            self.timeout_ms = 0
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(replica_id, isolation_level, topics, timeout_ms), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.replica_id)
@@ -213,28 +215,28 @@ class ListOffsetsPartitionResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsPartitionResponse, int]:
-        old_style_offsets: list[int] | None
-        partition_index, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
         if version >= 1:
-            timestamp, offset = _QQ.unpack_from(buf, pos)
+            self.timestamp, self.offset = _QQ.unpack_from(buf, pos)
             pos += 16
         else:
-            timestamp = -1
-            offset = -1
+            self.timestamp = -1
+            self.offset = -1
         if version >= 4:
-            (leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            leader_epoch = -1
+            self.leader_epoch = -1
         if version <= 0:
             length, pos = read_array_length(buf, pos)
-            old_style_offsets, pos = read_int64s(buf, pos, length)
+            self.old_style_offsets, pos = read_int64s(buf, pos, length)
         else:
-            old_style_offsets = None
+            self.old_style_offsets = []
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, error_code, timestamp, offset, leader_epoch, old_style_offsets), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.partition_index, self.error_code)
@@ -267,17 +269,17 @@ class ListOffsetsTopicResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsTopicResponse, int]:
-        partitions: list[ListOffsetsPartitionResponse] | None
-        name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = ListOffsetsPartitionResponse.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
@@ -310,21 +312,21 @@ class ListOffsetsResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ListOffsetsResponse, int]:
-        topics: list[ListOffsetsTopicResponse] | None
+        self = new(cls)
         if version >= 2:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = ListOffsetsTopicResponse.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 2:

@@ -9,6 +9,7 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -55,17 +56,17 @@ class MetadataRequestTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataRequestTopic, int]:
-        name: str | None
+        self = new(cls)
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
-        name, pos = (
+            self.topic_id = ZERO_TOPIC_ID
+        self.name, pos = (
             read_compact_nullable_string if version >= 10 else read_compact_string if version >= 9 else read_string
         )(buf, pos)
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic_id, name), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 10:
@@ -105,7 +106,7 @@ class MetadataRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataRequest, int]:
-        topics: list[MetadataRequestTopic] | None
+        self = new(cls)
         length, pos = (
             read_compact_nullable_array_length
             if version >= 9
@@ -113,36 +114,31 @@ class MetadataRequest(Message):
             if version >= 1
             else read_array_length
         )(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = MetadataRequestTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if length < 0:
-            topics = None
+            self.topics = None
         if version >= 4:
-            (allow_auto_topic_creation,) = _O.unpack_from(buf, pos)
+            (self.allow_auto_topic_creation,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            allow_auto_topic_creation = True
+            self.allow_auto_topic_creation = True
         if 8 <= version <= 10:
-            (include_cluster_authorized_operations,) = _O.unpack_from(buf, pos)
+            (self.include_cluster_authorized_operations,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_cluster_authorized_operations = False
+            self.include_cluster_authorized_operations = False
         if version >= 8:
-            (include_topic_authorized_operations,) = _O.unpack_from(buf, pos)
+            (self.include_topic_authorized_operations,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            include_topic_authorized_operations = False
+            self.include_topic_authorized_operations = False
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            topics,
-            allow_auto_topic_creation,
-            include_cluster_authorized_operations,
-            include_topic_authorized_operations,
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (
@@ -188,19 +184,19 @@ class MetadataResponseBroker(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataResponseBroker, int]:
-        rack: str | None
-        (node_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.node_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        host, pos = (read_compact_string if version >= 9 else read_string)(buf, pos)
-        (port,) = _I.unpack_from(buf, pos)
+        self.host, pos = (read_compact_string if version >= 9 else read_string)(buf, pos)
+        (self.port,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 1:
-            rack, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
+            self.rack, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
         else:
-            rack = None
+            self.rack = None
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(node_id, host, port, rack), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.node_id)
@@ -245,30 +241,26 @@ class MetadataResponsePartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataResponsePartition, int]:
-        replica_nodes: list[int] | None
-        isr_nodes: list[int] | None
-        offline_replicas: list[int] | None
-        error_code, partition_index, leader_id = _HII.unpack_from(buf, pos)
+        self = new(cls)
+        self.error_code, self.partition_index, self.leader_id = _HII.unpack_from(buf, pos)
         pos += 10
         if version >= 7:
-            (leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            leader_epoch = -1
+            self.leader_epoch = -1
         length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        replica_nodes, pos = read_int32s(buf, pos, length)
+        self.replica_nodes, pos = read_int32s(buf, pos, length)
         length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        isr_nodes, pos = read_int32s(buf, pos, length)
+        self.isr_nodes, pos = read_int32s(buf, pos, length)
         if version >= 5:
             length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-            offline_replicas, pos = read_int32s(buf, pos, length)
+            self.offline_replicas, pos = read_int32s(buf, pos, length)
         else:
-            offline_replicas = None
+            self.offline_replicas = []
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            error_code, partition_index, leader_id, leader_epoch, replica_nodes, isr_nodes, offline_replicas
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _HII.pack(self.error_code, self.partition_index, self.leader_id)
@@ -315,36 +307,35 @@ class MetadataResponseTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataResponseTopic, int]:
-        name: str | None
-        partitions: list[MetadataResponsePartition] | None
-        (error_code,) = _H.unpack_from(buf, pos)
+        self = new(cls)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
-        name, pos = (
+        self.name, pos = (
             read_compact_nullable_string if version >= 12 else read_compact_string if version >= 9 else read_string
         )(buf, pos)
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
+            self.topic_id = ZERO_TOPIC_ID
         if version >= 1:
-            (is_internal,) = _O.unpack_from(buf, pos)
+            (self.is_internal,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            is_internal = False
+            self.is_internal = False
         length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = MetadataResponsePartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 8:
-            (topic_authorized_operations,) = _I.unpack_from(buf, pos)
+            (self.topic_authorized_operations,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            topic_authorized_operations = -2147483648
+            self.topic_authorized_operations = -2147483648
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, name, topic_id, is_internal, partitions, topic_authorized_operations), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _H.pack(self.error_code)
@@ -401,50 +392,46 @@ class MetadataResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[MetadataResponse, int]:
-        brokers: list[MetadataResponseBroker] | None
-        cluster_id: str | None
-        topics: list[MetadataResponseTopic] | None
+        self = new(cls)
         if version >= 3:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        brokers = []
+        self.brokers = []
         decode_brokers = MetadataResponseBroker.decode
         for _ in range(length):
             brokers_element, pos = decode_brokers(buf, pos, version)
-            brokers.append(brokers_element)
+            self.brokers.append(brokers_element)
         if version >= 2:
-            cluster_id, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
+            self.cluster_id, pos = (read_compact_nullable_string if version >= 9 else read_nullable_string)(buf, pos)
         else:
-            cluster_id = None
+            self.cluster_id = None
         if version >= 1:
-            (controller_id,) = _I.unpack_from(buf, pos)
+            (self.controller_id,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            controller_id = -1
+            self.controller_id = -1
         length, pos = (read_compact_array_length if version >= 9 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = MetadataResponseTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if 8 <= version <= 10:
-            (cluster_authorized_operations,) = _I.unpack_from(buf, pos)
+            (self.cluster_authorized_operations,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            cluster_authorized_operations = -2147483648
+            self.cluster_authorized_operations = -2147483648
         if version >= 13:
-            (error_code,) = _H.unpack_from(buf, pos)
+            (self.error_code,) = _H.unpack_from(buf, pos)
             pos += 2
         else:
-            error_code = 0
+            self.error_code = 0
         if version >= 9:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            throttle_time_ms, brokers, cluster_id, controller_id, topics, cluster_authorized_operations, error_code
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 3:

@@ -9,6 +9,7 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_string,
@@ -58,23 +59,25 @@ class OffsetCommitRequestPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitRequestPartition, int]:
-        committed_metadata: str | None
-        partition_index, committed_offset = _IQ.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.committed_offset = _IQ.unpack_from(buf, pos)
         pos += 12
         if version >= 6:
-            (committed_leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.committed_leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            committed_leader_epoch = -1
+            self.committed_leader_epoch = -1
         if version == 1:
-            (commit_timestamp,) = _Q.unpack_from(buf, pos)
+            (self.commit_timestamp,) = _Q.unpack_from(buf, pos)
             pos += 8
         else:
-            commit_timestamp = -1
-        committed_metadata, pos = (read_compact_nullable_string if version >= 8 else read_nullable_string)(buf, pos)
+            self.commit_timestamp = -1
+        self.committed_metadata, pos = (read_compact_nullable_string if version >= 8 else read_nullable_string)(
+            buf, pos
+        )
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, committed_offset, committed_leader_epoch, commit_timestamp, committed_metadata), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQ.pack(self.partition_index, self.committed_offset)
@@ -108,24 +111,24 @@ class OffsetCommitRequestTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitRequestTopic, int]:
-        partitions: list[OffsetCommitRequestPartition] | None
+        self = new(cls)
         if version <= 9:
-            name, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
+            self.name, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
         else:
-            name = ""
+            self.name = ""
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
+            self.topic_id = ZERO_TOPIC_ID
         length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetCommitRequestPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 9:
@@ -173,36 +176,35 @@ class OffsetCommitRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitRequest, int]:
-        group_instance_id: str | None
-        topics: list[OffsetCommitRequestTopic] | None
-        group_id, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
         if version >= 1:
-            (generation_id_or_member_epoch,) = _I.unpack_from(buf, pos)
+            (self.generation_id_or_member_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
-            member_id, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
+            self.member_id, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
         else:
-            generation_id_or_member_epoch = -1
-            member_id = ""
+            self.generation_id_or_member_epoch = -1
+            self.member_id = ""
         if version >= 7:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 8 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 8 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
+            self.group_instance_id = None
         if 2 <= version <= 4:
-            (retention_time_ms,) = _Q.unpack_from(buf, pos)
+            (self.retention_time_ms,) = _Q.unpack_from(buf, pos)
             pos += 8
         else:
-            retention_time_ms = -1
+            self.retention_time_ms = -1
         length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetCommitRequestTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            group_id, generation_id_or_member_epoch, member_id, group_instance_id, retention_time_ms, topics
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 8 else write_string)(out, self.group_id)
@@ -238,11 +240,12 @@ class OffsetCommitResponsePartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitResponsePartition, int]:
-        partition_index, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.partition_index, self.error_code)
@@ -271,24 +274,24 @@ class OffsetCommitResponseTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitResponseTopic, int]:
-        partitions: list[OffsetCommitResponsePartition] | None
+        self = new(cls)
         if version <= 9:
-            name, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
+            self.name, pos = (read_compact_string if version >= 8 else read_string)(buf, pos)
         else:
-            name = ""
+            self.name = ""
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
+            self.topic_id = ZERO_TOPIC_ID
         length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetCommitResponsePartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 9:
@@ -324,21 +327,21 @@ class OffsetCommitResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetCommitResponse, int]:
-        topics: list[OffsetCommitResponseTopic] | None
+        self = new(cls)
         if version >= 3:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 8 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetCommitResponseTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 8:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 3:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tailrace.wire.primitives import Message, Struct, read_array_length, read_string, write_array_length, write_string
+from tailrace.wire.primitives import (
+    Message,
+    Struct,
+    new,
+    read_array_length,
+    read_string,
+    write_array_length,
+    write_string,
+)
 
 _HI = Struct(">hi")
 _I = Struct(">i")
@@ -24,9 +32,10 @@ class OffsetDeleteRequestPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteRequestPartition, int]:
-        (partition_index,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.partition_index,) = _I.unpack_from(buf, pos)
         pos += 4
-        return cls(partition_index), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.partition_index)
@@ -50,15 +59,15 @@ class OffsetDeleteRequestTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteRequestTopic, int]:
-        partitions: list[OffsetDeleteRequestPartition] | None
-        name, pos = read_string(buf, pos)
+        self = new(cls)
+        self.name, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetDeleteRequestPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
-        return cls(name, partitions), pos
+            self.partitions.append(partitions_element)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.name)
@@ -89,15 +98,15 @@ class OffsetDeleteRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteRequest, int]:
-        topics: list[OffsetDeleteRequestTopic] | None
-        group_id, pos = read_string(buf, pos)
+        self = new(cls)
+        self.group_id, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetDeleteRequestTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        return cls(group_id, topics), pos
+            self.topics.append(topics_element)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.group_id)
@@ -124,9 +133,10 @@ class OffsetDeleteResponsePartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteResponsePartition, int]:
-        partition_index, error_code = _IH.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.error_code = _IH.unpack_from(buf, pos)
         pos += 6
-        return cls(partition_index, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IH.pack(self.partition_index, self.error_code)
@@ -150,15 +160,15 @@ class OffsetDeleteResponseTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteResponseTopic, int]:
-        partitions: list[OffsetDeleteResponsePartition] | None
-        name, pos = read_string(buf, pos)
+        self = new(cls)
+        self.name, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetDeleteResponsePartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
-        return cls(name, partitions), pos
+            self.partitions.append(partitions_element)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_string(out, self.name)
@@ -192,16 +202,16 @@ class OffsetDeleteResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetDeleteResponse, int]:
-        topics: list[OffsetDeleteResponseTopic] | None
-        error_code, throttle_time_ms = _HI.unpack_from(buf, pos)
+        self = new(cls)
+        self.error_code, self.throttle_time_ms = _HI.unpack_from(buf, pos)
         pos += 6
         length, pos = read_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetDeleteResponseTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        return cls(error_code, throttle_time_ms, topics), pos
+            self.topics.append(topics_element)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _HI.pack(self.error_code, self.throttle_time_ms)

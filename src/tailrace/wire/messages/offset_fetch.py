@@ -9,6 +9,7 @@ from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_array_length,
@@ -56,13 +57,13 @@ class OffsetFetchRequestTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchRequestTopic, int]:
-        partition_indexes: list[int] | None
-        name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        partition_indexes, pos = read_int32s(buf, pos, length)
+        self.partition_indexes, pos = read_int32s(buf, pos, length)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partition_indexes), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
@@ -93,19 +94,19 @@ class OffsetFetchRequestTopics(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchRequestTopics, int]:
-        partition_indexes: list[int] | None
+        self = new(cls)
         if version <= 9:
-            name, pos = read_compact_string(buf, pos)
+            self.name, pos = read_compact_string(buf, pos)
         else:
-            name = ""
+            self.name = ""
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
+            self.topic_id = ZERO_TOPIC_ID
         length, pos = read_compact_array_length(buf, pos)
-        partition_indexes, pos = read_int32s(buf, pos, length)
+        self.partition_indexes, pos = read_int32s(buf, pos, length)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partition_indexes), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 9:
@@ -141,26 +142,25 @@ class OffsetFetchRequestGroup(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchRequestGroup, int]:
-        member_id: str | None
-        topics: list[OffsetFetchRequestTopics] | None
-        group_id, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.group_id, pos = read_compact_string(buf, pos)
         if version >= 9:
-            member_id, pos = read_compact_nullable_string(buf, pos)
-            (member_epoch,) = _I.unpack_from(buf, pos)
+            self.member_id, pos = read_compact_nullable_string(buf, pos)
+            (self.member_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            member_id = None
-            member_epoch = -1
+            self.member_id = None
+            self.member_epoch = -1
         length, pos = read_compact_nullable_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetFetchRequestTopics.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if length < 0:
-            topics = None
+            self.topics = None
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, member_id, member_epoch, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.group_id)
@@ -201,10 +201,9 @@ class OffsetFetchRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchRequest, int]:
-        topics: list[OffsetFetchRequestTopic] | None
-        groups: list[OffsetFetchRequestGroup] | None
+        self = new(cls)
         if version <= 7:
-            group_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+            self.group_id, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
             length, pos = (
                 read_compact_nullable_array_length
                 if version >= 6
@@ -212,33 +211,33 @@ class OffsetFetchRequest(Message):
                 if version >= 2
                 else read_array_length
             )(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = OffsetFetchRequestTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
             if length < 0:
-                topics = None
+                self.topics = None
         else:
-            group_id = ""
-            topics = None
+            self.group_id = ""
+            self.topics = None
         if version >= 8:
             length, pos = read_compact_array_length(buf, pos)
-            groups = []
+            self.groups = []
             decode_groups = OffsetFetchRequestGroup.decode
             for _ in range(length):
                 groups_element, pos = decode_groups(buf, pos, version)
-                groups.append(groups_element)
+                self.groups.append(groups_element)
         else:
-            groups = None
+            self.groups = []
         if version >= 7:
-            (require_stable,) = _O.unpack_from(buf, pos)
+            (self.require_stable,) = _O.unpack_from(buf, pos)
             pos += 1
         else:
-            require_stable = False
+            self.require_stable = False
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, topics, groups, require_stable), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 7:
@@ -289,20 +288,20 @@ class OffsetFetchResponsePartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponsePartition, int]:
-        metadata: str | None
-        partition_index, committed_offset = _IQ.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.committed_offset = _IQ.unpack_from(buf, pos)
         pos += 12
         if version >= 5:
-            (committed_leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.committed_leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            committed_leader_epoch = -1
-        metadata, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(buf, pos)
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.committed_leader_epoch = -1
+        self.metadata, pos = (read_compact_nullable_string if version >= 6 else read_nullable_string)(buf, pos)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, committed_offset, committed_leader_epoch, metadata, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQ.pack(self.partition_index, self.committed_offset)
@@ -332,17 +331,17 @@ class OffsetFetchResponseTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponseTopic, int]:
-        partitions: list[OffsetFetchResponsePartition] | None
-        name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
+        self = new(cls)
+        self.name, pos = (read_compact_string if version >= 6 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetFetchResponsePartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 6 else write_string)(out, self.name)
@@ -380,14 +379,14 @@ class OffsetFetchResponsePartitions(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponsePartitions, int]:
-        metadata: str | None
-        partition_index, committed_offset, committed_leader_epoch = _IQI.unpack_from(buf, pos)
+        self = new(cls)
+        self.partition_index, self.committed_offset, self.committed_leader_epoch = _IQI.unpack_from(buf, pos)
         pos += 16
-        metadata, pos = read_compact_nullable_string(buf, pos)
-        (error_code,) = _H.unpack_from(buf, pos)
+        self.metadata, pos = read_compact_nullable_string(buf, pos)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition_index, committed_offset, committed_leader_epoch, metadata, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _IQI.pack(self.partition_index, self.committed_offset, self.committed_leader_epoch)
@@ -417,23 +416,23 @@ class OffsetFetchResponseTopics(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponseTopics, int]:
-        partitions: list[OffsetFetchResponsePartitions] | None
+        self = new(cls)
         if version <= 9:
-            name, pos = read_compact_string(buf, pos)
+            self.name, pos = read_compact_string(buf, pos)
         else:
-            name = ""
+            self.name = ""
         if version >= 10:
-            topic_id, pos = read_uuid(buf, pos)
+            self.topic_id, pos = read_uuid(buf, pos)
         else:
-            topic_id = ZERO_TOPIC_ID
+            self.topic_id = ZERO_TOPIC_ID
         length, pos = read_compact_array_length(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetFetchResponsePartitions.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(name, topic_id, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version <= 9:
@@ -467,18 +466,18 @@ class OffsetFetchResponseGroup(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponseGroup, int]:
-        topics: list[OffsetFetchResponseTopics] | None
-        group_id, pos = read_compact_string(buf, pos)
+        self = new(cls)
+        self.group_id, pos = read_compact_string(buf, pos)
         length, pos = read_compact_array_length(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetFetchResponseTopics.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.topics.append(topics_element)
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(group_id, topics, error_code), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         write_compact_string(out, self.group_id)
@@ -517,39 +516,38 @@ class OffsetFetchResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetFetchResponse, int]:
-        topics: list[OffsetFetchResponseTopic] | None
-        groups: list[OffsetFetchResponseGroup] | None
+        self = new(cls)
         if version >= 3:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         if version <= 7:
             length, pos = (read_compact_array_length if version >= 6 else read_array_length)(buf, pos)
-            topics = []
+            self.topics = []
             decode_topics = OffsetFetchResponseTopic.decode
             for _ in range(length):
                 topics_element, pos = decode_topics(buf, pos, version)
-                topics.append(topics_element)
+                self.topics.append(topics_element)
         else:
-            topics = None
+            self.topics = []
         if 2 <= version <= 7:
-            (error_code,) = _H.unpack_from(buf, pos)
+            (self.error_code,) = _H.unpack_from(buf, pos)
             pos += 2
         else:
-            error_code = 0
+            self.error_code = 0
         if version >= 8:
             length, pos = read_compact_array_length(buf, pos)
-            groups = []
+            self.groups = []
             decode_groups = OffsetFetchResponseGroup.decode
             for _ in range(length):
                 groups_element, pos = decode_groups(buf, pos, version)
-                groups.append(groups_element)
+                self.groups.append(groups_element)
         else:
-            groups = None
+            self.groups = []
         if version >= 6:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics, error_code, groups), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 3:

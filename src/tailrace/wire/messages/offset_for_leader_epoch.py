@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_string,
@@ -44,18 +45,19 @@ class OffsetForLeaderPartition(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderPartition, int]:
-        (partition,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.partition,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 2:
-            (current_leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.current_leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            current_leader_epoch = -1
-        (leader_epoch,) = _I.unpack_from(buf, pos)
+            self.current_leader_epoch = -1
+        (self.leader_epoch,) = _I.unpack_from(buf, pos)
         pos += 4
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(partition, current_leader_epoch, leader_epoch), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.partition)
@@ -84,17 +86,17 @@ class OffsetForLeaderTopic(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderTopic, int]:
-        partitions: list[OffsetForLeaderPartition] | None
-        topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self = new(cls)
+        self.topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = OffsetForLeaderPartition.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.topic)
@@ -127,21 +129,21 @@ class OffsetForLeaderEpochRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderEpochRequest, int]:
-        topics: list[OffsetForLeaderTopic] | None
+        self = new(cls)
         if version >= 3:
-            (replica_id,) = _I.unpack_from(buf, pos)
+            (self.replica_id,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            replica_id = -2
+            self.replica_id = -2
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetForLeaderTopic.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(replica_id, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 3:
@@ -177,18 +179,19 @@ class EpochEndOffset(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[EpochEndOffset, int]:
-        error_code, partition = _HI.unpack_from(buf, pos)
+        self = new(cls)
+        self.error_code, self.partition = _HI.unpack_from(buf, pos)
         pos += 6
         if version >= 1:
-            (leader_epoch,) = _I.unpack_from(buf, pos)
+            (self.leader_epoch,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            leader_epoch = -1
-        (end_offset,) = _Q.unpack_from(buf, pos)
+            self.leader_epoch = -1
+        (self.end_offset,) = _Q.unpack_from(buf, pos)
         pos += 8
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(error_code, partition, leader_epoch, end_offset), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _HI.pack(self.error_code, self.partition)
@@ -217,17 +220,17 @@ class OffsetForLeaderTopicResult(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderTopicResult, int]:
-        partitions: list[EpochEndOffset] | None
-        topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self = new(cls)
+        self.topic, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        partitions = []
+        self.partitions = []
         decode_partitions = EpochEndOffset.decode
         for _ in range(length):
             partitions_element, pos = decode_partitions(buf, pos, version)
-            partitions.append(partitions_element)
+            self.partitions.append(partitions_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(topic, partitions), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.topic)
@@ -260,21 +263,21 @@ class OffsetForLeaderEpochResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[OffsetForLeaderEpochResponse, int]:
-        topics: list[OffsetForLeaderTopicResult] | None
+        self = new(cls)
         if version >= 2:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
+            self.throttle_time_ms = 0
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        topics = []
+        self.topics = []
         decode_topics = OffsetForLeaderTopicResult.decode
         for _ in range(length):
             topics_element, pos = decode_topics(buf, pos, version)
-            topics.append(topics_element)
+            self.topics.append(topics_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, topics), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 2:

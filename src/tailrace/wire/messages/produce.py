@@ -10,6 +10,7 @@ from tailrace.wire.primitives import (
     DecodeError,
     Message,
     Struct,
+    new,
     read_array_length,
     read_compact_array_length,
     read_compact_nullable_records,
@@ -61,17 +62,18 @@ class PartitionProduceData(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[PartitionProduceData, int]:
-        records: RecordBytes | None
         if version >= 9:
-            (index,) = _I.unpack_from(buf, pos)
+            self = new(cls)
+            (self.index,) = _I.unpack_from(buf, pos)
             pos += 4
-            records, pos = read_compact_nullable_records(buf, pos)
+            self.records, pos = read_compact_nullable_records(buf, pos)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(index, records), pos
-        (index,) = _I.unpack_from(buf, pos)
+            return self, pos
+        self = new(cls)
+        (self.index,) = _I.unpack_from(buf, pos)
         pos += 4
-        records, pos = read_nullable_records(buf, pos)
-        return cls(index, records), pos
+        self.records, pos = read_nullable_records(buf, pos)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 9:
@@ -104,35 +106,40 @@ class TopicProduceData(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicProduceData, int]:
-        partition_data: list[PartitionProduceData] | None
         if version >= 13:
-            topic_id, pos = read_uuid(buf, pos)
+            self = new(cls)
+            self.topic_id, pos = read_uuid(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partition_data = []
+            self.partition_data = []
             decode_partition_data = PartitionProduceData.decode
             for _ in range(length):
                 partition_data_element, pos = decode_partition_data(buf, pos, version)
-                partition_data.append(partition_data_element)
+                self.partition_data.append(partition_data_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls("", topic_id, partition_data), pos
+            self.name = ""
+            return self, pos
         if version >= 9:
-            name, pos = read_compact_string(buf, pos)
+            self = new(cls)
+            self.name, pos = read_compact_string(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partition_data = []
+            self.partition_data = []
             decode_partition_data = PartitionProduceData.decode
             for _ in range(length):
                 partition_data_element, pos = decode_partition_data(buf, pos, version)
-                partition_data.append(partition_data_element)
+                self.partition_data.append(partition_data_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(name, ZERO_TOPIC_ID, partition_data), pos
-        name, pos = read_string(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+            return self, pos
+        self = new(cls)
+        self.name, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partition_data = []
+        self.partition_data = []
         decode_partition_data = PartitionProduceData.decode
         for _ in range(length):
             partition_data_element, pos = decode_partition_data(buf, pos, version)
-            partition_data.append(partition_data_element)
-        return cls(name, ZERO_TOPIC_ID, partition_data), pos
+            self.partition_data.append(partition_data_element)
+        self.topic_id = ZERO_TOPIC_ID
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 13:
@@ -183,40 +190,42 @@ class ProduceRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ProduceRequest, int]:
-        transactional_id: str | None
-        topic_data: list[TopicProduceData] | None
         if version >= 9:
-            transactional_id, pos = read_compact_nullable_string(buf, pos)
-            acks, timeout_ms = _HI.unpack_from(buf, pos)
+            self = new(cls)
+            self.transactional_id, pos = read_compact_nullable_string(buf, pos)
+            self.acks, self.timeout_ms = _HI.unpack_from(buf, pos)
             pos += 6
             length, pos = read_compact_array_length(buf, pos)
-            topic_data = []
+            self.topic_data = []
             decode_topic_data = TopicProduceData.decode
             for _ in range(length):
                 topic_data_element, pos = decode_topic_data(buf, pos, version)
-                topic_data.append(topic_data_element)
+                self.topic_data.append(topic_data_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(transactional_id, acks, timeout_ms, topic_data), pos
+            return self, pos
         if version >= 3:
-            transactional_id, pos = read_nullable_string(buf, pos)
-            acks, timeout_ms = _HI.unpack_from(buf, pos)
+            self = new(cls)
+            self.transactional_id, pos = read_nullable_string(buf, pos)
+            self.acks, self.timeout_ms = _HI.unpack_from(buf, pos)
             pos += 6
             length, pos = read_array_length(buf, pos)
-            topic_data = []
+            self.topic_data = []
             decode_topic_data = TopicProduceData.decode
             for _ in range(length):
                 topic_data_element, pos = decode_topic_data(buf, pos, version)
-                topic_data.append(topic_data_element)
-            return cls(transactional_id, acks, timeout_ms, topic_data), pos
-        acks, timeout_ms = _HI.unpack_from(buf, pos)
+                self.topic_data.append(topic_data_element)
+            return self, pos
+        self = new(cls)
+        self.acks, self.timeout_ms = _HI.unpack_from(buf, pos)
         pos += 6
         length, pos = read_array_length(buf, pos)
-        topic_data = []
+        self.topic_data = []
         decode_topic_data = TopicProduceData.decode
         for _ in range(length):
             topic_data_element, pos = decode_topic_data(buf, pos, version)
-            topic_data.append(topic_data_element)
-        return cls(None, acks, timeout_ms, topic_data), pos
+            self.topic_data.append(topic_data_element)
+        self.transactional_id = None
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 9:
@@ -258,17 +267,18 @@ class BatchIndexAndErrorMessage(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[BatchIndexAndErrorMessage, int]:
-        batch_index_error_message: str | None
         if version >= 9:
-            (batch_index,) = _I.unpack_from(buf, pos)
+            self = new(cls)
+            (self.batch_index,) = _I.unpack_from(buf, pos)
             pos += 4
-            batch_index_error_message, pos = read_compact_nullable_string(buf, pos)
+            self.batch_index_error_message, pos = read_compact_nullable_string(buf, pos)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(batch_index, batch_index_error_message), pos
-        (batch_index,) = _I.unpack_from(buf, pos)
+            return self, pos
+        self = new(cls)
+        (self.batch_index,) = _I.unpack_from(buf, pos)
         pos += 4
-        batch_index_error_message, pos = read_nullable_string(buf, pos)
-        return cls(batch_index, batch_index_error_message), pos
+        self.batch_index_error_message, pos = read_nullable_string(buf, pos)
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 9:
@@ -298,10 +308,11 @@ class LeaderIdAndEpoch(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[LeaderIdAndEpoch, int]:
-        leader_id, leader_epoch = _II.unpack_from(buf, pos)
+        self = new(cls)
+        self.leader_id, self.leader_epoch = _II.unpack_from(buf, pos)
         pos += 8
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(leader_id, leader_epoch), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _II.pack(self.leader_id, self.leader_epoch)
@@ -344,77 +355,89 @@ class PartitionProduceResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[PartitionProduceResponse, int]:
-        record_errors: list[BatchIndexAndErrorMessage] | None
-        error_message: str | None
-        current_leader: LeaderIdAndEpoch | None
         if version >= 10:
-            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset = (
+                _IHQQQ.unpack_from(buf, pos)
+            )
             pos += 30
             length, pos = read_compact_array_length(buf, pos)
-            record_errors = []
+            self.record_errors = []
             decode_record_errors = BatchIndexAndErrorMessage.decode
             for _ in range(length):
                 record_errors_element, pos = decode_record_errors(buf, pos, version)
-                record_errors.append(record_errors_element)
-            error_message, pos = read_compact_nullable_string(buf, pos)
-            current_leader = None
+                self.record_errors.append(record_errors_element)
+            self.error_message, pos = read_compact_nullable_string(buf, pos)
+            self.current_leader = LeaderIdAndEpoch()
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
-                    current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
+                    self.current_leader, pos = LeaderIdAndEpoch.decode(buf, pos, version)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(
-                index,
-                error_code,
-                base_offset,
-                log_append_time_ms,
-                log_start_offset,
-                record_errors,
-                error_message,
-                current_leader,
-            ), pos
+            return self, pos
         if version >= 9:
-            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset = (
+                _IHQQQ.unpack_from(buf, pos)
+            )
             pos += 30
             length, pos = read_compact_array_length(buf, pos)
-            record_errors = []
+            self.record_errors = []
             decode_record_errors = BatchIndexAndErrorMessage.decode
             for _ in range(length):
                 record_errors_element, pos = decode_record_errors(buf, pos, version)
-                record_errors.append(record_errors_element)
-            error_message, pos = read_compact_nullable_string(buf, pos)
+                self.record_errors.append(record_errors_element)
+            self.error_message, pos = read_compact_nullable_string(buf, pos)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(
-                index, error_code, base_offset, log_append_time_ms, log_start_offset, record_errors, error_message
-            ), pos
+            self.current_leader = LeaderIdAndEpoch()
+            return self, pos
         if version >= 8:
-            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset = (
+                _IHQQQ.unpack_from(buf, pos)
+            )
             pos += 30
             length, pos = read_array_length(buf, pos)
-            record_errors = []
+            self.record_errors = []
             decode_record_errors = BatchIndexAndErrorMessage.decode
             for _ in range(length):
                 record_errors_element, pos = decode_record_errors(buf, pos, version)
-                record_errors.append(record_errors_element)
-            error_message, pos = read_nullable_string(buf, pos)
-            return cls(
-                index, error_code, base_offset, log_append_time_ms, log_start_offset, record_errors, error_message
-            ), pos
+                self.record_errors.append(record_errors_element)
+            self.error_message, pos = read_nullable_string(buf, pos)
+            self.current_leader = LeaderIdAndEpoch()
+            return self, pos
         if version >= 5:
-            index, error_code, base_offset, log_append_time_ms, log_start_offset = _IHQQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.index, self.error_code, self.base_offset, self.log_append_time_ms, self.log_start_offset = (
+                _IHQQQ.unpack_from(buf, pos)
+            )
             pos += 30
-            return cls(index, error_code, base_offset, log_append_time_ms, log_start_offset), pos
+            self.record_errors = []
+            self.error_message = None
+            self.current_leader = LeaderIdAndEpoch()
+            return self, pos
         if version >= 2:
-            index, error_code, base_offset, log_append_time_ms = _IHQQ.unpack_from(buf, pos)
+            self = new(cls)
+            self.index, self.error_code, self.base_offset, self.log_append_time_ms = _IHQQ.unpack_from(buf, pos)
             pos += 22
-            return cls(index, error_code, base_offset, log_append_time_ms), pos
-        index, error_code, base_offset = _IHQ.unpack_from(buf, pos)
+            self.log_start_offset = -1
+            self.record_errors = []
+            self.error_message = None
+            self.current_leader = LeaderIdAndEpoch()
+            return self, pos
+        self = new(cls)
+        self.index, self.error_code, self.base_offset = _IHQ.unpack_from(buf, pos)
         pos += 14
-        return cls(index, error_code, base_offset), pos
+        self.log_append_time_ms = -1
+        self.log_start_offset = -1
+        self.record_errors = []
+        self.error_message = None
+        self.current_leader = LeaderIdAndEpoch()
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 10:
@@ -486,35 +509,40 @@ class TopicProduceResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[TopicProduceResponse, int]:
-        partition_responses: list[PartitionProduceResponse] | None
         if version >= 13:
-            topic_id, pos = read_uuid(buf, pos)
+            self = new(cls)
+            self.topic_id, pos = read_uuid(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partition_responses = []
+            self.partition_responses = []
             decode_partition_responses = PartitionProduceResponse.decode
             for _ in range(length):
                 partition_responses_element, pos = decode_partition_responses(buf, pos, version)
-                partition_responses.append(partition_responses_element)
+                self.partition_responses.append(partition_responses_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls("", topic_id, partition_responses), pos
+            self.name = ""
+            return self, pos
         if version >= 9:
-            name, pos = read_compact_string(buf, pos)
+            self = new(cls)
+            self.name, pos = read_compact_string(buf, pos)
             length, pos = read_compact_array_length(buf, pos)
-            partition_responses = []
+            self.partition_responses = []
             decode_partition_responses = PartitionProduceResponse.decode
             for _ in range(length):
                 partition_responses_element, pos = decode_partition_responses(buf, pos, version)
-                partition_responses.append(partition_responses_element)
+                self.partition_responses.append(partition_responses_element)
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(name, ZERO_TOPIC_ID, partition_responses), pos
-        name, pos = read_string(buf, pos)
+            self.topic_id = ZERO_TOPIC_ID
+            return self, pos
+        self = new(cls)
+        self.name, pos = read_string(buf, pos)
         length, pos = read_array_length(buf, pos)
-        partition_responses = []
+        self.partition_responses = []
         decode_partition_responses = PartitionProduceResponse.decode
         for _ in range(length):
             partition_responses_element, pos = decode_partition_responses(buf, pos, version)
-            partition_responses.append(partition_responses_element)
-        return cls(name, ZERO_TOPIC_ID, partition_responses), pos
+            self.partition_responses.append(partition_responses_element)
+        self.topic_id = ZERO_TOPIC_ID
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 13:
@@ -563,15 +591,15 @@ class NodeEndpoint(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[NodeEndpoint, int]:
-        rack: str | None
-        (node_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        (self.node_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        host, pos = read_compact_string(buf, pos)
-        (port,) = _I.unpack_from(buf, pos)
+        self.host, pos = read_compact_string(buf, pos)
+        (self.port,) = _I.unpack_from(buf, pos)
         pos += 4
-        rack, pos = read_compact_nullable_string(buf, pos)
+        self.rack, pos = read_compact_nullable_string(buf, pos)
         pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(node_id, host, port, rack), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         out += _I.pack(self.node_id)
@@ -606,61 +634,67 @@ class ProduceResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[ProduceResponse, int]:
-        responses: list[TopicProduceResponse] | None
-        node_endpoints: list[NodeEndpoint] | None
         if version >= 10:
+            self = new(cls)
             length, pos = read_compact_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = TopicProduceResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+                self.responses.append(responses_element)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
-            node_endpoints = None
+            self.node_endpoints = []
             tags, pos = read_tag_count(buf, pos)
             for _ in range(tags):
                 tag, end, pos = read_tag(buf, pos)
                 if tag == 0:
                     length, pos = read_compact_array_length(buf, pos)
-                    node_endpoints = []
+                    self.node_endpoints = []
                     decode_node_endpoints = NodeEndpoint.decode
                     for _ in range(length):
                         node_endpoints_element, pos = decode_node_endpoints(buf, pos, version)
-                        node_endpoints.append(node_endpoints_element)
+                        self.node_endpoints.append(node_endpoints_element)
                 else:
                     pos = end
                 if pos != end:
                     raise DecodeError("tagged field is not as long as it says")
-            return cls(responses, throttle_time_ms, node_endpoints), pos
+            return self, pos
         if version >= 9:
+            self = new(cls)
             length, pos = read_compact_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = TopicProduceResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+                self.responses.append(responses_element)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-            return cls(responses, throttle_time_ms), pos
+            self.node_endpoints = []
+            return self, pos
         if version >= 1:
+            self = new(cls)
             length, pos = read_array_length(buf, pos)
-            responses = []
+            self.responses = []
             decode_responses = TopicProduceResponse.decode
             for _ in range(length):
                 responses_element, pos = decode_responses(buf, pos, version)
-                responses.append(responses_element)
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+                self.responses.append(responses_element)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
-            return cls(responses, throttle_time_ms), pos
+            self.node_endpoints = []
+            return self, pos
+        self = new(cls)
         length, pos = read_array_length(buf, pos)
-        responses = []
+        self.responses = []
         decode_responses = TopicProduceResponse.decode
         for _ in range(length):
             responses_element, pos = decode_responses(buf, pos, version)
-            responses.append(responses_element)
-        return cls(responses), pos
+            self.responses.append(responses_element)
+        self.throttle_time_ms = 0
+        self.node_endpoints = []
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 10:

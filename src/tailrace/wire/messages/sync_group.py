@@ -7,6 +7,7 @@ from typing import ClassVar
 from tailrace.wire.primitives import (
     Message,
     Struct,
+    new,
     read_array_length,
     read_bytes,
     read_compact_array_length,
@@ -48,11 +49,12 @@ class SyncGroupRequestAssignment(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[SyncGroupRequestAssignment, int]:
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
+        self = new(cls)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(member_id, assignment), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.member_id)
@@ -98,35 +100,32 @@ class SyncGroupRequest(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[SyncGroupRequest, int]:
-        group_instance_id: str | None
-        protocol_type: str | None
-        protocol_name: str | None
-        assignments: list[SyncGroupRequestAssignment] | None
-        group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
-        (generation_id,) = _I.unpack_from(buf, pos)
+        self = new(cls)
+        self.group_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        (self.generation_id,) = _I.unpack_from(buf, pos)
         pos += 4
-        member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
+        self.member_id, pos = (read_compact_string if version >= 4 else read_string)(buf, pos)
         if version >= 3:
-            group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(buf, pos)
+            self.group_instance_id, pos = (read_compact_nullable_string if version >= 4 else read_nullable_string)(
+                buf, pos
+            )
         else:
-            group_instance_id = None
+            self.group_instance_id = None
         if version >= 5:
-            protocol_type, pos = read_compact_nullable_string(buf, pos)
-            protocol_name, pos = read_compact_nullable_string(buf, pos)
+            self.protocol_type, pos = read_compact_nullable_string(buf, pos)
+            self.protocol_name, pos = read_compact_nullable_string(buf, pos)
         else:
-            protocol_type = None
-            protocol_name = None
+            self.protocol_type = None
+            self.protocol_name = None
         length, pos = (read_compact_array_length if version >= 4 else read_array_length)(buf, pos)
-        assignments = []
+        self.assignments = []
         decode_assignments = SyncGroupRequestAssignment.decode
         for _ in range(length):
             assignments_element, pos = decode_assignments(buf, pos, version)
-            assignments.append(assignments_element)
+            self.assignments.append(assignments_element)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(
-            group_id, generation_id, member_id, group_instance_id, protocol_type, protocol_name, assignments
-        ), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         (write_compact_string if version >= 4 else write_string)(out, self.group_id)
@@ -175,25 +174,24 @@ class SyncGroupResponse(Message):
 
     @classmethod
     def decode(cls, buf: memoryview, pos: int, version: int) -> tuple[SyncGroupResponse, int]:
-        protocol_type: str | None
-        protocol_name: str | None
+        self = new(cls)
         if version >= 1:
-            (throttle_time_ms,) = _I.unpack_from(buf, pos)
+            (self.throttle_time_ms,) = _I.unpack_from(buf, pos)
             pos += 4
         else:
-            throttle_time_ms = 0
-        (error_code,) = _H.unpack_from(buf, pos)
+            self.throttle_time_ms = 0
+        (self.error_code,) = _H.unpack_from(buf, pos)
         pos += 2
         if version >= 5:
-            protocol_type, pos = read_compact_nullable_string(buf, pos)
-            protocol_name, pos = read_compact_nullable_string(buf, pos)
+            self.protocol_type, pos = read_compact_nullable_string(buf, pos)
+            self.protocol_name, pos = read_compact_nullable_string(buf, pos)
         else:
-            protocol_type = None
-            protocol_name = None
-        assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
+            self.protocol_type = None
+            self.protocol_name = None
+        self.assignment, pos = (read_compact_bytes if version >= 4 else read_bytes)(buf, pos)
         if version >= 4:
             pos = pos + 1 if buf[pos] == 0 else skip_tagged_fields(buf, pos)
-        return cls(throttle_time_ms, error_code, protocol_type, protocol_name, assignment), pos
+        return self, pos
 
     def encode(self, out: bytearray, version: int) -> None:
         if version >= 1:
