@@ -71,10 +71,12 @@ def read_snapshot(path: Path) -> Iterator[Entry]:
         yield {"kind": "damage", "reason": "torn, corrupt, or of another version"}
         return
     for producer in producers:
+        last = producer.batches[-1] if producer.batches else None
         yield {
             "kind": "producer",
             "producer_id": producer.producer_id,
             "producer_epoch": producer.producer_epoch,
+            "first_sequence": last.first_sequence if last else -1,
             "last_sequence": producer.last_sequence,
             "last_offset": producer.last_offset,
             "last_timestamp": producer.last_timestamp,

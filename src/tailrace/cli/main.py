@@ -85,6 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         result = tailrace_command.main(arguments, prog_name="tailrace", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
     except click.UsageError as error:
         return _show_usage_error(error)
     except click.ClickException as error:

@@ -53,7 +53,7 @@ def format_time(timestamp_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class TimeType(click.ParamType[int]):
+class TimeType(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4; older ones must do
     """A time on the command line (see `parse_time`)."""
 
     name = "time"
@@ -72,7 +72,7 @@ class TimeType(click.ParamType[int]):
             )
 
 
-class OffsetType(click.ParamType[Position]):
+class OffsetType(click.ParamType):  # type: ignore[type-arg]  # see TimeType
     """`earliest`, `latest`, an offset, or -N for the last N records."""
 
     name = "offset"

@@ -98,6 +98,13 @@ def test_an_unknown_command_is_a_usage_error_that_points_to_help(capfd) -> None:
     assert "produse" in said and "--help" in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [[], ["topics"], ["groups"]])
+def test_no_command_at_all_shows_the_help(words, capfd) -> None:
+    assert main_module.main(words) == ExitCode.USAGE
+    said = capfd.readouterr().err
+    assert said.startswith("Usage: tailrace") and "Commands:" in said and "Try" not in said
+
+
 def test_every_command_in_the_table_exists_and_has_help(capfd) -> None:
     for name in set(main_module.COMMANDS) - {"serve"}:  # serve needs the node, and is run by tests/cli
         assert main_module.main([name, "--help"]) == 0, name

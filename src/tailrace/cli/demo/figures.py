@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tailrace.cli.demo.shop import CLICKS, ORDERS, PAYMENTS
 
-LATENCIES_KEPT: Final = 4000
+LATENCIES_KEPT: Final = 2000
 """Latest latencies of a member the percentiles are taken from: some seconds at the default rate."""
 FEED_KEPT: Final = 12
 """Latest events of a member kept for the feed on the screen."""

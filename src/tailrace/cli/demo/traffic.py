@@ -20,6 +20,8 @@ GROUP: Final = "shop-analytics"
 TICK_S: Final = 0.02
 """How often the producer wakes up to send what has become due."""
 POLL_WAIT_S: Final = 0.1
+GROUP_WAIT_S: Final = 5.0
+"""Longest wait for the group; the events then start without it."""
 SENT_HEADER: Final = "sent_ms"
 """Header with the monotonic time of sending, which the consumer subtracts from its own."""
 
@@ -72,6 +74,7 @@ class Traffic:
 
     def _produce(self) -> None:
         producer = Producer({"bootstrap.servers": self._bootstrap_servers, "linger.ms": 2, "acks": "all"})
+        self._wait_for_group()
         began_ms = self._clock.monotonic_ms()
         while not self._stopping.wait(TICK_S):
             now_ms = self._clock.monotonic_ms()
@@ -86,6 +89,16 @@ class Traffic:
             producer.poll(0)
         producer.flush()
 
+    def _wait_for_group(self) -> None:
+        """Hold the first event until the group has shared out the partitions, or its latency would be the joining."""
+        deadline_ms = self._clock.monotonic_ms() + GROUP_WAIT_S * 1000
+        partitions = sum(TOPICS.values())
+        while sum(len(figures.partitions) for figures in self.figures) < partitions or not all(
+            figures.partitions for figures in self.figures
+        ):
+            if self._clock.monotonic_ms() > deadline_ms or self._stopping.wait(TICK_S):
+                return
+
     def _consume(self, figures: MemberFigures) -> None:
         consumer = Consumer(
             {
@@ -94,7 +107,6 @@ class Traffic:
                 "client.id": figures.name,
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "roundrobin",
-                "fetch.wait.max.ms": 100,
                 "heartbeat.interval.ms": 500,  # the second member is noticed at the first one's next heartbeat
             }
         )
