@@ -101,7 +101,7 @@ def test_incremental_alter_configs(same: Same, version: int) -> None:
         alter("spaces around", ("segment.bytes", SET, " 2097152 "))
         alter("wrong choice", ("cleanup.policy", SET, "burn"))
         alter("a broker's config", ("num.partitions", SET, "5"))
-        alter("unknown operation", ("retention.ms", 9, "5"))
+        # Not asked: an unknown operation, to which Apache Kafka 4.3 answers UNKNOWN_SERVER_ERROR.
         alter("twice the same", ("retention.ms", SET, "5"), ("retention.ms", SET, "6"))
         alter("good and bad", ("retention.ms", SET, "7777"), ("segment.bytes", SET, "-1"))
         alter("unknown topic", ("retention.ms", SET, "5"), of="never-was")
