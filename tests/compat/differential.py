@@ -124,7 +124,8 @@ class Session:
         if isinstance(answer, dict):
             return {name: self.comparable(value, name) for name, value in answer.items()}
         if isinstance(answer, list):
-            return [self.comparable(value, field) for value in sorted(answer, key=place)]
+            named = [self.comparable(value, field) for value in sorted(answer, key=place)]
+            return sorted(named, key=place)  # members can be put in order only once they have names
         if field in PRESENCE:
             return None if answer is None else "<some>"
         kind = NAMED.get(field)
@@ -177,7 +178,8 @@ def place(value: Any) -> tuple[str, int]:
         return ("", 0)
     texts = [value[field] for field in ("name", "topic", "topic_name", "group_id", "resource_name") if field in value]
     numbers = [value[field] for field in ("partition_index", "partition", "index", "api_key") if field in value]
-    return (next((str(text) for text in texts if text is not None), ""), next(iter(numbers), 0))
+    name = next((str(text) for text in texts if text is not None), str(value.get("member_id", "")))
+    return (name, next(iter(numbers), 0))
 
 
 def error_codes(answer: Any) -> Iterator[str]:

@@ -130,8 +130,8 @@ def test_metadata(same: Same, version: int) -> None:
             metadata("twice", [{"name": name}, {"name": name}], allow_auto_topic_creation=False)
             metadata("internal", [{"name": "__no_such"}], allow_auto_topic_creation=False)
         metadata("invalid name", [{"name": "bad name!"}])
-        metadata("auto-created", [{"name": f"{name}-auto"}], allow_auto_topic_creation=True)
-        s.settle("metadata", version, topics=[{"name": f"{name}-auto"}])
+        # Kafka's first answer is an error, for its controller works apart; a broker may well be ready at once.
+        s.settle("metadata", version, topics=[{"name": f"{name}-auto"}], allow_auto_topic_creation=True)
         metadata("auto-created, later", [{"name": f"{name}-auto"}])
         every = s.peer.ask("metadata", version, topics=None)
         s.keep("all", sorted(t["name"] for t in every["topics"] if t["name"].startswith(name)))

@@ -180,6 +180,8 @@ class KafkaProcess(BrokerProcess):
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # A leading dash would read as an option.
         arguments = ["format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(self._properties_path())]
+        # With this feature a cluster has a dynamic min.insync.replicas of its own, which no other broker shows.
+        arguments += ["--feature", "eligible.leader.replicas.version=0"]
         command = [*java_command("-Xmx256m"), "kafka.tools.StorageTool", *arguments]
         finished = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
         if finished.returncode != 0:

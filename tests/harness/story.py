@@ -197,6 +197,8 @@ class StaticStory(StoryBase):
             two = driver.join(group, topic, instance_id="two")
             with members(two):
                 eventually(lambda: own_all(4, one, two), "two static members share")
+                told = ("assigned", one.assignment())
+                eventually(lambda: one.events()[-1] == told, "the listener has heard, too")
                 owned, events = two.assignment(), one.events()
             again = driver.join(group, topic, instance_id="two")
             with members(again):

@@ -1,0 +1,65 @@
+"""kafka-python's own integration tests, from its source distribution, against one running broker.
+
+They run in a pytest process of their own, as they are: KAFKA_URI makes their fixtures use a broker that is there.
+The distribution leaves out two small modules of their test package; what stands in for them is written beside it.
+Every test that is left out is named in LEFT_OUT with the reason.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.harness.brokers import BrokerProcess, cache_directory
+
+TIMEOUT_S = 400
+LEFT_OUT = {
+    "test_sasl_integration.py": "starts brokers of its own that want SASL",
+    "test_ssl_integration.py": "starts brokers of its own that want TLS",
+}
+# test.service starts Kafka's scripts; with an external broker only its base class is ever used.
+SERVICE = '''
+class ExternalService:
+    def __init__(self, host, port):
+        self.host, self.port = host, port
+
+    def open(self): pass
+    def close(self): pass
+    def stop(self): pass
+
+
+class SpawnedService:
+    pass
+'''
+# At least as many as kafka-python 3.0.12 has for one broker: fewer would mean that they were not found.
+FEWEST_TESTS = 60
+
+
+def test_kafka_python_integration_tests(broker: BrokerProcess, tmp_path: Path) -> None:
+    sources = cache_directory() / f"kafka-python-{version('kafka-python')}"
+    assert (sources / "test").is_dir(), "its sources are not here: run tools/compat.sh"
+    shutil.copytree(sources / "test", tmp_path / "test")
+    (tmp_path / "test" / "__init__.py").touch()
+    (tmp_path / "test" / "service.py").write_text(SERVICE)
+    ignored = [f"--ignore=test/integration/{name}" for name in LEFT_OUT]
+    options = ["-q", "-rA", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore", "--timeout=60"]
+    environment = {**os.environ, "KAFKA_URI": f"kafka://{broker.address}", "KAFKA_VERSION": "4.1.0"}
+    environment["KAFKA_ROOT"] = str(tmp_path)  # must exist, is never looked into
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "test/integration", *options, *ignored],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    summary = [line for line in finished.stdout.splitlines() if re.match(r"(FAILED|ERROR|SKIPPED)", line)]
+    passed = len(re.findall(r"^PASSED ", finished.stdout, re.MULTILINE))
+    told = "\n".join(summary) or finished.stdout[-3000:] + finished.stderr[-3000:]
+    assert finished.returncode == 0, told
+    assert not [line for line in summary if line.startswith("SKIPPED")], told
+    assert passed >= FEWEST_TESTS, f"only {passed} tests ran"
