@@ -21,7 +21,7 @@ LEFT_OUT = {
     "test_ssl_integration.py": "starts brokers of its own that want TLS",
 }
 # test.service starts Kafka's scripts; with an external broker only its base class is ever used.
-SERVICE = '''
+SERVICE = """
 class ExternalService:
     def __init__(self, host, port):
         self.host, self.port = host, port
@@ -33,7 +33,7 @@ class ExternalService:
 
 class SpawnedService:
     pass
-'''
+"""
 # At least as many as kafka-python 3.0.12 has for one broker: fewer would mean that they were not found.
 FEWEST_TESTS = 60
 
