@@ -97,6 +97,8 @@ def test_where_to_start(tailrace, topic) -> None:
     assert read("--from-end") == []
     assert read("--offset", "3") == ["3", "4"]
     assert read("--offset", "-2") == ["3", "4"]
+    assert read("--offset", "-99", "-n", "1") == ["0"]
+    assert read("--offset", "99") == []
     assert read("--offset", "earliest", "-n", "1") == ["0"]
     assert read("--timestamp", "2023-11-14T22:13:21.500Z") == ["2", "3", "4"]
     assert read("--timestamp", "1700000004000") == ["4"]

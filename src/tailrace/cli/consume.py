@@ -10,19 +10,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import click
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message
 
 from tailrace.base.clock import SystemClock
 from tailrace.cli.cluster import Cluster, cluster_options
 from tailrace.cli.cluster_errors import UNREACHABLE_CODES, explain, unreachable
-from tailrace.cli.failure import CommandFailed, unwind_on_sigterm
+from tailrace.cli.failure import unwind_on_sigterm
 from tailrace.cli.output import note
 from tailrace.cli.positions import OffsetType, Position, TimeType
 from tailrace.cli.progress import Transfer
+from tailrace.cli.reading import Reading, join_group, take_partitions
 from tailrace.cli.record_format import compile_format
 from tailrace.cli.record_json import record_to_json
 
@@ -52,24 +53,6 @@ class StopRules:
         if self.max_messages is None:
             return self.batch_records
         return min(self.batch_records, self.max_messages - printed)
-
-
-@dataclass(slots=True)
-class Reading:
-    """The partitions being read, and those of them whose end has been seen since their last record."""
-
-    assigned: set[tuple[str, int]] = field(default_factory=set)
-    at_end: set[tuple[str, int]] = field(default_factory=set)
-
-    def on_record(self, message: Message) -> None:
-        """A record came: its partition was not at its end after all."""
-        if self.at_end:
-            self.at_end.discard((message.topic() or "", message.partition() or 0))
-
-    @property
-    def finished(self) -> bool:
-        """Whether every partition is at its end."""
-        return bool(self.assigned) and self.assigned <= self.at_end
 
 
 @click.command
@@ -102,7 +85,12 @@ def consume(cluster: Cluster, topics: tuple[str, ...], **options: Any) -> None: 
     batch_records = BATCH_RECORDS if options["group"] is None else 1
     stop = StopRules(options["max_messages"], options["idle_timeout_s"], options["to_end"], batch_records)
     try:
-        reading = _begin(cluster, consumer, topics, options, start)
+        if options["group"] is not None:
+            reading = join_group(cluster, consumer, topics)
+        else:
+            reading = take_partitions(cluster, consumer, topics, options["partitions"], start or Position("latest"))
+            if start is None and sys.stderr.isatty() and not stop.at_end:
+                note("waiting for new records; --from-beginning shows those already there")
         visible = not sys.stdout.isatty()
         with unwind_on_sigterm(), Transfer(f"from {', '.join(topics)}", stop.max_messages, visible=visible) as transfer:
             _print_records(cluster, consumer, reading, stop, _Printer(render, sys.stdout.buffer, transfer))
@@ -147,78 +135,6 @@ def _properties(group: str | None, start: Position | None) -> dict[str, Any]:
         "auto.offset.reset": "earliest" if earliest else "latest",
         "enable.partition.eof": True,
     }
-
-
-def _begin(
-    cluster: Cluster, consumer: Consumer, topics: tuple[str, ...], options: dict[str, Any], start: Position | None
-) -> Reading:
-    """Join the group, or take the partitions; either way only after a broker has answered."""
-    reading = Reading()
-    found = cluster.metadata(consumer)
-    for topic in topics:
-        if topic not in found.topics:
-            unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
-            raise explain(unknown, f"cannot read topic {topic}")
-    if options["group"] is not None:
-        _join(consumer, topics, reading)
-        return reading
-    wanted = options["partitions"]
-    places = [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in sorted(found.topics[topic].partitions)
-        if not wanted or partition in wanted
-    ]
-    missing = set(wanted) - {place.partition for place in places}
-    if missing:
-        raise CommandFailed(
-            f"no partition {min(missing)} in {', '.join(topics)}; `tailrace topics describe` shows the partitions."
-        )
-    consumer.assign(_placed(cluster, consumer, places, start or Position("latest")))
-    reading.assigned.update((place.topic, place.partition) for place in places)
-    if options["start"] is None and options["timestamp"] is None and sys.stderr.isatty() and not options["to_end"]:
-        note("waiting for new records; --from-beginning shows those already there")
-    return reading
-
-
-def _join(consumer: Consumer, topics: tuple[str, ...], reading: Reading) -> None:
-    def on_assign(member: Consumer, places: list[TopicPartition]) -> None:
-        reading.assigned = {(place.topic, place.partition) for place in places}
-        reading.at_end &= reading.assigned
-
-    def on_revoke(member: Consumer, places: list[TopicPartition]) -> None:
-        reading.assigned -= {(place.topic, place.partition) for place in places}
-
-    consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke)
-
-
-def _placed(
-    cluster: Cluster, consumer: Consumer, places: list[TopicPartition], start: Position
-) -> list[TopicPartition]:
-    """The partitions with the offsets `start` means in them."""
-    match start.kind:
-        case "earliest":
-            return [TopicPartition(place.topic, place.partition, OFFSET_BEGINNING) for place in places]
-        case "time":
-            asked = [TopicPartition(place.topic, place.partition, start.number) for place in places]
-            try:
-                found = consumer.offsets_for_times(asked, timeout=cluster.timeout_s)
-            except KafkaException as failure:
-                raise explain(failure.args[0], "cannot find that time") from failure
-            return [TopicPartition(place.topic, place.partition, place.offset) for place in found]
-        case "offset" if start.number >= 0:
-            return [TopicPartition(place.topic, place.partition, start.number) for place in places]
-        case "offset":
-            return [_near_end(cluster, consumer, place, -start.number) for place in places]
-    return [TopicPartition(place.topic, place.partition, OFFSET_END) for place in places]
-
-
-def _near_end(cluster: Cluster, consumer: Consumer, place: TopicPartition, count: int) -> TopicPartition:
-    try:
-        low, high = consumer.get_watermark_offsets(place, timeout=cluster.timeout_s)
-    except KafkaException as failure:
-        raise explain(failure.args[0], f"cannot find the end of {place.topic}-{place.partition}") from failure
-    return TopicPartition(place.topic, place.partition, max(low, high - count))
 
 
 class _Printer:
@@ -269,7 +185,7 @@ def _on_error(cluster: Cluster, message: Message, reading: Reading) -> None:
     error = message.error()
     assert error is not None
     if error.code() == KafkaError._PARTITION_EOF:
-        reading.at_end.add((message.topic() or "", message.partition() or 0))
+        reading.on_end(message)
     elif error.code() in UNREACHABLE_CODES:  # librdkafka keeps trying; so do we, unless all brokers are gone
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             raise unreachable(cluster.bootstrap_servers, [*cluster.connect_errors, error])

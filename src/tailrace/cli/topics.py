@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from confluent_kafka import KafkaError
@@ -65,23 +66,16 @@ def list_topics(cluster: Cluster, internal: bool, as_json: bool) -> None:
 @click.option("--if-not-exists", is_flag=True, help="A topic that exists is not an error.")
 @click.option("--dry-run", is_flag=True, help="Only ask whether it could be done.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def create_topics(
-    cluster: Cluster,
-    names: tuple[str, ...],
-    partitions: int | None,
-    replication_factor: int | None,
-    configs: tuple[str, ...],
-    if_not_exists: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def create_topics(cluster: Cluster, names: tuple[str, ...], **options: Any) -> None:  # the options above, by name
     """Create topics."""
-    settings = parse_pairs(configs, option="--config")
-    wanted = [NewTopic(name, partitions or -1, replication_factor or -1, config=settings) for name in names]
+    settings = parse_pairs(options["configs"], option="--config")
+    partitions, replication_factor = options["partitions"] or -1, options["replication_factor"] or -1
+    dry_run: bool = options["dry_run"]
+    wanted = [NewTopic(name, partitions, replication_factor, config=settings) for name in names]
     futures = cluster.admin().create_topics(wanted, validate_only=dry_run, operation_timeout=cluster.timeout_s)
-    accepted = {KafkaError.TOPIC_ALREADY_EXISTS: "exists"} if if_not_exists else {}
+    accepted = {KafkaError.TOPIC_ALREADY_EXISTS: "exists"} if options["if_not_exists"] else {}
     outcome = Outcome("topic", "create", "would be created" if dry_run else "created", accepted)
-    finish_each(cluster, futures, outcome, as_json=as_json)
+    finish_each(cluster, futures, outcome, as_json=options["as_json"])
 
 
 @topics.command("describe")
@@ -132,22 +126,14 @@ def _ids(broker_ids: Iterable[int]) -> str:
 @click.option("--append", "to_append", multiple=True, metavar="NAME=VALUE", help="Add to a setting that is a list.")
 @click.option("--subtract", "to_subtract", multiple=True, metavar="NAME=VALUE", help="Take from one that is a list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def alter(
-    cluster: Cluster,
-    name: str,
-    partitions: int | None,
-    to_set: tuple[str, ...],
-    to_unset: tuple[str, ...],
-    to_append: tuple[str, ...],
-    to_subtract: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def alter(cluster: Cluster, name: str, **options: Any) -> None:  # the options above, by name
     """Change a topic's settings or its number of partitions. Takes effect at once."""
+    partitions: int | None = options["partitions"]
     changes = [
-        *_changes(to_set, AlterConfigOpType.SET, "--set"),
-        *_changes(to_append, AlterConfigOpType.APPEND, "--append"),
-        *_changes(to_subtract, AlterConfigOpType.SUBTRACT, "--subtract"),
-        *(_change(setting, None, AlterConfigOpType.DELETE) for setting in to_unset),
+        *_changes(options["to_set"], AlterConfigOpType.SET, "--set"),
+        *_changes(options["to_append"], AlterConfigOpType.APPEND, "--append"),
+        *_changes(options["to_subtract"], AlterConfigOpType.SUBTRACT, "--subtract"),
+        *(_change(setting, None, AlterConfigOpType.DELETE) for setting in options["to_unset"]),
     ]
     if not changes and partitions is None:
         raise click.UsageError("nothing to change: give --partitions, --set, --unset, --append or --subtract")
@@ -157,7 +143,7 @@ def alter(
         cluster.wait(admin.incremental_alter_configs([resource])[resource], f"cannot alter topic {name}")
     if partitions is not None:
         _grow(cluster, admin, name, partitions)
-    report([{"topic": name, "result": "altered"}], noun="topic", as_json=as_json)
+    report([{"topic": name, "result": "altered"}], noun="topic", as_json=options["as_json"])
 
 
 def _changes(words: tuple[str, ...], operation: AlterConfigOpType, option: str) -> list[ConfigEntry]:
