@@ -133,3 +133,28 @@ def test_help_and_completion_import_no_client_and_no_drawing() -> None:
 def test_completion_scripts_call_us_back(shell, capfd) -> None:
     assert main_module.main(["completion", shell]) == 0
     assert f"_TAILRACE_COMPLETE={shell}_complete" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("tailrace to", "plain,topics\n"), ("tailrace topics cre", "plain,create\n"), ("tailrace groups d", None)],
+)
+def test_the_shell_gets_our_words(typed, offered) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TAILRACE_COMPLETE": "bash_complete"}
+    source = {"PYTHONPATH": str(Path(__file__).resolve().parents[3] / "src")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "tailrace"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env={**os.environ, **words, **source},
+    )
+    assert ended.stdout == (offered or "plain,delete\nplain,describe\n")
+
+
+def test_the_bash_script_is_bash(capfd) -> None:
+    main_module.main(["completion", "bash"])
+    script = capfd.readouterr().out
+    ended = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
