@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from tailrace.net.limits import TICK_MS, TIMER_TURN_COUNT
+from tailrace.net.limits import TICK_MS, TIMER_DELAY_MAX_MS, TIMER_TURN_COUNT
 
 _LEVEL_BITS: Final = 8
 _SLOTS: Final = 1 << _LEVEL_BITS
@@ -161,6 +161,8 @@ class TimingWheel:
             self.due_ms = math.inf if next_ms is None else next_ms
 
     def _tick_after(self, delay_ms: float) -> int:
+        if delay_ms > TIMER_DELAY_MAX_MS:
+            delay_ms = TIMER_DELAY_MAX_MS
         now_ms = self._now_ms if self._read_ms is None else self._read_ms()
         tick = math.ceil((now_ms + delay_ms) / self.tick_ms)
         return tick if tick > self._tick else self._tick + 1
