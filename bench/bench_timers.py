@@ -92,12 +92,12 @@ def gateway_minute() -> dict[str, float]:
             timer.reset(60_000)
         more = True
         while more:
-            before = time.perf_counter()
+            before = time.process_time()  # CPU: another process in between is not the wheel's doing
             more = wheel.advance(1000.0 * (second + 1))
-            longest = max(longest, time.perf_counter() - before)
+            longest = max(longest, time.process_time() - before)
     spent = time.process_time() - start
     assert len(wheel) == CONNECTION_COUNT, "every heartbeat waits, everything else has fired"
-    return {"cpu_percent_of_a_core": round(spent / 60 * 100, 2), "longest_slice_ms": round(longest * 1000, 2)}
+    return {"cpu_percent_of_a_core": round(spent / 60 * 100, 2), "longest_slice_cpu_ms": round(longest * 1000, 2)}
 
 
 def main() -> None:
