@@ -181,7 +181,7 @@ def machine() -> dict[str, str | int]:
     return {
         "cpu": model,
         "cores": os.cpu_count() or 0,
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
         "when": time.strftime("%Y-%m-%d"),
         "load_average_at_end": f"{os.getloadavg()[0]:.2f}",

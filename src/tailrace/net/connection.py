@@ -22,7 +22,7 @@ from tailrace.net.buffers import Buffers
 from tailrace.net.deadlines import Deadlines
 from tailrace.net.handler import ConnectionOptions, FileRange, Parts, StreamHandler
 from tailrace.net.inbox import Inbox
-from tailrace.net.limits import READ_TURN_BYTES
+from tailrace.net.limits import FLUSH_STALL_MS, READ_TURN_BYTES
 from tailrace.net.outbox import WOULD_BLOCK, Outbox, StreamSocket, send_now
 from tailrace.net.poller import POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, READABLE, WRITABLE
 from tailrace.net.selector import PollerSelector, logger
@@ -224,6 +224,8 @@ class Connection:
         self._blocked |= _CLOSING
         if self._outbox is not None:
             self._update_interest()
+            if self._deadline_pair().write_ms is None:
+                self.set_write_deadline(FLUSH_STALL_MS)
         elif self._blocked & _ENDED:
             self.close()
         else:
@@ -484,7 +486,7 @@ class Connection:
 
     def _on_deadline(self, direction: str) -> None:
         on_deadline = getattr(self.handler, "on_deadline", None)
-        if on_deadline is None:
+        if on_deadline is None or self._blocked & _CLOSING:
             self.close(TimeoutError(errno.ETIMEDOUT, f"{direction} deadline passed"))
             return
         try:

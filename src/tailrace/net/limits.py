@@ -71,6 +71,13 @@ TIMER_TURN_COUNT: Final = 512
 """Most timers looked at in a turn: a hundred thousand that end at once are worked off in slices of a few
 milliseconds."""
 
+TIMER_DELAY_MAX_MS: Final = 100 * 366 * 86_400_000
+"""Longest delay of a timer, a hundred years. Kafka writes "never" as 2**63 - 1 ms; such a timer is put here."""
+
+FLUSH_STALL_MS: Final = 10_000
+"""How long a closing connection waits for its peer to take the next byte, if no write deadline was set. Then it is
+closed with TimeoutError: a peer that stopped reading would hold it for ever."""
+
 CONNECT_TIMEOUT_MS: Final = 10_000
 """Default: how long one address is tried. Kafka's `socket.connection.setup.timeout.ms`."""
 

@@ -15,11 +15,11 @@ wheels"; Kafka's purgatory.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import ceil, inf
 from typing import Final
 
-from tailrace.net.limits import TICK_MS, TIMER_TURN_COUNT
+from tailrace.net.limits import TICK_MS, TIMER_DELAY_MAX_MS, TIMER_TURN_COUNT
 
 _LEVEL_BITS: Final = 8
 _SLOTS: Final = 1 << _LEVEL_BITS
@@ -56,12 +56,18 @@ class Timer:
             if not slot.timers:
                 wheel._vacate(slot)
                 if not wheel.count:
-                    wheel.due_ms = math.inf
+                    wheel.due_ms = inf
 
     def reset(self, delay_ms: float) -> None:
         """Fire `delay_ms` from this moment instead, whatever happened before."""
         wheel = self._wheel
-        tick = wheel._tick_after(delay_ms)
+        # As _tick_after, which a heartbeat cannot afford to call: a fifth of the whole.
+        if delay_ms > TIMER_DELAY_MAX_MS:
+            delay_ms = TIMER_DELAY_MAX_MS
+        read_ms = wheel._read_ms
+        tick = ceil(((wheel._now_ms if read_ms is None else read_ms()) + delay_ms) / wheel.tick_ms)
+        if tick <= wheel._tick:
+            tick = wheel._tick + 1
         if self._slot is not None:
             if tick >= self._placed_tick:
                 self._tick = tick
@@ -112,7 +118,7 @@ class TimingWheel:
         self._bits = [0] * _LEVELS  # bit i of level l: slot i of level l holds timers
         self.count = 0
         """Timers still to fire."""
-        self.due_ms = math.inf
+        self.due_ms = inf
         """When `advance` may have something to do: at `next_ms`, or before it where timers were cancelled."""
         self._draining: list[Timer] = []  # reversed: the next one is last
         self._draining_slot: _Slot | None = None
@@ -158,11 +164,13 @@ class TimingWheel:
                     return False
         finally:
             next_ms = self.next_ms()
-            self.due_ms = math.inf if next_ms is None else next_ms
+            self.due_ms = inf if next_ms is None else next_ms
 
     def _tick_after(self, delay_ms: float) -> int:
+        if delay_ms > TIMER_DELAY_MAX_MS:
+            delay_ms = TIMER_DELAY_MAX_MS
         now_ms = self._now_ms if self._read_ms is None else self._read_ms()
-        tick = math.ceil((now_ms + delay_ms) / self.tick_ms)
+        tick = ceil((now_ms + delay_ms) / self.tick_ms)
         return tick if tick > self._tick else self._tick + 1
 
     def _place(self, timer: Timer, tick: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from scripted import FD, Harness, Recorder
 
 from tailrace.net.handler import ConnectionOptions, FileRange, Part
-from tailrace.net.limits import SCRATCH_BYTES, SMALL_LEFTOVER_BYTES, WRITE_TURN_BYTES
+from tailrace.net.limits import FLUSH_STALL_MS, SCRATCH_BYTES, SMALL_LEFTOVER_BYTES, WRITE_TURN_BYTES
 from tailrace.net.poller import POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT
 
 
@@ -463,6 +463,25 @@ def test_close_after_flush_waits_for_the_queue_and_reads_nothing() -> None:
     h.turn(POLL_OUT)
     h.turn()
     assert h.sock.sent == b"abc" and h.handler.events == ["opened", ("closed", None)]
+
+
+def test_a_closing_connection_does_not_wait_for_a_dead_peer_for_ever() -> None:
+    class Patient(Recorder):
+        def on_deadline(self, direction: str) -> None:
+            raise AssertionError("not asked while closing")
+
+    h = Harness(Patient)
+    h.sock.room.append(1)
+    h.connection.write([b"abc"])
+    h.connection.close_after_flush()
+    h.turn(passed_ms=FLUSH_STALL_MS - 100)
+    h.sock.room.append(1)
+    h.turn(POLL_OUT)
+    h.turn(passed_ms=FLUSH_STALL_MS - 100)
+    assert not h.connection.closed, "a byte left meanwhile"
+    h.turn(passed_ms=200)
+    h.turn()
+    assert h.handler.events[-1] == ("closed", "TimeoutError")
 
 
 def test_shutdown_write_follows_the_queue_and_reading_goes_on() -> None:

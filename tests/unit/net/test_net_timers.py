@@ -36,6 +36,16 @@ def test_every_level(delay_ms: int) -> None:
     assert wheel.next_ms() is None and len(wheel) == 0
 
 
+@pytest.mark.parametrize("never_ms", [2**63 - 1, 1e300, float("inf")])
+def test_never_is_a_long_time(never_ms: float) -> None:
+    """Kafka's "never" is 2**63 - 1 ms."""
+    wheel = TimingWheel(tick_ms=5, now_ms=1.7e12)
+    timer = wheel.schedule(never_ms, lambda: pytest.fail("fired"))
+    wheel.advance(1.7e12 + 10**12)
+    timer.reset(never_ms)
+    assert timer.active
+
+
 def test_wakes_for_few_moves_only() -> None:
     """A far timer is moved once a level, not looked at every tick."""
     wheel = TimingWheel(tick_ms=5)
