@@ -39,6 +39,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from kio.static.constants import EntityType
 from wire_messages import EVERY, KINDS, encoded, values
 
+from message_schema import snake_case
+
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 QUICK = settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 MESSAGES = [(name, version) for name, version in EVERY if KINDS[name].message.kind in ("request", "response")]
@@ -46,8 +48,10 @@ MESSAGES = [(name, version) for name, version in EVERY if KINDS[name].message.ki
 
 def kio_entity(name: str, version: int) -> Any:
     kind = KINDS[name].message
-    entity = EntityType.request if kind.kind == "request" else EntityType.response
+    entity = {"request": EntityType.request, "response": EntityType.response}.get(kind.kind)
     try:
+        if entity is None:
+            return kio.index.load_entity_schema(snake_case(name), version, EntityType.data)
         return kio.index.load_payload_module(kind.api_key, version, entity).__dict__[name]
     except kio.index.UnknownEntity:
         return None
@@ -77,7 +81,7 @@ def python_message(name: str, version: int) -> Any:
     return None
 
 
-KIO = [pair for pair in MESSAGES if kio_entity(*pair)]
+KIO = [pair for pair in EVERY if kio_entity(*pair)]
 OLD = [pair for pair in MESSAGES if old_struct(kafka.protocol.old, *pair)]
 OLD.remove(("DescribeLogDirsRequest", 0))  # its schema there has one partition where there is a list
 AIO = [pair for pair in MESSAGES if old_struct(aiokafka.protocol, *pair)]
