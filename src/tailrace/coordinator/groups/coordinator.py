@@ -107,12 +107,19 @@ class GroupCoordinator:
     def load(self, partition: int, loader: PartitionLoader) -> None:
         """Load a partition in one go.
 
-        Raises DecodeError for a record nobody can read: the partition is then not served, as in Kafka, because going on
-        could take back commits.
+        Only the last record of each key is looked into: the log repeats a busy key thousands of times between two
+        compactions, and what came before says nothing. Raises DecodeError for one nobody can read: the partition is
+        then not served, as in Kafka, because going on could take back commits.
         """
         shard = self.begin_load(partition)
         try:
+            latest: dict[bytes, GroupRecord] = {}
             for record in loader.records(partition):
+                if record.value is None:
+                    latest.pop(record.key, None)
+                else:
+                    latest[record.key] = record
+            for record in latest.values():
                 shard.replay(record)
         except BaseException:
             self.unload(partition)
