@@ -137,9 +137,7 @@ class TailraceProcess(BrokerProcess):
         return command
 
     def _environment(self) -> dict[str, str]:
-        source = str(Path(__file__).resolve().parents[2] / "src")
-        inherited = os.environ.get("PYTHONPATH")
-        return {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{inherited}" if inherited else source}
+        return tailrace_environment()
 
     def _ready(self, written: str) -> bool:
         found = self.READY.search(written)
@@ -212,6 +210,13 @@ class KafkaProcess(BrokerProcess):
             "broker.heartbeat.interval.ms": "500",
             **self.settings,
         }
+
+
+def tailrace_environment() -> dict[str, str]:
+    """In which `python -m tailrace` is the one of this checkout."""
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{inherited}" if inherited else source}
 
 
 def cache_directory() -> Path:
