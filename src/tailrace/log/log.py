@@ -202,8 +202,7 @@ class Log:
         if batch.producer_id >= 0 and not batch.is_control:
             known = self.producer_states.find_duplicate(batch)
             if known is not None:
-                append_time = known.timestamp if self._is_append_time else -1
-                return AppendInfo(known.first_offset, known.last_offset, append_time, self.log_start_offset, True)
+                return AppendInfo(known.first_offset, known.last_offset, known.timestamp, self.log_start_offset, True)
             if origin is AppendOrigin.CLIENT:
                 self.producer_states.check(batch)
         if batch.size > self._config.segment_bytes:

@@ -77,7 +77,7 @@ def _entries(services: Services, resource_type: int, name: str) -> list[ConfigEn
         case ResourceType.TOPIC:
             check_topic_name(name)
             if image.topic(name) is None:
-                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
             return topic_entries(own, settings)
         case ResourceType.BROKER:
             if not name:

@@ -14,7 +14,7 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicId
 from tailrace.broker.context import RequestContext
-from tailrace.broker.fetch_sessions import FINAL_EPOCH, FetchSession, SessionPartition
+from tailrace.broker.fetch_sessions import FINAL_EPOCH, INITIAL_EPOCH, FetchSession, SessionPartition
 from tailrace.broker.services import Services
 from tailrace.net.handler import FileRange
 from tailrace.net.timers import Timer
@@ -79,7 +79,7 @@ class _Fetch:
         self._min_bytes = request.min_bytes
         self._max_bytes = min(request.max_bytes, services.settings.integer("fetch.max.bytes"))
         self._session: FetchSession | None = None
-        self._incremental = request.session_id != 0 and request.session_epoch > 0
+        self._incremental = request.session_epoch not in (INITIAL_EPOCH, FINAL_EPOCH)
         self._partitions = self._of_session(request) if self._incremental else self._of_full_fetch(request)
         self._session_epoch = -1 if self._session is None else self._session.epoch
         self._answers: list[tuple[SessionPartition, PartitionData]] = []
@@ -279,6 +279,6 @@ def _update(entry: SessionPartition, asked: FetchPartition) -> None:
 
 
 def _failure(entry: SessionPartition, code: ErrorCode) -> PartitionData:
-    data = PartitionData(entry.partition, code, -1)
+    data = PartitionData(entry.partition, code, -1, aborted_transactions=[])
     data.records = b""
     return data

@@ -42,4 +42,4 @@ def _locate(services: Services, context: RequestContext, key_type: int, key: str
     except KafkaError as error:
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
     host, port = services.advertised(context)
-    return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, None)
+    return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "NONE")

@@ -27,7 +27,7 @@ def handle(
 ) -> IncrementalAlterConfigsResponse:
     """Alter each resource, or only say what would happen."""
     asked = Counter((resource.resource_type, resource.resource_name) for resource in request.resources)
-    responses: dict[tuple[int, str], AlterConfigsResourceResponse] = {}
+    responses: list[AlterConfigsResourceResponse] = []
     for resource in request.resources:
         key = (resource.resource_type, resource.resource_name)
         code, message = ErrorCode.NONE, None
@@ -37,8 +37,8 @@ def handle(
             _alter(services, resource, request.validate_only)
         except KafkaError as error:
             code, message = error.code, error.message
-        responses[key] = AlterConfigsResourceResponse(code, message, *key)
-    return IncrementalAlterConfigsResponse(responses=list(responses.values()))
+        responses.append(AlterConfigsResourceResponse(code, message, *key))
+    return IncrementalAlterConfigsResponse(responses=responses)
 
 
 def _alter(services: Services, resource: AlterConfigsResource, validate_only: bool) -> None:

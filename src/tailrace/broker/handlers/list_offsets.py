@@ -27,12 +27,16 @@ _FIRST_VERSION_OF = {-3: 7, -4: 8, -5: 9, -6: 11}
 def handle(services: Services, context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
     """Answer every partition asked for."""
     asked_twice = _asked_twice(request)
+    refused: set[tuple[str, int]] = set()
     topics = []
     for topic in request.topics:
         answers = []
         for asked in topic.partitions:
-            if (topic.name, asked.partition_index) in asked_twice:
-                answers.append(_failed(asked, ErrorCode.INVALID_REQUEST))
+            key = (topic.name, asked.partition_index)
+            if key in asked_twice:
+                if key not in refused:
+                    refused.add(key)
+                    answers.append(_failed(asked, ErrorCode.INVALID_REQUEST))
                 continue
             try:
                 partition = services.partitions.of(topic.name, asked.partition_index)
@@ -45,7 +49,7 @@ def handle(services: Services, context: RequestContext, request: ListOffsetsRequ
 
 
 def _asked_twice(request: ListOffsetsRequest) -> set[tuple[str, int]]:
-    """Partitions named more than once: Kafka refuses them, for it could not tell the answers apart."""
+    """Partitions named more than once: refused, once each, for a client could not tell the answers apart."""
     seen: set[tuple[str, int]] = set()
     twice: set[tuple[str, int]] = set()
     for topic in request.topics:

@@ -12,7 +12,14 @@ from __future__ import annotations
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import CloseConnection, Services
-from tailrace.records.batch import MAGIC_OFFSET, RecordBatch
+from tailrace.records.batch import (
+    ATTRIBUTES_OFFSET,
+    LOG_OVERHEAD,
+    MAGIC,
+    MAGIC_OFFSET,
+    TRANSACTIONAL_MASK,
+    RecordBatch,
+)
 from tailrace.records.compression import Codec
 from tailrace.records.legacy import up_convert
 from tailrace.wire.messages.produce import (
@@ -26,6 +33,16 @@ from tailrace.wire.messages.produce import (
 
 ADMIN_CLIENT_ID = "__admin_client"
 """The one client id that may write to internal topics. Source: Kafka `AdminUtils.ADMIN_CLIENT_ID`."""
+
+_WITHOUT_LOG_START = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+    }
+)
+"""Refusals of the log in which Kafka does not tell where it starts. Source: `ReplicaManager.appendToLocalLog`."""
 
 
 def handle(services: Services, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
@@ -53,18 +70,29 @@ def handle(services: Services, context: RequestContext, request: ProduceRequest)
 
 
 def _refusal(request: ProduceRequest) -> ErrorCode | None:
-    """A reason to refuse the whole request."""
+    """A reason to refuse the whole request. Nobody may write in transactions, for they are not served."""
     if request.acks not in (-1, 0, 1):
         return ErrorCode.INVALID_REQUIRED_ACKS
-    if request.transactional_id is not None:
-        return ErrorCode.INVALID_TXN_STATE
+    if request.transactional_id is not None or _has_transactional_records(request):
+        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     return None
+
+
+def _has_transactional_records(request: ProduceRequest) -> bool:
+    for topic in request.topic_data:
+        for data in topic.partition_data:
+            records = data.records
+            if records is not None and len(records) > ATTRIBUTES_OFFSET + 1 and records[MAGIC_OFFSET] == MAGIC:
+                if records[ATTRIBUTES_OFFSET + 1] & TRANSACTIONAL_MASK:
+                    return True
+    return False
 
 
 def _append(
     services: Services, context: RequestContext, name: str | None, data: PartitionProduceData
 ) -> PartitionProduceResponse:
     """Append one partition's records; every refusal becomes its answer."""
+    log_start_offset = -1
     try:
         if name is None:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
@@ -72,35 +100,39 @@ def _append(
         if name in services.internal_topics and context.client_id != ADMIN_CLIENT_ID:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {name}.")
         records = _batch_of(data, context.api_version)
+        log_start_offset = partition.log_start_offset
         info = partition.append(records)
-    except InvalidRecords as error:
-        return PartitionProduceResponse(
-            data.index,
-            error.code,
-            base_offset=-1,
-            record_errors=[BatchIndexAndErrorMessage(index, why) for index, why in error.record_errors],
-            error_message=error.message,
-        )
     except KafkaError as error:
-        return PartitionProduceResponse(data.index, error.code, base_offset=-1, error_message=error.message)
+        return _refused(data.index, error, log_start_offset)
     except StorageError as error:
         services.on_storage_error(error)
         return PartitionProduceResponse(data.index, ErrorCode.KAFKA_STORAGE_ERROR, base_offset=-1)
     return PartitionProduceResponse(data.index, 0, info.first_offset, info.log_append_time_ms, info.log_start_offset)
 
 
+def _refused(index: int, error: KafkaError, log_start_offset: int) -> PartitionProduceResponse:
+    """The answer to a refused partition. Where the log starts is told when the log itself refused, as Kafka does."""
+    answer = PartitionProduceResponse(index, error.code, base_offset=-1, error_message=error.message)
+    if error.code not in _WITHOUT_LOG_START:
+        answer.log_start_offset = log_start_offset
+    if isinstance(error, InvalidRecords):
+        answer.record_errors = [BatchIndexAndErrorMessage(record, why) for record, why in error.record_errors]
+    return answer
+
+
 def _batch_of(data: PartitionProduceData, version: int) -> memoryview:
     """The batch to append: the client's own bytes, or its old message set converted."""
     records = data.records
-    if records is None:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "The request holds no records for the partition.")
-    view = memoryview(records)
+    view = memoryview(b"" if records is None else records)
+    if len(view) <= MAGIC_OFFSET or len(view) < LOG_OVERHEAD + int.from_bytes(view[8:12], "big", signed=True):
+        raise KafkaError(ErrorCode.INVALID_RECORD, "The partition's records hold no whole batch.")
+    magic = view[MAGIC_OFFSET]
     if version < 3:
-        if len(view) > MAGIC_OFFSET and view[MAGIC_OFFSET] < 2:
+        if magic < MAGIC:
             return memoryview(up_convert(view))
         raise KafkaError(ErrorCode.INVALID_RECORD, "A Produce request before v3 holds messages of magic 0 or 1.")
-    if len(view) > MAGIC_OFFSET and view[MAGIC_OFFSET] != 2:
-        raise KafkaError(ErrorCode.INVALID_RECORD, "A Produce request from v3 on holds one batch of magic 2.")
-    if version < 7 and RecordBatch.parse(view).codec == Codec.ZSTD:
+    if magic > MAGIC:
+        raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"Batches of magic {magic} do not exist.")
+    if version < 7 and magic == MAGIC and RecordBatch.parse(view).codec == Codec.ZSTD:
         raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7 or later.")
     return view
