@@ -473,6 +473,9 @@ class Log:
             self.roll()
         for segment in doomed:
             self.delete_segment(segment)
+        for segment in self._segments:
+            if segment is not self._segments.active:
+                segment.unload()  # what readers of the past brought into memory since the last time
         return len(doomed)
 
     def expire_producers(self, now_ms: int) -> int:

@@ -159,7 +159,7 @@ class Logs:
         if log is None:
             return
         directory = self._home[topic_partition]
-        path = directory.path / deleted_directory(topic_partition, self._env.random.uuid())
+        path = directory.path / deleted_directory(topic_partition, self._env.random.uuid().hex)
         log.delete(path)
         del self._by_partition[topic_partition]
         del self._home[topic_partition]
