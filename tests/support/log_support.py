@@ -10,6 +10,7 @@ from tailrace.base.rand import SeededRandom
 from tailrace.base.types import TopicPartition
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.log import Log
+from tailrace.log.recovery import KnownOffsets
 from tailrace.records.batch import RecordBatch, iter_whole_batches
 from tailrace.records.builder import build_batch
 from tailrace.records.compression import Codec
@@ -36,10 +37,16 @@ def environment(disk: Disk | None = None, clock: ManualClock | None = None) -> L
 
 
 def open_log(
-    directory: Path, config: LogConfig | None = None, env: LogEnvironment | None = None, **known: object
+    directory: Path,
+    config: LogConfig | None = None,
+    env: LogEnvironment | None = None,
+    *,
+    was_clean: bool = False,
+    **known: int,
 ) -> Log:
     """The log in `directory`, by default after an unclean stop with nothing known to be flushed."""
-    return Log.open(directory, PARTITION, config or LogConfig(), env or environment(), **known)  # type: ignore[arg-type]
+    offsets = KnownOffsets(**known)
+    return Log.open(directory, PARTITION, config or LogConfig(), env or environment(), offsets, was_clean=was_clean)
 
 
 def read_batches(log: Log, offset: int | None = None, max_bytes: int = 1 << 20) -> list[RecordBatch]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 from tailrace.base.types import TopicPartition
 
@@ -58,8 +57,8 @@ def parse_directory(name: str) -> TopicPartition | None:
     return TopicPartition(topic, int(partition))
 
 
-def deleted_directory(topic_partition: TopicPartition, unique: UUID) -> str:
+def deleted_directory(topic_partition: TopicPartition, unique: str) -> str:
     """Name under which a deleted replica waits for its removal; a long topic name is cut to what a directory allows."""
-    tail = f".{unique.hex}{DELETE_DIRECTORY_SUFFIX}"
+    tail = f".{unique}{DELETE_DIRECTORY_SUFFIX}"
     head = f"{topic_partition.topic}-{topic_partition.partition}"
     return head[: _DIRECTORY_NAME_MAX_BYTES - len(tail)] + tail

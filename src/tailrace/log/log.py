@@ -21,7 +21,7 @@ from tailrace.log.files import DoomedFiles
 from tailrace.log.flushing import Flushing
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
-from tailrace.log.recovery import KnownOffsets, LoadedLog, load
+from tailrace.log.recovery import NOTHING_KNOWN, KnownOffsets, LoadedLog, load
 from tailrace.log.results import EMPTY_SLICE
 from tailrace.log.results import AppendInfo as AppendInfo
 from tailrace.log.results import AppendOrigin as AppendOrigin
@@ -94,9 +94,8 @@ class Log:
         topic_partition: TopicPartition,
         config: LogConfig,
         env: LogEnvironment,
+        known: KnownOffsets = NOTHING_KNOWN,
         *,
-        recovery_point: int = 0,
-        log_start_offset: int = 0,
         was_clean: bool = False,
     ) -> Log:
         """Open the log in `directory`, making it where it is missing; mend it where it was not closed cleanly.
@@ -104,7 +103,6 @@ class Log:
         A log said to be clean that turns out not to be is mended as well. Raises StorageError.
         """
         env.disk.make_directory(directory)
-        known = KnownOffsets(recovery_point, log_start_offset)
         try:
             loaded = load(directory, config, env, known, was_clean=was_clean)
         except KafkaError:
@@ -472,6 +470,9 @@ class Log:
             self.roll()
         for segment in doomed:
             self.delete_segment(segment)
+        for segment in self._segments:
+            if segment is not self._segments.active:
+                segment.unload()  # what readers of the past brought into memory since the last time
         return len(doomed)
 
     def expire_producers(self, now_ms: int) -> int:

@@ -20,6 +20,7 @@ from tailrace.log.log import Log
 from tailrace.log.log_directory import LogDirectory
 from tailrace.log.meta_properties import MetaProperties
 from tailrace.log.partition_metadata import encode_topic_id
+from tailrace.log.recovery import KnownOffsets
 
 ConfigOf = Callable[[str], LogConfig]
 """Settings of a topic, by name."""
@@ -96,16 +97,12 @@ class Logs:
         if topic_partition in self._by_partition:
             directory.failures[topic_partition] = TailraceError(f"{topic_partition} is in two log directories.")
             return
+        config = self._config_of(topic_partition.topic)
+        known = KnownOffsets(
+            directory.recovery_points.get(topic_partition, 0), directory.log_start_offsets.get(topic_partition, 0)
+        )
         try:
-            log = Log.open(
-                path,
-                topic_partition,
-                self._config_of(topic_partition.topic),
-                self._env,
-                recovery_point=directory.recovery_points.get(topic_partition, 0),
-                log_start_offset=directory.log_start_offsets.get(topic_partition, 0),
-                was_clean=directory.was_clean,
-            )
+            log = Log.open(path, topic_partition, config, self._env, known, was_clean=directory.was_clean)
         except (StorageError, KafkaError) as error:
             directory.failures[topic_partition] = error
             return
@@ -159,7 +156,7 @@ class Logs:
         if log is None:
             return
         directory = self._home[topic_partition]
-        path = directory.path / deleted_directory(topic_partition, self._env.random.uuid())
+        path = directory.path / deleted_directory(topic_partition, self._env.random.uuid().hex)
         log.delete(path)
         del self._by_partition[topic_partition]
         del self._home[topic_partition]

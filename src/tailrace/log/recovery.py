@@ -53,6 +53,9 @@ class KnownOffsets(NamedTuple):
     log_start_offset: int = 0
 
 
+NOTHING_KNOWN: Final = KnownOffsets()
+
+
 def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOffsets, *, was_clean: bool) -> LoadedLog:
     """Open what is in `directory`.
 

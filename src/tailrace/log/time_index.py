@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Final
@@ -32,8 +33,8 @@ class TimeIndex:
     def __init__(self, disk: Disk, path: Path, base_offset: int) -> None:
         self._file = IndexFile(disk, path, ENTRY_SIZE)
         self.base_offset = base_offset
-        self._timestamps: list[int] | None = None
-        self._offsets: list[int] = []
+        self._timestamps: array[int] | None = None
+        self._offsets: array[int] = array("i")
 
     @property
     def path(self) -> Path:
@@ -46,7 +47,7 @@ class TimeIndex:
     def __len__(self) -> int:
         return len(self._loaded())
 
-    def _loaded(self) -> list[int]:
+    def _loaded(self) -> array[int]:
         timestamps = self._timestamps
         if timestamps is None:
             timestamps, self._offsets = parse_entries(self._file.read())
@@ -101,8 +102,8 @@ class TimeIndex:
 
     def reset(self) -> None:
         """Drop every entry without reading them: they are about to be written again."""
-        self._timestamps = []
-        self._offsets = []
+        self._timestamps = array("q")
+        self._offsets = array("i")
         self._file.truncate(0)
 
     def write_pending(self) -> None:
@@ -118,13 +119,13 @@ class TimeIndex:
         if self._file.pending_bytes:
             self._file.write_pending()
         self._timestamps = None
-        self._offsets = []
+        self._offsets = array("i")
 
 
-def parse_entries(data: bytes) -> tuple[list[int], list[int]]:
+def parse_entries(data: bytes) -> tuple[array[int], array[int]]:
     """(timestamps, relative offsets) of an index file's bytes; a torn or zero tail is left out."""
-    timestamps: list[int] = []
-    offsets: list[int] = []
+    timestamps = array("q")
+    offsets = array("i")
     for timestamp, relative in _ENTRY.iter_unpack(data[: len(data) - len(data) % ENTRY_SIZE]):
         if timestamp == 0 and relative == 0 and timestamps:
             break

@@ -120,6 +120,6 @@ def test_file_names() -> None:
     ] * 4
     assert filenames.parse_directory("a-b-7") == TopicPartition("a-b", 7)
     assert [filenames.parse_directory(n) for n in ("a", "-1", "a-", "a-b", "a-1.0f-delete")] == [None] * 5
-    name = filenames.deleted_directory(TopicPartition("x" * 249, 12), UUID(int=5))
+    name = filenames.deleted_directory(TopicPartition("x" * 249, 12), UUID(int=5).hex)
     assert len(name) == 255
     assert name.endswith(f".{UUID(int=5).hex}-delete")
