@@ -55,7 +55,7 @@ def test_describe_broker_configs(same: Same) -> None:
         answer = s.peer.ask("describe_configs", 4, resources=[resource], include_synonyms=True)
         [result] = answer["results"]
         s.keep("error", result["error_code"])
-        for config in result["configs"]:
+        for config in sorted(result["configs"], key=lambda config: str(config["name"])):
             s.keep(config["name"], config)
 
     same(scenario)

@@ -31,7 +31,8 @@ def test_create_topics(same: Same, version: int) -> None:
         create("validate only of a duplicate", topic(name), validate_only=True)
         for bad in ("bad name!", "", ".", "..", "x" * 250, "a/b"):
             create(f"invalid name {bad[:12]!r}", topic(bad))
-        create("colliding name", topic(name.replace("-", ".")), topic(name.replace("-", "_")))
+        create("name to collide with", topic(name.replace("-", ".")))
+        create("colliding name", topic(name.replace("-", "_")))
         create("no partitions", topic(name + "-p0", 0))
         create("negative partitions", topic(name + "-pm", -2))
         create("default partitions", topic(name + "-pd", -1))

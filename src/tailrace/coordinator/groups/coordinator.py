@@ -349,6 +349,9 @@ class GroupCoordinator:
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete for partitions that exist (KIP-496)."""
         answer: Pending[OffsetDeleteResponse] = Pending()
+        if not request.group_id:
+            answer.complete(OffsetDeleteResponse(error_code=ErrorCode.INVALID_GROUP_ID))
+            return answer
 
         def decide(shard: GroupShard) -> Decision | None:
             group = commits.check_delete_offsets(shard.groups.get(request.group_id))
