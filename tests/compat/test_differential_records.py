@@ -53,8 +53,8 @@ def test_produce(same: Same, version: int) -> None:
         produce(s, "old magic", version, topic, batch(simple(1), magic=1))
         produce(s, "magic of the future", version, topic, batch(simple(1), magic=3))
         produce(s, "unknown codec", version, topic, batch(simple(1), attributes=5))
-        produce(s, "codec that does not fit the bytes", version, topic, batch(simple(1), attributes=1))
         s.note("end", "list_offsets", 7, replica_id=-1, topics=[{"name": name, "partitions": latest(1)}])
+        produce(s, "codec that does not fit the bytes", version, topic, batch(simple(1), attributes=1))
 
     same(scenario)
 

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-
 from tests.harness.brokers import BrokerProcess, cache_directory, chosen_broker
 
 TIMEOUT_S = 400

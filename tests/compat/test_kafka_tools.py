@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.compat.java_client import compiled
 from tests.compat.line_driver import LineDriver
 from tests.harness.brokers import BrokerProcess, java_command, tailrace_environment
@@ -62,7 +61,12 @@ class Kit:
 
     def own_jvm(self, tool: str, *arguments: str) -> list[dict[str, Any]]:
         """Run a tool that prints JSON lines, and whose end is the end of its JVM."""
-        command = [*java_command("-Xmx256m", log_level="ERROR"), f"{TOOLS}.{tool}", "--bootstrap-server", self.bootstrap]
+        command = [
+            *java_command("-Xmx256m", log_level="ERROR"),
+            f"{TOOLS}.{tool}",
+            "--bootstrap-server",
+            self.bootstrap,
+        ]
         finished = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
         assert finished.returncode == 0, finished
         return [json.loads(line) for line in finished.stdout.splitlines()]
@@ -135,7 +139,12 @@ def test_consumer_groups(kit: Kit) -> None:
     assert "Empty" in kit.ok(command, "--describe", "--group", group, "--state")
     kit.ok(command, "--describe", "--group", group, "--members")
     reset = ["--reset-offsets", "--group", group, "--topic", topic, "--execute"]
-    for way, offset in (["--to-offset", "3"], 3), (["--to-latest"], 20), (["--shift-by", "-5"], 15), (["--to-earliest"], 0):
+    for way, offset in (
+        (["--to-offset", "3"], 3),
+        (["--to-latest"], 20),
+        (["--shift-by", "-5"], 15),
+        (["--to-earliest"], 0),
+    ):
         kit.ok(command, *reset, *way)
         assert re.search(row.format(group, topic, offset, 20 - offset), kit.ok(command, "--describe", "--group", group))
     kit.ok(command, "--delete-offsets", "--group", group, "--topic", topic)

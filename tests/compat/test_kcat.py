@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient, NewTopic
-
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import eventually
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-INFLATED_BATCH_MAX_BYTES: Final = 256 * 1024 * 1024
-"""Most bytes one compressed batch may grow to when it must be inflated. 2.5 times `socket.request.max.bytes`'s default:
-enough for any honest batch, small enough that a bomb cannot exhaust memory. Beyond it: CORRUPT_MESSAGE."""
+INFLATED_BATCH_MAX_BYTES: Final = 100 * 1024 * 1024
+"""Most bytes one compressed batch may grow to when it must be inflated: the default of `socket.request.max.bytes`, a
+hundred times `max.message.bytes`. Enough for any honest batch; a bomb costs no more memory than the largest request.
+Beyond it: CORRUPT_MESSAGE."""
 
 REQUEST_DECODED_MAX_BYTES: Final = 100 * 1024 * 1024
 """Most memory that reading one request may take beside its own bytes: `socket.request.max.bytes`'s default again. The

@@ -8,10 +8,12 @@ Not its business: sequences and epochs (`log.producer_state`), segment size. Sou
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError
 from tailrace.records.batch import (
+    CODEC_MASK,
     CONTROL_MASK,
     MAGIC,
     MAGIC_OFFSET,
@@ -19,7 +21,7 @@ from tailrace.records.batch import (
     RecordBatch,
 )
 from tailrace.records.builder import seal_batch
-from tailrace.records.compression import CODEC_NAMES, Codec, codec_of, compress
+from tailrace.records.compression import CODEC_NAMES, Codec, compress
 
 RECORD_ERRORS_MAX: Final = 1000
 """Records named in one refusal: beyond that the answer grows without telling the producer more."""
@@ -64,6 +66,8 @@ def validate_client_batch(batch: RecordBatch, rules: BatchRules, now_ms: int) ->
         )
     if not batch.crc_valid():
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "The batch does not match its CRC.")
+    if batch.attributes & CODEC_MASK > Codec.ZSTD:
+        raise _invalid(f"Compression codec {batch.attributes & CODEC_MASK} does not exist.")
     if batch.base_offset != 0:
         raise _invalid(f"The base offset of a produced batch is {batch.base_offset}, not 0.")
     if batch.attributes & CONTROL_MASK:
@@ -77,7 +81,6 @@ def validate_client_batch(batch: RecordBatch, rules: BatchRules, now_ms: int) ->
             )
     elif batch.is_transactional:
         raise _invalid("A transactional batch has no producer id.")
-    codec_of(batch.attributes)  # raises for an unknown one
     _check_timestamps(batch, rules, now_ms)
     if rules.is_compacted:
         _check_keys(batch)
@@ -90,7 +93,7 @@ def recompressed(batch: RecordBatch, compression_type: str) -> bytearray | None:
     codec = Codec(CODEC_NAMES[compression_type])
     if codec is batch.codec:
         return None
-    attributes = (batch.attributes & ~7) | codec
+    attributes = (batch.attributes & ~CODEC_MASK) | codec
     fields = (
         attributes,
         batch.last_offset_delta,
@@ -120,23 +123,22 @@ def _check_timestamps(batch: RecordBatch, rules: BatchRules, now_ms: int) -> Non
 
 def _timestamp_error(batch: RecordBatch, earliest: int, latest: int) -> InvalidRecords:
     message = "One or more records have been rejected due to invalid timestamp."
-    errors = [
+    errors = (
         (index, f"Timestamp {record.timestamp} is not within [{max(earliest, 0)}, {latest}].")
         for index, record in enumerate(batch.records())
         if record.timestamp != -1 and not earliest <= record.timestamp <= latest
-    ]
-    return InvalidRecords(ErrorCode.INVALID_TIMESTAMP, message, errors[:RECORD_ERRORS_MAX])
+    )
+    return InvalidRecords(ErrorCode.INVALID_TIMESTAMP, message, list(islice(errors, RECORD_ERRORS_MAX)))
 
 
 def _check_keys(batch: RecordBatch) -> None:
+    without = (index for index, record in enumerate(batch.records()) if record.key is None)
     errors = [
-        (index, "Compacted topic cannot accept message without key.")
-        for index, record in enumerate(batch.records())
-        if record.key is None
+        (index, "Compacted topic cannot accept message without key.") for index in islice(without, RECORD_ERRORS_MAX)
     ]
     if errors:
         message = "One or more records have been rejected because they have no key and the topic is compacted."
-        raise InvalidRecords(ErrorCode.INVALID_RECORD, message, errors[:RECORD_ERRORS_MAX])
+        raise InvalidRecords(ErrorCode.INVALID_RECORD, message, errors)
 
 
 def _invalid(message: str) -> KafkaError:

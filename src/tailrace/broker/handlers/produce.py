@@ -79,13 +79,14 @@ def _refusal(request: ProduceRequest) -> ErrorCode | None:
 
 
 def _has_transactional_records(request: ProduceRequest) -> bool:
-    for topic in request.topic_data:
-        for data in topic.partition_data:
-            records = data.records
-            if records is not None and len(records) > ATTRIBUTES_OFFSET + 1 and records[MAGIC_OFFSET] == MAGIC:
-                if records[ATTRIBUTES_OFFSET + 1] & TRANSACTIONAL_MASK:
-                    return True
-    return False
+    return any(_is_transactional(data.records) for topic in request.topic_data for data in topic.partition_data)
+
+
+def _is_transactional(records: bytes | bytearray | memoryview | None) -> bool:
+    low_attributes = ATTRIBUTES_OFFSET + 1
+    if records is None or len(records) <= low_attributes or records[MAGIC_OFFSET] != MAGIC:
+        return False
+    return records[low_attributes] & TRANSACTIONAL_MASK != 0
 
 
 def _append(
