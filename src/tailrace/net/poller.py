@@ -70,7 +70,7 @@ def wait_ms(timeout_s: float | None) -> int:
         return -1
     if timeout_s <= 0:
         return 0
-    return min(math.ceil(timeout_s * 1000), WAIT_MAX_MS)
+    return math.ceil(timeout_s * 1000) if timeout_s < WAIT_MAX_MS / 1000 else WAIT_MAX_MS
 
 
 class Epoll(Protocol):
@@ -103,7 +103,7 @@ class EpollPoller:
         self._epoll.register(self._wake_fd, POLL_IN | select.EPOLLET)
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
-        timeout_ms = wait_ms(timeout_s)
+        timeout_ms = -1 if timeout_s is None else wait_ms(timeout_s)
         while True:
             try:
                 return self._poll(timeout_ms / 1000 if timeout_ms > 0 else timeout_ms, EVENT_BATCH_SIZE)

@@ -10,10 +10,10 @@ on. Not its business: bytes. Everything here runs in the loop's thread except `p
 from __future__ import annotations
 
 import logging
-import math
 import selectors
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Any, Protocol
 
 from tailrace.base.clock import Clock
@@ -124,39 +124,34 @@ class PollerSelector(selectors.BaseSelector):
         has.
         """
         foreign: list[tuple[selectors.SelectorKey, int]] = []
-        deadline_ms = None if timeout is None else self.clock.monotonic_ms() + timeout * 1000
+        deadline_ms = inf if timeout is None else self.clock.monotonic_ms() + timeout * 1000
         self.hand_back = False
+        sinks, timers = self.sinks, self.timers
         while True:
-            self._turn(deadline_ms, foreign)
+            due_ms = timers.due_ms
+            for fd, mask in self._wait(due_ms if due_ms < deadline_ms else deadline_ms):
+                sink = sinks.get(fd)
+                if sink is None:
+                    if fd in self._keys:
+                        self._collect(fd, mask, foreign)
+                    continue
+                try:
+                    sink.on_events(mask)
+                except Exception as error:
+                    sink.on_failure(error)
+            if self._posted:
+                self._run_posted()
+            if self.turn_ms >= timers.due_ms:
+                self._advance_timers()
             if foreign or self.hand_back:
                 return foreign
-            if deadline_ms is not None and self.clock.monotonic_ms() >= deadline_ms:
+            if deadline_ms != inf and self.clock.monotonic_ms() >= deadline_ms:
                 return foreign
 
-    def _turn(self, deadline_ms: float | None, foreign: list[tuple[selectors.SelectorKey, int]]) -> None:
-        sinks = self.sinks
-        for fd, mask in self._wait(deadline_ms):
-            sink = sinks.get(fd)
-            if sink is None:
-                if fd in self._keys:
-                    self._collect(fd, mask, foreign)
-                continue
-            try:
-                sink.on_events(mask)
-            except Exception as error:
-                sink.on_failure(error)
-        if self._posted:
-            self._run_posted()
-        if self.turn_ms >= self.timers.due_ms:
-            self._advance_timers()
-
-    def _wait(self, deadline_ms: float | None) -> list[tuple[int, int]]:
-        until_ms = self.timers.due_ms
-        if deadline_ms is not None and deadline_ms < until_ms:
-            until_ms = deadline_ms
+    def _wait(self, until_ms: float) -> list[tuple[int, int]]:
         if self._posted:
             events = self.poller.wait(0)
-        elif until_ms == math.inf:
+        elif until_ms == inf:
             return self.poller.wait(None)
         else:
             events = self.poller.wait((until_ms - self.clock.monotonic_ms()) / 1000)
