@@ -66,8 +66,8 @@ MORE_SAID = (".error_message",)
 
 # Answers that differ on purpose, by the beginning of their label, with the reason.
 ON_PURPOSE = {
-    "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, for its parser throws; we: INVALID_RECORD, which says whose fault it is",
-    "codec that does not fit the bytes": "Kafka inflates every batch; we inflate only when a rule needs it, CRC checked",
+    "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, its parser throws; we: INVALID_RECORD, whose fault it is",
+    "codec that does not fit the bytes": "Kafka inflates every batch; we only when a rule needs it",
     "Fetch that was removed": "we serve versions that Kafka 4 dropped (docs/decisions/0003)",
 }
 

@@ -55,7 +55,7 @@ def test_every_codec_and_acks_setting(broker: BrokerProcess, codec: str) -> None
         settings = ["-X", f"acks={acks}", "-z", codec, "-H", "h1=one", "-H", "h2=two"]
         kcat(broker, "-P", "-t", topic, "-K:", *settings, stdin="\n".join(lines) + "\n")
         sent += lines
-        eventually(lambda: end_offset(broker, topic) == len(sent), f"{codec} with acks={acks}")
+        eventually(lambda count=len(sent): end_offset(broker, topic) == count, f"{codec} with acks={acks}")
     out = kcat(broker, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%k:%s|%h|%o\n")
     assert out.splitlines() == [f"{line}|h1=one,h2=two|{offset}" for offset, line in enumerate(sent)]
 
@@ -72,7 +72,8 @@ def test_metadata(broker: BrokerProcess) -> None:
     assert node["name"] == broker.address
     [described] = answer["topics"]
     [partition] = described["partitions"]
-    assert (partition["leader"], partition["replicas"], partition["isrs"]) == (node["id"], [{"id": node["id"]}], [{"id": node["id"]}])  # fmt: skip
+    assert partition["leader"] == node["id"]
+    assert partition["replicas"] == partition["isrs"] == [{"id": node["id"]}]
 
 
 def test_seeks_by_offset_and_by_time(broker: BrokerProcess) -> None:

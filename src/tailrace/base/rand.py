@@ -1,9 +1,9 @@
-"""Randomness, passed in. The only importer of `random`, `uuid` generators and `secrets`; tests use `SeededRandom`."""
+"""Randomness, passed in. The only maker of random numbers and UUIDs; tests use `SeededRandom`."""
 
 from __future__ import annotations
 
+import os
 import random
-import secrets
 from typing import Protocol
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class SystemRandom:
         self._random = random.Random()
 
     def uuid(self) -> UUID:
-        return UUID(bytes=secrets.token_bytes(16), version=4)
+        return UUID(bytes=os.urandom(16), version=4)
 
     def uniform(self, low: float, high: float) -> float:
         return self._random.uniform(low, high)

@@ -123,7 +123,7 @@ def test_groups_inherit_from_the_broker(bench: Bench) -> None:
 
 def test_resources_that_cannot_be_described(bench: Bench) -> None:
     asked = [
-        (TOPIC, "nope", 3, None),
+        (TOPIC, "nope", 3, "The topic 'nope' does not exist."),
         (TOPIC, "", 17, "Topic name is invalid: the empty string is not allowed"),
         (BROKER, "7", 42, "Unexpected broker id, expected 1 or empty string, but received 7"),
         (BROKER, "x", 42, "Broker id must be an integer, but it is: x"),

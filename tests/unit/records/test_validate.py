@@ -76,7 +76,7 @@ def test_header_rules() -> None:
     assert refused(batch_of(producer_id=5, producer_epoch=0)).code is ErrorCode.INVALID_RECORD  # no sequence
     assert refused(batch_of(producer_id=5, base_sequence=0)).code is ErrorCode.INVALID_RECORD  # no epoch
     assert refused(batch_of(is_transactional=True)).code is ErrorCode.INVALID_RECORD
-    assert refused(patched(batch_of(), ">h", 21, 5)).code is ErrorCode.CORRUPT_MESSAGE  # codec
+    assert refused(patched(batch_of(), ">h", 21, 5)).code is ErrorCode.INVALID_RECORD  # codec
     assert refused(patched(batch_of(), ">h", 21, 8)).code is ErrorCode.INVALID_TIMESTAMP  # append time
 
 
