@@ -66,7 +66,6 @@ class GroupMachine(RuleBasedStateMachine):
         self.clients = {name: _Client(name) for name in INSTANCES}
         self.owed = 0
         self.leaders: dict[int, tuple[str, str]] = {}  # generation -> (leader, protocol)
-        self.assigned: dict[int, dict[str, bytes]] = {}  # generation -> what its leader sent, by member id
         self.life = 0
 
     # Requests
@@ -101,8 +100,11 @@ class GroupMachine(RuleBasedStateMachine):
             if response.members and not response.skip_assignment:
                 assert response.leader == response.member_id, "only the leader hears the members"
                 client.leads = [member.member_id for member in response.members]
-            agreed = self.leaders.setdefault(response.generation_id, (response.leader, response.protocol_name))
-            assert response.protocol_name == agreed[1]
+            told = (response.leader, response.protocol_name)
+            if response.generation_id == 1 and self.leaders.get(1, told)[0] != response.leader:
+                # Deleted, by a request or because nobody used it: its generations begin again.
+                self.leaders.clear()
+            assert response.protocol_name == self.leaders.setdefault(response.generation_id, told)[1]
 
         self._send(ApiKey.JOIN_GROUP, version, name, request, joined)
 
@@ -128,7 +130,6 @@ class GroupMachine(RuleBasedStateMachine):
         assignments = {}
         if client.leads is not None:
             assignments = {each: f"{generation} {each}".encode() for each in client.leads}
-            self.assigned.setdefault(generation, assignments)
         request = SyncGroupRequest(
             GROUP,
             generation,
@@ -205,7 +206,6 @@ class GroupMachine(RuleBasedStateMachine):
         committed = group.generation if group is not None else 0
         # A generation that never reached the log may come again, with other members.
         self.leaders = {generation: told for generation, told in self.leaders.items() if generation <= committed}
-        self.assigned = {generation: told for generation, told in self.assigned.items() if generation <= committed}
         for client in self.clients.values():
             if client.generation > committed:
                 client.forget()
@@ -213,12 +213,6 @@ class GroupMachine(RuleBasedStateMachine):
     @rule()
     def delete(self) -> None:
         self.bench.groups.delete_group(GROUP)
-        if self._group() is None:
-            # Its generations begin again.
-            self.leaders.clear()
-            self.assigned.clear()
-            for client in self.clients.values():
-                client.forget()
 
     # What holds
 
