@@ -68,6 +68,8 @@ MORE_SAID = (".error_message",)
 ON_PURPOSE = {
     "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, its parser throws; we: INVALID_RECORD, whose fault it is",
     "codec that does not fit the bytes": "Kafka inflates every batch; we only when a rule needs it",
+    "offsets.topic.num.partitions": "4, not 50: a development default, said in its documentation",
+    "group.initial.rebalance.delay.ms": "0, not 3000: a development default, said in its documentation",
     "Fetch that was removed": "we serve versions that Kafka 4 dropped (docs/decisions/0003)",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from tailrace.base.errors import StorageError
+from tailrace.base.errors import KafkaError, StorageError
 from tailrace.base.types import TopicPartition
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, PartitionImage, TopicImage
 from tailrace.cluster.metadata import Metadata
@@ -20,6 +20,7 @@ from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import apply_group_settings
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
+from tailrace.wire.primitives import DecodeError
 
 _log = logging.getLogger("tailrace.node")
 
@@ -99,7 +100,15 @@ class Leadership:
             _log.error("%s is not served: %s", topic_partition, error)
             return
         if topic.name == GROUP_METADATA_TOPIC:
+            self._load_groups(index)
+
+    def _load_groups(self, index: int) -> None:
+        """Serve the groups of a partition; one that cannot be read is not served, and the others are."""
+        try:
             self._groups.load(index, self._group_log)
+        except (DecodeError, KafkaError, StorageError) as error:
+            self._groups.unload(index)
+            _log.error("groups of %s-%d are not served: %s", GROUP_METADATA_TOPIC, index, error)
 
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):

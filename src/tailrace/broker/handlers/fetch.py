@@ -31,6 +31,7 @@ from tailrace.wire.messages.fetch import (
 )
 
 FIRST_VERSION_WITH_IDS = 13
+_UNKNOWN = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID})
 
 
 def handle(
@@ -279,6 +280,8 @@ def _update(entry: SessionPartition, asked: FetchPartition) -> None:
 
 
 def _failure(entry: SessionPartition, code: ErrorCode) -> PartitionData:
-    data = PartitionData(entry.partition, code, -1, aborted_transactions=[])
+    """Kafka leaves the aborted transactions empty for a partition it does not know, and null for one that refuses."""
+    aborted: list[AbortedTransaction] | None = [] if code in _UNKNOWN else None
+    data = PartitionData(entry.partition, code, -1, aborted_transactions=aborted)
     data.records = b""
     return data

@@ -125,7 +125,8 @@ def _batch_of(data: PartitionProduceData, version: int) -> memoryview:
     """The batch to append: the client's own bytes, or its old message set converted."""
     records = data.records
     view = memoryview(b"" if records is None else records)
-    if len(view) <= MAGIC_OFFSET or len(view) < LOG_OVERHEAD + int.from_bytes(view[8:12], "big", signed=True):
+    batch_size = LOG_OVERHEAD + int.from_bytes(view[8:LOG_OVERHEAD], "big", signed=True)
+    if len(view) <= MAGIC_OFFSET or len(view) < batch_size:
         raise KafkaError(ErrorCode.INVALID_RECORD, "The partition's records hold no whole batch.")
     magic = view[MAGIC_OFFSET]
     if version < 3:
@@ -134,6 +135,8 @@ def _batch_of(data: PartitionProduceData, version: int) -> memoryview:
         raise KafkaError(ErrorCode.INVALID_RECORD, "A Produce request before v3 holds messages of magic 0 or 1.")
     if magic > MAGIC:
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"Batches of magic {magic} do not exist.")
-    if version < 7 and magic == MAGIC and RecordBatch.parse(view).codec == Codec.ZSTD:
+    if magic < MAGIC or batch_size < len(view):
+        raise KafkaError(ErrorCode.INVALID_RECORD, "A partition's records are one batch of magic 2, and nothing more.")
+    if version < 7 and RecordBatch.parse(view).codec == Codec.ZSTD:
         raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce v7 or later.")
     return view
