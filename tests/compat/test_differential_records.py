@@ -401,10 +401,10 @@ def test_unsupported_versions_end_the_connection(same: Same) -> None:
                 return
             s.keep(label, (frame[:6], len(frame)) if key == 18 else frame)
 
-        raw("ApiVersions of the far future", 18, 99, b"\x00")  # the header of a flexible version ends in tags
-        raw("ApiVersions, negative version", 18, -1)
-        raw("Metadata of the future", 3, 99)
-        raw("Fetch that was removed", 1, 0, b"\x00" * 16)
+        raw("ApiVersions of the far future", 18, 99, b"\x00")
+        raw("ApiVersions, negative version", 18, -1, b"\x00")
+        raw("Metadata of the future", 3, 99, b"\x00")
+        raw("an API that was removed", 4, 0, b"\x00" * 16)
         raw("unknown API", 900, 0)
         raw("negative API", -1, 0)
         raw("an API for controllers", 52, 0)
