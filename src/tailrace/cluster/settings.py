@@ -67,6 +67,15 @@ class BrokerSettings:
         self._cluster_default = dict(cluster_default)
         self._cache.clear()
 
+    def settle(self, values: Mapping[str, str]) -> None:
+        """Note what the broker decided at start for settings nobody gave: its addresses, directories, id.
+
+        They are shown as static from then on, for that is what they are. Raises ConfigError for a refused value.
+        """
+        for name, value in values.items():
+            self._static.setdefault(name, check_static(name, value))
+        self._cache.clear()
+
     def __getitem__(self, name: str) -> ConfigValue:
         """The typed value in force. ConfigError for an unknown name."""
         try:

@@ -41,6 +41,7 @@ from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
 
 METADATA_FILE = "metadata.db"
+DEFAULT_NODE_ID = 1
 
 
 class ServerConfig(NamedTuple):
@@ -55,12 +56,14 @@ class ServerConfig(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """The address a server answers on."""
+    """The address a server answers on; a unix socket's host is its path, and it has no port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if self.host.startswith(("/", ".")):
+            return f"unix:{self.host}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -123,7 +126,7 @@ class Server:
     def _build(self, engine: Engine, background: ThreadBackground) -> Services:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
-        node_id = max(settings.integer("node.id"), settings.integer("broker.id"), 1)
+        node_id = _node_id(settings)
         environment = LogEnvironment(RealDisk(), clock, random, background)
         config_of = _ConfigOf(settings)
         logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
@@ -191,7 +194,23 @@ class Server:
         options = ListenOptions(connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES))
         addresses = listen_addresses(self.config.listen, services.settings)
         bound = [engine.listen(address, accept, options).address for address in addresses]
-        return Endpoint(bound[0].path or bound[0].host, bound[0].port)
+        endpoint = Endpoint(bound[0].path or bound[0].host, bound[0].port)
+        services.settings.settle(
+            {
+                "node.id": str(services.node_id),
+                "broker.id": str(services.node_id),
+                "log.dirs": ",".join(str(directory.path) for directory in services.logs.directories),
+                "listeners": f"PLAINTEXT://{endpoint}",
+                "advertised.listeners": f"PLAINTEXT://{endpoint}",
+            }
+        )
+        return endpoint
+
+
+def _node_id(settings: BrokerSettings) -> int:
+    """`node.id`, else its older name `broker.id`, else 1."""
+    given = settings.static_names()
+    return next((settings.integer(name) for name in ("node.id", "broker.id") if name in given), DEFAULT_NODE_ID)
 
 
 class _ConfigOf:
