@@ -30,7 +30,8 @@ def handle(services: Services, context: RequestContext, request: FindCoordinator
         found = [_locate(services, context, request.key_type, key) for key in request.coordinator_keys]
         return FindCoordinatorResponse(coordinators=found)
     one = _locate(services, context, request.key_type, request.key)
-    return FindCoordinatorResponse(0, one.error_code, one.error_message, one.node_id, one.host, one.port)
+    message = one.error_message or "NONE"  # the word Kafka has here for a success before v4
+    return FindCoordinatorResponse(0, one.error_code, message, one.node_id, one.host, one.port)
 
 
 def _locate(services: Services, context: RequestContext, key_type: int, key: str) -> Coordinator:
@@ -42,4 +43,4 @@ def _locate(services: Services, context: RequestContext, key_type: int, key: str
     except KafkaError as error:
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
     host, port = services.advertised(context)
-    return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "NONE")
+    return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "")
