@@ -149,6 +149,24 @@ def test_group_shares_and_takes_over(broker: BrokerProcess) -> None:
         assert {first.stdout.readline() for _ in range(4)} == {f"{p}:2:alone again\n" for p in range(4)}
 
 
+def test_a_member_that_dies_is_missed(broker: BrokerProcess) -> None:
+    """A member killed with `kill -9` says no farewell: its partitions go over when its session ends."""
+    topic, group = f"kcat-{uuid.uuid4().hex[:8]}", f"g-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+    with member(broker, group, topic) as first:
+        wait_for_members(admin, group, 1)
+        with member(broker, group, topic) as second:
+            wait_for_members(admin, group, 2)
+            second.kill()
+            died = time.monotonic()
+            wait_for_members(admin, group, 1)
+            assert time.monotonic() - died > 4.0, "sooner than its session can have ended"
+        for partition in range(4):
+            kcat(broker, "-P", "-t", topic, "-p", str(partition), stdin="taken over\n")
+        assert {first.stdout.readline() for _ in range(4)} == {f"{p}:0:taken over\n" for p in range(4)}
+
+
 def wait_for_members(admin: AdminClient, group: str, count: int) -> None:
     """Until the group is stable with so many members, each with its share."""
 
