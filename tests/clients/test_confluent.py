@@ -1,7 +1,6 @@
 """confluent-kafka (librdkafka) lives through the story."""
 
 from confluent_kafka import KafkaError, Producer
-
 from tests.harness.brokers import BrokerProcess
 from tests.harness.confluent_driver import ConfluentDriver
 from tests.harness.drivers import eventually

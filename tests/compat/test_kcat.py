@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import eventually
@@ -171,7 +171,10 @@ def wait_for_members(admin: AdminClient, group: str, count: int) -> None:
     """Until the group is stable with so many members, each with its share."""
 
     def stable() -> bool:
-        described = admin.describe_consumer_groups([group])[group].result(20)
+        try:
+            described = admin.describe_consumer_groups([group])[group].result(20)
+        except KafkaException:  # no coordinator yet
+            return False
         shares = [len(m.assignment.topic_partitions) for m in described.members]
         return described.state == ConsumerGroupState.STABLE and sorted(shares) == [4 // count] * count
 
