@@ -66,6 +66,8 @@ MORE_SAID = (".error_message",)
 
 # Answers that differ on purpose, by the beginning of their label, with the reason.
 ON_PURPOSE = {
+    "group.initial.rebalance.delay.ms": "our default is 0, and it is shown among the synonyms",
+    "offsets.topic.num.partitions": "our default is 4, and it is shown among the synonyms",
     "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, its parser throws; we: INVALID_RECORD, whose fault it is",
     "codec that does not fit the bytes": "Kafka inflates every batch; we only when a rule needs it",
     "offsets.topic.num.partitions": "4, not 50: a development default, said in its documentation",
@@ -137,8 +139,8 @@ class Session:
         if isinstance(answer, list):
             named = [self.comparable(value, field) for value in sorted(answer, key=place)]
             return sorted(named, key=place)  # members can be put in order only once they have names
-        if answer == "NONE" and field == "error_message":
-            return None  # FindCoordinator's way to say that there is no error
+        if answer in ("NONE", "") and field == "error_message":
+            return None  # FindCoordinator's two ways to say that there is no error
         if field in PRESENCE:
             return None if answer is None else "<some>"
         kind = NAMED.get(field)

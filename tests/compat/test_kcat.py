@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import eventually
@@ -149,11 +149,32 @@ def test_group_shares_and_takes_over(broker: BrokerProcess) -> None:
         assert {first.stdout.readline() for _ in range(4)} == {f"{p}:2:alone again\n" for p in range(4)}
 
 
+def test_a_member_that_dies_is_missed(broker: BrokerProcess) -> None:
+    """A member killed with `kill -9` says no farewell: its partitions go over when its session ends."""
+    topic, group = f"kcat-{uuid.uuid4().hex[:8]}", f"g-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+    with member(broker, group, topic) as first:
+        wait_for_members(admin, group, 1)
+        with member(broker, group, topic) as second:
+            wait_for_members(admin, group, 2)
+            second.kill()
+            died = time.monotonic()
+            wait_for_members(admin, group, 1)
+            assert time.monotonic() - died > 4.0, "sooner than its session can have ended"
+        for partition in range(4):
+            kcat(broker, "-P", "-t", topic, "-p", str(partition), stdin="taken over\n")
+        assert {first.stdout.readline() for _ in range(4)} == {f"{p}:0:taken over\n" for p in range(4)}
+
+
 def wait_for_members(admin: AdminClient, group: str, count: int) -> None:
     """Until the group is stable with so many members, each with its share."""
 
     def stable() -> bool:
-        described = admin.describe_consumer_groups([group])[group].result(20)
+        try:
+            described = admin.describe_consumer_groups([group])[group].result(20)
+        except KafkaException:  # no coordinator yet
+            return False
         shares = [len(m.assignment.topic_partitions) for m in described.members]
         return described.state == ConsumerGroupState.STABLE and sorted(shares) == [4 // count] * count
 
