@@ -70,8 +70,6 @@ ON_PURPOSE = {
     "offsets.topic.num.partitions": "our default is 4, and it is shown among the synonyms",
     "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, its parser throws; we: INVALID_RECORD, whose fault it is",
     "codec that does not fit the bytes": "Kafka inflates every batch; we only when a rule needs it",
-    "offsets.topic.num.partitions": "4, not 50: a development default, said in its documentation",
-    "group.initial.rebalance.delay.ms": "0, not 3000: a development default, said in its documentation",
 }
 
 
