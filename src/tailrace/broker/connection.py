@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any
 
 from tailrace.base.limits import REQUESTS_IN_FLIGHT_MAX
 from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer
-from tailrace.broker.dispatch import Dispatch
+from tailrace.broker.dispatch import Answer, Dispatch, Parts
 from tailrace.broker.services import CloseConnection
 from tailrace.net.connection import Connection
 from tailrace.wire.frame import SIZE_BYTES, frame_size
 from tailrace.wire.primitives import DecodeError
 
 _log = logging.getLogger("tailrace.broker")
-
-Parts = list[Any]  # bytes-like and file ranges, what Connection.write takes
 
 
 class ClientConnection:
@@ -37,7 +34,7 @@ class ClientConnection:
         self._dispatch = dispatch
         self._request_max_bytes = request_max_bytes
         self._idle_ms = idle_ms
-        self._answers: deque[Parts | Pending[Parts]] = deque()
+        self._answers: deque[Parts | Pending[Answer]] = deque()
         self._out: Parts = []
         self._reading = False
         self._peer: Peer | None = None
@@ -93,16 +90,20 @@ class ClientConnection:
         else:
             self._out += answer
 
-    def _on_answer(self, _: Parts) -> None:
+    def _on_answer(self, _: Answer) -> None:
         """A waiting answer is there: send it if it is the oldest, and those behind it that are ready."""
         answers = self._answers
         while answers:
-            first = answers[0]
+            first: Answer | Pending[Answer] = answers[0]
             if isinstance(first, Pending):
                 if not first.done:
                     break
                 first = first.value
             answers.popleft()
+            if first is None:
+                self._flush()
+                self._connection.close_after_flush()
+                return
             self._out += first
         if not self._reading:
             self._flush()

@@ -30,6 +30,7 @@ from tailrace.wire.primitives import DecodeError
 _log = logging.getLogger("tailrace.broker")
 
 Parts = list[Any]  # bytes-like and file ranges, what Connection.write takes
+Answer = Parts | None  # of a request that waited: None ends the connection
 Handler = Callable[[Services, RequestContext, Any], Any]
 
 
@@ -42,7 +43,7 @@ class Dispatch:
         self._services = services
         self._handlers: dict[int, Handler] = {}
 
-    def answer(self, peer: Peer, frame: memoryview) -> Parts | Pending[Parts] | None:
+    def answer(self, peer: Peer, frame: memoryview) -> Parts | Pending[Answer] | None:
         """Handle the request in `frame`; None when it wants no answer.
 
         Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
@@ -61,29 +62,33 @@ class Dispatch:
             return self._handle_with_faults(found, context, request)
         return self._handle(found, context, request)
 
-    def _handle(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Parts] | None:
+    def _handle(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
         handler = self._handlers.get(found.key) or self._load(found.key)
         try:
             response = handler(self._services, context, request)
         except CloseConnection:
             raise
         except KafkaError as error:
-            response = error_response(found, context.api_version, request, error.code)
+            response = _failure(found, context, request, error.code)
         except Exception as error:
             level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
             _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)
-            response = error_response(found, context.api_version, request, ErrorCode.UNKNOWN_SERVER_ERROR)
+            response = _failure(found, context, request, ErrorCode.UNKNOWN_SERVER_ERROR)
         if isinstance(response, Pending):
             return _encoded_later(found, context, response)
         return None if response is None else _encode(found, context, response)
 
-    def _handle_with_faults(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Parts] | None:
+    def _handle_with_faults(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
         """As `_handle`, after what a test ordered. Only there does a request outlive its frame: records are copied."""
         faults = self._services.faults
-        later: Pending[Parts] = Pending()
+        later: Pending[Answer] = Pending()
 
         def run() -> None:
-            answer = self._handle(found, context, request)
+            try:
+                answer = self._handle(found, context, request)
+            except CloseConnection:
+                later.complete(None)
+                return
             if isinstance(answer, Pending):
                 answer.on_complete(later.complete)
             else:
@@ -91,7 +96,7 @@ class Dispatch:
 
         code = faults.next_error(found.key)
         if code is not None:
-            return _encode(found, context, error_response(found, context.api_version, request, code))
+            return _encode(found, context, _failure(found, context, request, code))
         latency_ms = faults.next_latency_ms(found.key)
         if latency_ms is None and not faults.paused:
             return self._handle(found, context, request)
@@ -118,10 +123,17 @@ def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
     return [encode_response(found, context.api_version, context.correlation_id, response)]
 
 
-def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Parts]:
+def _failure(found: Api, context: RequestContext, request: Any, code: ErrorCode) -> Any:
+    """The response that says `code`. A Produce with acks=0 has none: only a closed connection tells its client."""
+    if found.key == ApiKey.PRODUCE and request.acks == 0:
+        raise CloseConnection(f"a Produce with acks=0 failed with {code.name}")
+    return error_response(found, context.api_version, request, code)
+
+
+def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Answer]:
     if response.done:
         return _encode(found, context, response.value)
-    later: Pending[Parts] = Pending()
+    later: Pending[Answer] = Pending()
     response.on_complete(lambda value: later.complete(_encode(found, context, value)))
     return later
 
