@@ -69,11 +69,11 @@ class Dispatch:
         except CloseConnection:
             raise
         except KafkaError as error:
-            response = _failure(found, context, request, error.code)
+            response = _failure(found, context, request, error)
         except Exception as error:
             level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
             _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)
-            response = _failure(found, context, request, ErrorCode.UNKNOWN_SERVER_ERROR)
+            response = _failure(found, context, request, KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR))
         if isinstance(response, Pending):
             return _encoded_later(found, context, response)
         return None if response is None else _encode(found, context, response)
@@ -96,7 +96,7 @@ class Dispatch:
 
         code = faults.next_error(found.key)
         if code is not None:
-            return _encode(found, context, _failure(found, context, request, code))
+            return _encode(found, context, _failure(found, context, request, KafkaError(code)))
         latency_ms = faults.next_latency_ms(found.key)
         if latency_ms is None and not faults.paused:
             return self._handle(found, context, request)
@@ -123,11 +123,11 @@ def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
     return [encode_response(found, context.api_version, context.correlation_id, response)]
 
 
-def _failure(found: Api, context: RequestContext, request: Any, code: ErrorCode) -> Any:
-    """The response that says `code`. A Produce with acks=0 has none: only a closed connection tells its client."""
+def _failure(found: Api, context: RequestContext, request: Any, error: KafkaError) -> Any:
+    """The response that says `error`. A Produce with acks=0 has none: only a closed connection tells its client."""
     if found.key == ApiKey.PRODUCE and request.acks == 0:
-        raise CloseConnection(f"a Produce with acks=0 failed with {code.name}")
-    return error_response(found, context.api_version, request, code)
+        raise CloseConnection(f"a Produce with acks=0 failed with {error.code.name}")
+    return error_response(found, context.api_version, request, error)
 
 
 def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Answer]:

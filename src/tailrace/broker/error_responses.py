@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from tailrace.base.errors import ErrorCode
+from tailrace.base.errors import KafkaError
 from tailrace.wire.api import Api, ApiKey
 
 
@@ -70,15 +70,14 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
 _NAMES_OF_A_KEY = ("key", "group_id", "name")
 
 
-def error_response(found: Api, version: int, request: Any, code: ErrorCode) -> Any:
-    """A response to `request` that says `code` wherever the protocol has a place for it."""
+def error_response(found: Api, version: int, request: Any, error: KafkaError) -> Any:
+    """A response to `request` that says the error, code and message, wherever the protocol has a place for it."""
     response = found.response()
-    if "error_code" in response.__slots__:
-        response.error_code = int(code)
+    _say(response, error)
     module = import_module(found.response.__module__)
     levels = _levels(found.key, version)
     if levels and not (found.key == ApiKey.FETCH and version >= 7):
-        _mirror(module, levels, request, response, code)
+        _mirror(module, levels, request, response, error)
     return response
 
 
@@ -96,16 +95,22 @@ def _levels(key: int, version: int) -> tuple[_Level, ...]:
     return _LEVELS.get(key, ())
 
 
-def _mirror(module: Any, levels: tuple[_Level, ...], request: Any, response: Any, code: ErrorCode) -> None:
+def _say(item: Any, error: KafkaError) -> None:
+    if "error_code" in item.__slots__:
+        item.error_code = int(error.code)
+    if "error_message" in item.__slots__ and error.message is not None:
+        item.error_message = error.message
+
+
+def _mirror(module: Any, levels: tuple[_Level, ...], request: Any, response: Any, error: KafkaError) -> None:
     level, deeper = levels[0], levels[1:]
     answers = []
     for asked in getattr(request, level.asked) or ():
         item = getattr(module, level.item)()
         _copy_names(asked, item)
-        if "error_code" in item.__slots__:
-            item.error_code = int(code)
+        _say(item, error)
         if deeper:
-            _mirror(module, deeper, asked, item, code)
+            _mirror(module, deeper, asked, item, error)
         answers.append(item)
     setattr(response, level.answered, answers)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.base.errors import ErrorCode
+from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.error_responses import error_response
 from tailrace.broker.served import SERVED
 from tailrace.wire.api import ApiKey, api
@@ -24,7 +24,7 @@ def test_every_version_encodes_and_decodes(key: ApiKey) -> None:
     found = api(key)
     assert found is not None
     for version in range(found.first_version, found.last_version + 1):
-        answer = error_response(found, version, found.request(), CODE)
+        answer = error_response(found, version, found.request(), KafkaError(CODE, "why"))
         frame = encode_response(found, version, 5, answer)
         correlation_id, _ = decode_response(found, version, memoryview(frame)[4:])
         assert correlation_id == 5
@@ -33,7 +33,7 @@ def test_every_version_encodes_and_decodes(key: ApiKey) -> None:
 def answered(key: ApiKey, version: int, request: Any) -> Any:
     found = api(key)
     assert found is not None
-    return error_response(found, version, request, CODE)
+    return error_response(found, version, request, KafkaError(CODE, "why"))
 
 
 def test_produce_names_every_partition() -> None:
@@ -41,6 +41,7 @@ def test_produce_names_every_partition() -> None:
     (topic,) = answered(ApiKey.PRODUCE, 9, request).responses
     (partition,) = topic.partition_responses
     assert (topic.name, partition.index, partition.error_code) == ("a", 3, CODE)
+    assert partition.error_message == "why"
 
 
 def test_fetch_names_partitions_before_sessions_and_itself_after() -> None:
