@@ -121,7 +121,8 @@ class KafkaPythonMember:
         consumer.subscribe([topic], listener=Listener(member))
 
     def poll(self) -> list[Stored]:
-        polled = self.consumer.poll(timeout_ms=100)
+        # A poll that ends while the group is joined loses the assignment that comes just after (kafka-python 3.0.12).
+        polled = self.consumer.poll(timeout_ms=500)
         return [as_stored(record) for batch in polled.values() for record in batch]
 
     def assignment(self) -> frozenset[int]:
