@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -76,6 +79,28 @@ class TestLife:
             status, _, err = failed_start(tmp_path, "--listen", f"127.0.0.1:{port}")
         assert status == 1
         assert len(err.strip().splitlines()) == 1 and str(port) in err
+
+    def test_a_disk_that_does_not_finish_does_not_hold_up_the_end(self, tmp_path: Path) -> None:
+        """What is not flushed in time is left to the next start's recovery."""
+        slow = (
+            "import sys, time; from pathlib import Path; from tailrace.log.logs import Logs; "
+            "from tailrace.node.run import ServeOptions, serve; "
+            "Logs.shut_down = lambda self, *_: time.sleep(60); "
+            f"sys.exit(serve(ServeOptions('127.0.0.1:0', Path({str(tmp_path)!r}))))"
+        )
+        command = [sys.executable, "-c", slow]
+        environment = {**os.environ, "PYTHONPATH": "src"}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert READY.match(process.stdout.readline().rstrip())
+            started = time.monotonic()
+            process.terminate()
+            assert process.wait(20) == 0
+            assert time.monotonic() - started < 6
+            assert "recover" in process.stderr.read()
+        assert not (tmp_path / ".kafka_cleanshutdown").exists()
 
 
 class TestSettings:

@@ -64,7 +64,8 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     try:
         await asyncio.wait_for(server.stop(), STOP_MAX_MS / 1000)
     except TimeoutError:
-        print("tailrace: the disk did not finish in time; the next start will recover", file=sys.stderr)
+        print("tailrace: the disk did not finish in time; the next start will recover", file=sys.stderr, flush=True)
+        os._exit(0)  # a thread still waits for the disk, and an ordinary exit would wait for the thread
     return 0
 
 

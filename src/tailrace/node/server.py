@@ -103,6 +103,7 @@ class Server:
 
         Without it the files are left as a crash would leave them, for tests.
         """
+        loop = asyncio.get_running_loop()
         if self._upkeep is not None:
             self._upkeep.stop()
         if self._engine is not None:
@@ -114,12 +115,12 @@ class Server:
                 services.partitions.remove(partition.topic_partition)
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
-                await asyncio.get_running_loop().run_in_executor(None, services.logs.shut_down)
+                await loop.run_in_executor(None, services.logs.shut_down)
             else:
                 services.logs.abandon()
             services.metadata.close()
         if self._background is not None:
-            self._background.close()
+            await loop.run_in_executor(None, self._background.close)
 
     # -- building --------------------------------------------------------------------------------------------------
 
