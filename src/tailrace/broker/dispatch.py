@@ -25,7 +25,7 @@ from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.fetch_parts import encode_fetch_response
 from tailrace.wire.frame import RequestHeader, decode_request, decode_request_header, encode_response
 from tailrace.wire.messages.api_versions import ApiVersion, ApiVersionsResponse
-from tailrace.wire.primitives import DecodeError
+from tailrace.wire.primitives import DecodeError, EncodeError, StructError
 
 _log = logging.getLogger("tailrace.broker")
 
@@ -118,9 +118,14 @@ _SERVED_KEYS = frozenset(int(key) for key in SERVED)
 
 
 def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
-    if found.key == ApiKey.FETCH:
-        return encode_fetch_response(found, context.api_version, context.correlation_id, response)
-    return [encode_response(found, context.api_version, context.correlation_id, response)]
+    """The frame of a response. One that cannot be written is our bug: it is logged, and ends this connection alone."""
+    try:
+        if found.key == ApiKey.FETCH:
+            return encode_fetch_response(found, context.api_version, context.correlation_id, response)
+        return [encode_response(found, context.api_version, context.correlation_id, response)]
+    except (EncodeError, StructError, AttributeError, TypeError) as error:
+        _log.critical("the answer to %s v%d cannot be written", found.name, context.api_version, exc_info=error)
+        raise CloseConnection(f"the answer to {found.name} cannot be written") from error
 
 
 def _failure(found: Api, context: RequestContext, request: Any, error: KafkaError) -> Any:
@@ -134,7 +139,14 @@ def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) 
     if response.done:
         return _encode(found, context, response.value)
     later: Pending[Answer] = Pending()
-    response.on_complete(lambda value: later.complete(_encode(found, context, value)))
+
+    def encode(value: Any) -> None:
+        try:
+            later.complete(_encode(found, context, value))
+        except CloseConnection:
+            later.complete(None)
+
+    response.on_complete(encode)
     return later
 
 

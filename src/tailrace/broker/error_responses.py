@@ -126,4 +126,5 @@ def _copy_names(asked: Any, item: Any) -> None:
             target = "partition_index" if name == "partition" and name not in item.__slots__ else name
             value = getattr(asked, name)
             if target in item.__slots__ and not isinstance(value, list):
-                setattr(item, target, value)
+                # No response names a topic by null; Kafka says "" there too.
+                setattr(item, target, "" if value is None else value)
