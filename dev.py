@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if command == "serve":
         prepare("core")
-        os.execv(BIN / "python", [str(BIN / "python"), "-m", "tailrace", "serve", *rest])
+        return serve(rest)
     if command == "check":
         prepare("dev")
         return max([run(check) for check in CHECKS])
@@ -90,6 +91,14 @@ def fingerprint(kind: str) -> str:
     texts = [(ROOT / "requirements" / f"{name}.txt").read_bytes() for name in ("core", "dev", "bench", kind)]
     texts.append((ROOT / "pyproject.toml").read_bytes())
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def serve(options: list[str]) -> int:
+    """Run the broker in a process of its own, whose ready line then counts its start alone, and pass signals on."""
+    process = subprocess.Popen([str(BIN / "python"), "-m", "tailrace", "serve", *options])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: process.send_signal(received))
+    return process.wait()
 
 
 def run(command: list[str]) -> int:
