@@ -5,6 +5,7 @@ A handler's module is imported when its API is first asked for, so that start-up
     unknown key, unsupported version    the connection is closed, as Kafka does
     ApiVersions of an unknown version   answered in v0 with error 35 and the supported range (KIP-511)
     malformed body                      the connection is closed
+    the disk fails below a handler      KAFKA_STORAGE_ERROR, and one line in the log
     an exception out of a handler       UNKNOWN_SERVER_ERROR in the answer, the trace in the log: ours to mend
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from tailrace.base.errors import ErrorCode, KafkaError, TailraceError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.error_responses import error_response
@@ -70,6 +71,9 @@ class Dispatch:
             raise
         except KafkaError as error:
             response = _failure(found, context, request, error)
+        except StorageError as error:
+            self._services.on_storage_error(error)
+            response = _failure(found, context, request, KafkaError(ErrorCode.KAFKA_STORAGE_ERROR))
         except Exception as error:
             level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
             _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)

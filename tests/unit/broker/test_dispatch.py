@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from broker_bench import PEER, Bench
 
-from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.services import CloseConnection
@@ -76,6 +76,16 @@ def test_a_refusal_out_of_a_handler_is_answered(bench: Bench) -> None:
     dispatch._handlers[ApiKey.LIST_GROUPS] = refuse
     found = dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
     assert response(ApiKey.LIST_GROUPS, 3, found).error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+
+def test_a_disk_that_fails_below_a_handler_is_answered_so(bench: Bench) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("read", "segment", OSError(5, "Input/output error"))
+
+    dispatch = Dispatch(bench.services)
+    dispatch._handlers[ApiKey.LIST_GROUPS] = fail
+    found = dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
+    assert response(ApiKey.LIST_GROUPS, 3, found).error_code == ErrorCode.KAFKA_STORAGE_ERROR
 
 
 class TestFaults:
