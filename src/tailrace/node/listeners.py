@@ -10,15 +10,11 @@ from tailrace.base.errors import ConfigError, TailraceError
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.net.address import Address
 
-DEFAULT_LISTEN = "127.0.0.1:9092"
-
 
 def listen_addresses(listen: str | None, settings: BrokerSettings) -> list[Address]:
     """Every address to listen on, at least one. Raises TailraceError for one that is malformed or not served."""
     if listen is not None:
         return [_address("--listen", listen)]
-    if "listeners" not in settings.static_names():
-        return [_address("--listen", DEFAULT_LISTEN)]
     return [_plaintext("listeners", listener, settings) for listener in settings.names("listeners")]
 
 

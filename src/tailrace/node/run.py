@@ -56,10 +56,10 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    endpoint = await server.start()
+    address = await server.start()
     took_ms = SystemClock().wall_ms() - started_ms
     data = options.data_dir.resolve()
-    print(f"tailrace ready kafka={endpoint} data={data} in {took_ms:.0f} ms", flush=True)
+    print(f"tailrace ready kafka={address} data={data} in {took_ms:.0f} ms", flush=True)
     await stopped.wait()
     try:
         await asyncio.wait_for(server.stop(), STOP_MAX_MS / 1000)

@@ -27,6 +27,7 @@ from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
+from tailrace.net.address import Address
 from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, ListenOptions
 from tailrace.net.loop import Engine, running_engine
@@ -55,18 +56,6 @@ class ServerConfig(NamedTuple):
     settings: dict[str, str]
 
 
-class Endpoint(NamedTuple):
-    """The address a server answers on; a unix socket's host is its path, and it has no port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        if self.host.startswith(("/", ".")):
-            return f"unix:{self.host}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class Server:
     """One broker in the running loop, which must be one of `net.loop.new_event_loop`. Started and stopped once."""
 
@@ -84,19 +73,22 @@ class Server:
         assert self._services is not None, "the server is not running"
         return self._services
 
-    async def start(self) -> Endpoint:
-        """Open the data and listen. Raises TailraceError or OSError, one sentence each; then nothing is left open."""
+    async def start(self) -> Address:
+        """Open the data and listen; returns the first address served.
+
+        Raises TailraceError or OSError, one sentence each; then nothing is left open.
+        """
         engine = self._engine = running_engine()
         self._background = ThreadBackground(engine.call_soon_threadsafe)
         try:
             self._services = services = self._build(engine, self._background)
-            endpoint = self._listen(engine, services)
+            served = self._listen(engine, services)
         except BaseException:
             await self.stop(clean=False)
             raise
         self._upkeep = Upkeep(services.logs, services.settings, engine.timers)
         self._upkeep.start()
-        return endpoint
+        return served
 
     async def stop(self, clean: bool = True) -> None:
         """End service. With `clean` everything is flushed and the next start has nothing to recover.
@@ -184,7 +176,7 @@ class Server:
             raise
         return metadata
 
-    def _listen(self, engine: Engine, services: Services) -> Endpoint:
+    def _listen(self, engine: Engine, services: Services) -> Address:
         dispatch = Dispatch(services)
         request_max_bytes = services.settings.integer("socket.request.max.bytes")
         idle_ms = services.settings.integer("connections.max.idle.ms")
@@ -194,18 +186,17 @@ class Server:
 
         options = ListenOptions(connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES))
         addresses = listen_addresses(self.config.listen, services.settings)
-        bound = [engine.listen(address, accept, options).address for address in addresses]
-        endpoint = Endpoint(bound[0].path or bound[0].host, bound[0].port)
+        served = [engine.listen(address, accept, options).address for address in addresses]
         services.settings.settle(
             {
                 "node.id": str(services.node_id),
                 "broker.id": str(services.node_id),
                 "log.dirs": ",".join(str(directory.path) for directory in services.logs.directories),
-                "listeners": f"PLAINTEXT://{endpoint}",
-                "advertised.listeners": f"PLAINTEXT://{endpoint}",
+                "listeners": f"PLAINTEXT://{served[0]}",
+                "advertised.listeners": f"PLAINTEXT://{served[0]}",
             }
         )
-        return endpoint
+        return served[0]
 
 
 def _node_id(settings: BrokerSettings) -> int:

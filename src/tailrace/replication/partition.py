@@ -143,18 +143,14 @@ class Partition:
         (-1, -1, -1) when there is none. Source: ListOffsetsRequest's special timestamps (KIP-734, KIP-405, KIP-1005).
         """
         log = self.log
-        match timestamp:
-            case -1:
-                end = self.readable_end(isolation)
-                return -1, end, self._epoch_at(end)
-            case -2 | -4:
-                return -1, log.log_start_offset, self._epoch_at(log.log_start_offset)
-            case -3:
-                found = log.max_timestamp_offset()
-            case -5 | -6:
-                return -1, -1, -1
-            case _:
-                found = log.offset_for_timestamp(timestamp)
+        if timestamp == LATEST_TIMESTAMP:
+            end = self.readable_end(isolation)
+            return -1, end, self._epoch_at(end)
+        if timestamp in (EARLIEST_TIMESTAMP, EARLIEST_LOCAL_TIMESTAMP):
+            return -1, log.log_start_offset, self._epoch_at(log.log_start_offset)
+        if timestamp in (LATEST_TIERED_TIMESTAMP, EARLIEST_PENDING_UPLOAD_TIMESTAMP):
+            return -1, -1, -1
+        found = log.max_timestamp_offset() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)
         if found is None or found[1] >= self.readable_end(isolation):
             return -1, -1, -1
         return found

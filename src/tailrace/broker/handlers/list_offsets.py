@@ -11,7 +11,15 @@ from __future__ import annotations
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.replication.partition import EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, Partition
+from tailrace.replication.partition import (
+    EARLIEST_LOCAL_TIMESTAMP,
+    EARLIEST_PENDING_UPLOAD_TIMESTAMP,
+    EARLIEST_TIMESTAMP,
+    LATEST_TIERED_TIMESTAMP,
+    LATEST_TIMESTAMP,
+    MAX_TIMESTAMP,
+    Partition,
+)
 from tailrace.wire.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -20,7 +28,12 @@ from tailrace.wire.messages.list_offsets import (
     ListOffsetsTopicResponse,
 )
 
-_FIRST_VERSION_OF = {-3: 7, -4: 8, -5: 9, -6: 11}
+_FIRST_VERSION_OF = {
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL_TIMESTAMP: 8,
+    LATEST_TIERED_TIMESTAMP: 9,
+    EARLIEST_PENDING_UPLOAD_TIMESTAMP: 11,
+}
 """Special timestamps and the request version that brought them; before it they are UNSUPPORTED_VERSION."""
 
 
