@@ -222,7 +222,7 @@ class RealDisk:
 
 def write_atomically(disk: Disk, path: Path, data: Buffer) -> None:
     """Replace a small file: written beside it as `.tmp`, synced, renamed, directory synced. All of it or none."""
-    disk.rename(_write_aside(disk, path, data, File.sync), path)
+    disk.rename(_write_aside(disk, path, data, lambda file: file.sync()), path)
     disk.sync_directory(path.parent)
 
 
