@@ -3,7 +3,7 @@
     0                         version
     2                         number of entries
     topic 0 42                topic, partition, offset     (or: epoch, start offset)
-    topic 1 17
+    topic 1 17                every line ends with a line feed, the last one too
 
 Invariant: replaced in one step (written aside, renamed), so a reader sees one whole version of it. Offsets are synced
 when written; epochs with the batches they tell of, because those tell them again.
@@ -78,6 +78,9 @@ def _read_rows(disk: Disk, path: Path, column_count: int) -> list[list[str]]:
     lines = text.split("\n")
     if lines[0].strip() != _VERSION:
         raise MalformedCheckpoint(path, f"version {lines[0]!r} is not {_VERSION}")
+    if lines[-1]:
+        # A cut inside the last number leaves another number.
+        raise MalformedCheckpoint(path, "its last line has no end")
     rows = [line.split(" ") for line in lines[2:] if line.strip()]
     if len(lines) < 2 or lines[1].strip() != str(len(rows)):
         raise MalformedCheckpoint(path, f"{len(rows)} entries are not as many as it says")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from tailrace.base.clock import Clock, SystemClock
 from tailrace.base.disk import Disk, RealDisk
@@ -77,11 +78,28 @@ class InlineBackground:
         done(result)
 
 
+class RecoveryStatus(NamedTuple):
+    """How far the recovery of one log has come. `bytes_cut` and `end_offset` are known when it `is_done`."""
+
+    directory: Path
+    bytes_done: int
+    bytes_total: int
+    bytes_cut: int
+    end_offset: int
+    is_done: bool
+
+
+def _ignore(status: RecoveryStatus) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class LogEnvironment:
-    """The outside of a log: disk, time, randomness, and a place for slow work."""
+    """The outside of a log: disk, time, randomness, a place for slow work, and who is told of a recovery."""
 
     disk: Disk = field(default_factory=RealDisk)
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=SystemRandom)
     background: Background = field(default_factory=InlineBackground)
+    on_recovery: Callable[[RecoveryStatus], None] = _ignore
+    """Told about once a MiB while a log is read after an unclean stop, and at its end."""

@@ -92,11 +92,15 @@ class LeaderEpochs:
 
     def truncate_from_end(self, end_offset: int) -> None:
         """Drop the epochs that begin at or above `end_offset`. Raises StorageError."""
+        if self.truncate_from_end_in_memory(end_offset):
+            self.write()
+
+    def truncate_from_end_in_memory(self, end_offset: int) -> bool:
+        """Like `truncate_from_end`, without writing: for recovery. Whether anything changed."""
         before = len(self._entries)
         while self._entries and self._entries[-1][1] >= end_offset:
             self._entries.pop()
-        if len(self._entries) != before:
-            self.write()
+        return len(self._entries) != before
 
     def truncate_from_start(self, start_offset: int) -> None:
         """Drop the epochs that end at or below `start_offset`; the one it lies in begins there. Raises StorageError."""

@@ -82,6 +82,12 @@ class OffsetIndex:
         relative = self._loaded()
         return (self.base_offset + relative[-1], self._positions[-1]) if relative else None
 
+    def last_below(self, offset: int) -> tuple[int, int] | None:
+        """(offset, position) of the greatest entry below `offset`."""
+        relative = self._loaded()
+        at = bisect_left(relative, offset - self.base_offset)
+        return (self.base_offset + relative[at - 1], self._positions[at - 1]) if at else None
+
     def entries(self) -> list[tuple[int, int]]:
         """Every (offset, position)."""
         return [(self.base_offset + r, p) for r, p in zip(self._loaded(), self._positions, strict=True)]

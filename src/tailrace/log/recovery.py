@@ -2,8 +2,9 @@
 
     1. `.deleted`, `.cleaned`, `.tmp` go; a `.swap` that was whole is finished, the segments it replaces go
     2. segments in order; indexes without a log go; a segment without sane index files is rebuilt
-    3. after an unclean stop every segment that reaches above the recovery point is read whole: CRC of each batch,
-       indexes written again; the first bad batch ends the log, and what lies beyond goes
+    3. after an unclean stop all that lies above the recovery point is read: CRC of each batch, indexes written again;
+       the first bad batch ends the log, and what lies beyond goes. The segment the recovery point lies in is read from
+       there where its indexes fit the log, else whole
     4. a log that ends below its start offset is dropped and begins there
     5. epochs and producer state are brought to the log's end
 
@@ -16,20 +17,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+from zlib import crc32
 
 from tailrace.base.disk import Disk, File
-from tailrace.base.errors import KafkaError
+from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.log import filenames as names
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.filenames import offset_of
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerStates
+from tailrace.log.recovery_progress import RecoveryProgress
 from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
 from tailrace.log.segments import Segments
 from tailrace.log.snapshots import Snapshots, aborted_txn, replay_batch
-from tailrace.records.batch import HEADER_SIZE, RecordBatch
+from tailrace.records.batch import HEADER_SIZE, LENGTH_OFFSET, LOG_OVERHEAD, MAGIC, MAGIC_OFFSET, RecordBatch
 
 _READ_BYTES: Final = 1 << 20
+_LEGACY_HEADER_SIZE: Final = 17
+_LEGACY_MIN_SIZE: Final = 14
+"""Of a message of format 0 after its size field; drawn in records/legacy.py."""
 _TEMPORARY_SUFFIXES: Final = (names.DELETED_SUFFIX, names.CLEANED_SUFFIX, ".tmp")
 _INDEX_SUFFIXES: Final = (names.INDEX_SUFFIX, names.TIME_INDEX_SUFFIX, names.TXN_INDEX_SUFFIX)
 
@@ -64,13 +70,13 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     disk = env.disk
     recovery_point, log_start_offset = known
     found = _finish_swaps(disk, directory, _remove_temporary(disk, directory))
-    opening = _Opening(directory, config, env, found)
+    opening = _Opening(directory, config, env, found, log_start_offset)
     opening.open_segments(found)
     segments = opening.segments
     trusted_count = len(segments) if was_clean else segments.floor_index(recovery_point)
     opening.mend_indexes(trusted_count)
     if trusted_count < len(segments):
-        opening.recover(trusted_count, log_start_offset)
+        opening.recover(trusted_count, recovery_point)
     end_offset = segments.active.next_offset() if len(segments) else -1
     if end_offset < log_start_offset:
         opening.drop_all()
@@ -156,15 +162,19 @@ def _swap_end(disk: Disk, path: Path, base: int) -> int:
 class _Opening:
     """State of one `load`."""
 
-    def __init__(self, directory: Path, config: LogConfig, env: LogEnvironment, found: list[str]) -> None:
+    def __init__(
+        self, directory: Path, config: LogConfig, env: LogEnvironment, found: list[str], log_start_offset: int
+    ) -> None:
         self.directory = directory
         self.config = config
         self.env = env
         self.segments = Segments()
         self.snapshots = Snapshots(env.disk, directory, found)
         self.leader_epochs = LeaderEpochs(env.disk, directory / names.LEADER_EPOCHS)
-        self.epochs_known = self.leader_epochs.load()
-        self.epochs_changed = False
+        self.epochs_known = self.leader_epochs.load() and bool(self.leader_epochs.entries)
+        self.epochs_on_disk = self.leader_epochs.entries
+        self.log_start_offset = log_start_offset
+        self.progress = RecoveryProgress(env.on_recovery, directory)
         self.producer_states = ProducerStates()
         self.states_known = False
 
@@ -181,55 +191,89 @@ class _Opening:
             self.segments.add(self._segment(base))
 
     def mend_indexes(self, count: int) -> None:
-        """Rebuild the indexes of the first `count` segments where their files cannot be right."""
-        for segment in list(self.segments)[:count]:
-            if not segment.has_plausible_indexes():
-                self._rebuild(segment)
+        """Rebuild the indexes of the first `count` segments where their files cannot be right.
+
+        Those of the active one are read now anyway; the others are judged by their sizes.
+        """
+        for index, segment in enumerate(list(self.segments)[:count]):
+            is_active = index + 1 == len(self.segments)
+            if not (segment.has_sound_indexes() if is_active else segment.has_plausible_indexes()):
+                self._rebuild(index, segment)
 
     def _segment(self, base_offset: int) -> Segment:
         created_ms = self.env.clock.wall_ms()
         return Segment(self.env.disk, self.directory, base_offset, self.config.index_interval_bytes, created_ms)
 
-    def _rebuild(self, segment: Segment) -> None:
+    def _rebuild(self, index: int, segment: Segment) -> None:
         """Write the indexes of a segment again from its headers; that its batches are whole is believed."""
         size = segment.size
-        aborted = segment.txn_index.entries()
+        states = ProducerStates()
+        has_aborted = self.env.disk.stat(segment.txn_index.path) is not None
+        if has_aborted:  # what is in it is told by the batches alone, from the transactions that were open before
+            self._restore(states, index, segment.base_offset)
         segment.start_rebuild()
         for position, batch in segment.headers(0, size):
-            segment.note_present(position, batch)
-        for entry in aborted:
-            segment.txn_index.append(entry)
+            self._note(states if has_aborted else None, segment, position, batch)
         segment.seal()
 
-    def recover(self, first: int, log_start_offset: int) -> None:
-        """Read the segment at index `first` and those after it; end the log at the first bad batch."""
-        segments = self.segments
-        base = segments[first].base_offset
-        self.snapshots.restore(self.producer_states, _before(segments, first), min(log_start_offset, base), base)
+    def _restore(self, states: ProducerStates, index: int, offset: int) -> None:
+        """Bring `states` to `offset`, which lies in the segment at `index` or at its base."""
+        start = min(self.log_start_offset, self.segments[index].base_offset)
+        self.snapshots.restore(states, _up_to(self.segments, index), start, offset)
+
+    @staticmethod
+    def _note(states: ProducerStates | None, segment: Segment, position: int, batch: RecordBatch) -> None:
+        """Account for a batch in the indexes, and in `states`."""
+        segment.note_present(position, batch)
+        if states is None:
+            return
+        completed = replay_batch(states, segment, position, batch)
+        if completed is not None and completed.is_aborted:
+            segment.txn_index.append(aborted_txn(states, completed))
+        states.map_end_offset = batch.next_offset
+
+    def recover(self, first: int, recovery_point: int) -> None:
+        """Read from the recovery point, in the segment at index `first`, to the end; end the log at a bad batch."""
+        suspects = list(self.segments)[first:]
+        self.progress.begin(sum(segment.size for segment in suspects))
+        segment = suspects[0]
+        size = segment.size
+        begin = segment.rewind(recovery_point)
+        if begin is None:
+            segment.start_rebuild()
+            begin = 0, segment.base_offset
+        self.progress.advance(begin[0])
+        # Epochs from here on are in the batches; the file may tell of batches that a power cut took.
+        self.leader_epochs.truncate_from_end_in_memory(begin[1])
+        self.epochs_known |= begin[1] <= self.segments[0].base_offset
+        self._restore(self.producer_states, first, begin[1])
         self.states_known = True
-        suspects = list(segments)[first:]
-        while suspects:
-            segment = suspects.pop(0)
-            size = segment.size
-            self._recover_segment(segment, size)
-            if segment.size < size:
+        while True:
+            self._recover_segment(suspects.pop(0), begin, size)
+            if segment.size < size or not suspects:
                 break
+            segment = suspects[0]
+            size = segment.size
+            begin = 0, segment.base_offset
+            segment.start_rebuild()
+        self.progress.finish(
+            size - segment.size + sum(each.size for each in suspects), self.producer_states.map_end_offset
+        )
         for segment in suspects:
             self._drop(segment)
 
-    def _recover_segment(self, segment: Segment, size: int) -> None:
+    def _recover_segment(self, segment: Segment, begin: tuple[int, int], size: int) -> None:
+        """Read a segment's file of `size` bytes from `begin`, (position, offset), and cut it after the last good batch.
+
+        Its indexes tell of what lies before `begin`, and are written for what follows.
+        """
         epochs = self.leader_epochs
-        states = self.producer_states
-        segment.start_rebuild()
-        for position, batch in _valid_batches(segment, size):
-            segment.note_present(position, batch)
+        for position, batch in _valid_batches(segment, begin, size, self.progress):
             if batch.partition_leader_epoch > epochs.latest_epoch:
-                self.epochs_changed |= epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
-            completed = replay_batch(states, segment, position, batch)
-            if completed is not None and completed.is_aborted:
-                segment.txn_index.append(aborted_txn(states, completed))
-            states.map_end_offset = batch.next_offset
+                epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
+            self._note(self.producer_states, segment, position, batch)
         if segment.size < size:
+            _refuse_older_format(segment, size)
             segment.file.truncate(segment.size)
         segment.seal()
 
@@ -255,12 +299,12 @@ class _Opening:
     def finish(self, start_offset: int, end_offset: int) -> None:
         """Bring epochs, snapshots and producer state to the offsets of the log."""
         epochs = self.leader_epochs
-        self.epochs_known &= bool(epochs.entries) or end_offset == start_offset
         if not self.epochs_known:
+            epochs.truncate_from_end_in_memory(-1)
             for _, _, batch in self.segments.batches_from(start_offset):
                 if batch.partition_leader_epoch > epochs.latest_epoch:
                     epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
-        if self.epochs_changed or not self.epochs_known:
+        if epochs.entries != self.epochs_on_disk:
             epochs.write()
         epochs.truncate_from_end(end_offset)
         epochs.truncate_from_start(start_offset)
@@ -271,19 +315,20 @@ class _Opening:
         self.producer_states.map_end_offset = end_offset
 
 
-def _before(segments: Segments, index: int) -> Segments:
-    """The segments before the one at `index`."""
-    before = Segments()
-    for segment in list(segments)[:index]:
-        before.add(segment)
-    return before
+def _up_to(segments: Segments, index: int) -> Segments:
+    """The segments up to the one at `index`, itself too."""
+    first = Segments()
+    for segment in list(segments)[: index + 1]:
+        first.add(segment)
+    return first
 
 
-def _valid_batches(segment: Segment, size: int) -> Iterator[tuple[int, RecordBatch]]:
-    """(position, whole batch) of each from the first on, up to the first that is not a valid next batch."""
+def _valid_batches(
+    segment: Segment, begin: tuple[int, int], size: int, progress: RecoveryProgress
+) -> Iterator[tuple[int, RecordBatch]]:
+    """(position, whole batch) of each from `begin` on, up to the first that is not a valid next batch."""
     file = segment.file
-    position = 0
-    expected = segment.base_offset
+    position, expected = begin
     while position < size:
         chunk = memoryview(file.pread(min(_READ_BYTES, size - position), position))
         at = 0
@@ -301,6 +346,7 @@ def _valid_batches(segment: Segment, size: int) -> Iterator[tuple[int, RecordBat
             expected = batch.next_offset
             at += batch.size
         position += at
+        progress.advance(at)
 
 
 def _parse(chunk: memoryview, at: int) -> RecordBatch | None:
@@ -319,6 +365,23 @@ def _parse_large(file: File, position: int, size: int) -> RecordBatch | None:
     if header.size <= _READ_BYTES or header.size > size - position:
         return None
     return _parse(memoryview(file.pread(header.size, position)), 0)
+
+
+def _refuse_older_format(segment: Segment, size: int) -> None:
+    """Raise where the log goes on in a format that ours does not read: it is not damage, and is not to be cut off."""
+    head = segment.file.pread(_LEGACY_HEADER_SIZE, segment.size)
+    if len(head) < _LEGACY_HEADER_SIZE or head[MAGIC_OFFSET] >= MAGIC:
+        return
+    message_size = int.from_bytes(head[LENGTH_OFFSET:LOG_OVERHEAD], "big")
+    if not _LEGACY_MIN_SIZE <= message_size <= size - segment.size - LOG_OVERHEAD:
+        return
+    message = segment.file.pread(message_size, segment.size + LOG_OVERHEAD)
+    if crc32(message[4:]) == int.from_bytes(message[:4], "big"):
+        raise KafkaError(
+            ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+            f"{segment.path} holds messages of format {head[MAGIC_OFFSET]}, from before Kafka 0.11, which are not "
+            "served; nothing was changed.",
+        )
 
 
 def _may_follow(batch: RecordBatch, expected: int, base_offset: int) -> bool:

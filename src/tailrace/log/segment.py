@@ -130,13 +130,17 @@ class Segment:
         if (
             entries_bytes % offset_index.ENTRY_SIZE
             or times_bytes % time_index.ENTRY_SIZE
-            or not self.txn_index.is_sane()
+            or not self.txn_index.is_sane(self.base_offset)
         ):
             return False
         if entries_bytes == 0 and self.size > _UNINDEXED_MAX_BYTES:
             return False
         # A segment that was sealed or closed has a time entry, unless its records have no timestamps.
         return times_bytes > 0 or self.first_timestamp < 0
+
+    def has_sound_indexes(self) -> bool:
+        """Whether the index files fit the log as far as all of their entries tell; reads them."""
+        return self.has_plausible_indexes() and self.offset_index.is_sane(self.size) and self.time_index.is_sane()
 
     def modified_ms(self) -> int:
         """When the .log file was last written, ms since 1970."""
@@ -191,6 +195,33 @@ class Segment:
         self._entry_count = 0
         self._first_timestamp = None
         self._max_timestamp = (-1, self.base_offset)
+
+    def rewind(self, offset: int) -> tuple[int, int] | None:
+        """Forget every batch after the last one indexed below `offset`, whose indexes are believed, and their index
+        entries; answers (position, offset) after it, from where `note_present` tells of the rest again.
+
+        None where there is no such batch, or the indexes do not fit the log: nothing is changed then. The log file
+        stays as it is. What was noted again leaves the same indexes as a rebuild from the start.
+        """
+        if not self.has_sound_indexes():
+            return None
+        kept = self.offset_index.last_below(offset)
+        if kept is None or (not len(self.time_index) and self.first_timestamp >= 0):
+            return None
+        try:
+            batch = self.header_at(kept[1])
+        except KafkaError:
+            return None
+        if batch.last_offset != kept[0] or kept[1] + batch.size > self.size:
+            return None
+        for index in (self.offset_index, self.time_index, self.txn_index):
+            index.truncate(batch.next_offset)
+        self._max_timestamp = self.time_index.last() or (-1, self.base_offset)
+        self._first_timestamp = None
+        self._entry_count = len(self.offset_index)
+        self._bytes_since_index = batch.size
+        self.size = kept[1] + batch.size
+        return self.size, batch.next_offset
 
     def note_present(self, position: int, batch: RecordBatch) -> None:
         """Account for a batch that is already in the file, at `position`."""

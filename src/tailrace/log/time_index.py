@@ -131,4 +131,7 @@ def parse_entries(data: bytes) -> tuple[array[int], array[int]]:
             break
         timestamps.append(timestamp)
         offsets.append(relative)
+    if len(timestamps) == 1 and len(data) > ENTRY_SIZE and timestamps[0] == 0 and offsets[0] == 0:
+        timestamps.pop()
+        offsets.pop()
     return timestamps, offsets

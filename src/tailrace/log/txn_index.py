@@ -11,6 +11,7 @@ Source: Kafka TransactionIndex, AbortedTxn.json.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -73,9 +74,16 @@ class TxnIndex:
                 return found, True
         return found, False
 
-    def is_sane(self) -> bool:
-        """Whether the file is missing, or holds whole entries."""
-        return self._disk.stat(self.path) is None or self._file.is_whole()
+    def is_sane(self, base_offset: int) -> bool:
+        """Whether the file is missing, or holds whole entries of markers that rise from the segment's base."""
+        if self._disk.stat(self.path) is None:
+            return True
+        if not self._file.is_whole():
+            return False
+        entries = self._loaded()
+        return all(base_offset <= aborted.last_offset > aborted.first_offset >= 0 for aborted in entries) and all(
+            a.last_offset < b.last_offset for a, b in itertools.pairwise(entries)
+        )
 
     def truncate(self, offset: int) -> None:
         """Drop every entry whose marker is at or above `offset`."""
