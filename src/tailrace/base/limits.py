@@ -40,3 +40,8 @@ STOP_DRAIN_MS: Final = 1_000
 DOWN_CONVERTED_MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes after which a conversion for Fetch v0-v3 takes no further batch. Those clients ask for a few MiB at a time; a
 compressed fetch must not grow without bound. The batch that passes it is still whole: the client asks on from there."""
+
+OPEN_LOG_FILES_SHARE: Final = 0.5
+"""Part of the process's descriptors that .log files may hold. The other half is for connections, for files that are
+still being sent to slow readers after their segment let go of them, and for what is open only while it is written. At
+it the longest open file is closed; it opens again when asked for."""

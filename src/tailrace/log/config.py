@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from tailrace.base.clock import Clock, SystemClock
 from tailrace.base.disk import Disk, RealDisk
 from tailrace.base.rand import Random, SystemRandom
+from tailrace.log.open_files import OpenFiles
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def _ignore(status: RecoveryStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LogEnvironment:
-    """The outside of a log: disk, time, randomness, a place for slow work, and who is told of a recovery."""
+    """The outside of a log: disk, time, randomness, a place for slow work, who is told of a recovery, the open files."""
 
     disk: Disk = field(default_factory=RealDisk)
     clock: Clock = field(default_factory=SystemClock)
@@ -103,3 +104,5 @@ class LogEnvironment:
     background: Background = field(default_factory=InlineBackground)
     on_recovery: Callable[[RecoveryStatus], None] = _ignore
     """Told about once a MiB while a log is read after an unclean stop, and at its end."""
+    open_files: OpenFiles = field(default_factory=OpenFiles)
+    """The bound on .log files that are open at once."""

@@ -306,10 +306,11 @@ class Log:
     def _add_segment(self, base_offset: int) -> Segment:
         env = self._env
         interval_bytes = self._config.index_interval_bytes
-        segment = Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms())
+        made_ms = env.clock.wall_ms()
+        segment = Segment(env.disk, self.directory, base_offset, interval_bytes, made_ms, env.open_files)
         if segment.size:  # left by a deletion that failed half-way
             self._doomed.add(segment.paths(), env.clock.monotonic_ms())
-            segment = Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms())
+            segment = Segment(env.disk, self.directory, base_offset, interval_bytes, made_ms, env.open_files)
         segment.create()
         self._segments.add(segment)
         return segment

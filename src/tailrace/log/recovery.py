@@ -201,8 +201,9 @@ class _Opening:
                 self._rebuild(index, segment)
 
     def _segment(self, base_offset: int) -> Segment:
-        created_ms = self.env.clock.wall_ms()
-        return Segment(self.env.disk, self.directory, base_offset, self.config.index_interval_bytes, created_ms)
+        env = self.env
+        interval_bytes = self.config.index_interval_bytes
+        return Segment(env.disk, self.directory, base_offset, interval_bytes, env.clock.wall_ms(), env.open_files)
 
     def _rebuild(self, index: int, segment: Segment) -> None:
         """Write the indexes of a segment again from its headers; that its batches are whole is believed."""

@@ -29,6 +29,7 @@ from tailrace.log.filenames import (
     offset_file,
 )
 from tailrace.log.offset_index import OffsetIndex
+from tailrace.log.open_files import OpenFiles
 from tailrace.log.time_index import TimeIndex
 from tailrace.log.txn_index import TxnIndex
 from tailrace.records.batch import HEADER_SIZE, LOG_OVERHEAD, RecordBatch
@@ -58,9 +59,12 @@ class Segment:
         "_disk",
         "_entry_count",
         "_first_timestamp",
+        "_is_touched",
         "_log",
         "_max_timestamp",
         "_needs_cut",
+        "__weakref__",
+        "_open_files",
         "base_offset",
         "created_ms",
         "index_interval_bytes",
@@ -72,9 +76,17 @@ class Segment:
     )
 
     def __init__(
-        self, disk: Disk, directory: Path, base_offset: int, index_interval_bytes: int, created_ms: int
+        self,
+        disk: Disk,
+        directory: Path,
+        base_offset: int,
+        index_interval_bytes: int,
+        created_ms: int,
+        open_files: OpenFiles | None = None,
     ) -> None:
+        """`open_files` bounds how many segments hold their file; None: nobody counts this one's."""
         self._disk = disk
+        self._open_files = open_files
         self.base_offset = base_offset
         self.index_interval_bytes = index_interval_bytes
         self.created_ms = created_ms
@@ -85,6 +97,7 @@ class Segment:
         found = disk.stat(self.path)
         self.size = found.size if found is not None else 0
         self._log: File | None = None
+        self._is_touched = False
         self._needs_cut = False
         self._bytes_since_index = 0
         self._entry_count = 0
@@ -93,11 +106,18 @@ class Segment:
 
     @property
     def file(self) -> File:
-        """The .log file, opened when first asked for. Raises StorageError."""
+        """The .log file, opened when first asked for, and again after `release_file`. Raises StorageError."""
         log = self._log
         if log is None:
             log = self._log = self._disk.open(self.path)
+            self._is_touched = True
+            if self._open_files is not None:
+                self._open_files.opened(self)
         return log
+
+    def release_file(self) -> None:
+        """Let go of the .log file, which stays open for slices that are being sent."""
+        self._log = None
 
     @property
     def max_timestamp(self) -> tuple[int, int]:
@@ -347,10 +367,11 @@ class Segment:
     def close(self) -> None:
         """Write what waits and close the files. Raises StorageError."""
         log = self._log
-        if log is not None:  # else nothing was touched
+        if self._is_touched:
             if self.size:
                 self.seal()
             self.unload()
+        if log is not None:
             log.close()
 
     def abandon(self) -> None:
@@ -365,6 +386,9 @@ class Segment:
         self.offset_index.unload()
         self.time_index.unload()
         self._log = None
+        self._is_touched = False
+        if self._open_files is not None:
+            self._open_files.forget(self)
 
     def paths(self) -> list[Path]:
         """The files a segment may have."""

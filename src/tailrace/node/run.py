@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tailrace.base.clock import SystemClock
+from tailrace.base.descriptors import raise_descriptor_limit
 from tailrace.base.errors import TailraceError
 from tailrace.base.limits import STOP_MAX_MS
 from tailrace.net.loop import new_event_loop
@@ -36,6 +37,7 @@ def serve(options: ServeOptions) -> int:
     """Run a broker until SIGTERM or SIGINT; returns the exit status, 0 for a clean stop."""
     started_ms = _process_start_ms()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    raise_descriptor_limit()
     loop = new_event_loop()
     try:
         return loop.run_until_complete(_serve(options, started_ms))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tailrace.base.clock import SystemClock
+from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
-from tailrace.base.limits import STOP_DRAIN_MS
+from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
@@ -27,6 +28,7 @@ from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
+from tailrace.log.open_files import OpenFiles
 from tailrace.net.address import Address
 from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, ListenOptions
@@ -120,7 +122,8 @@ class Server:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
         node_id = _node_id(settings)
-        environment = LogEnvironment(RealDisk(), clock, random, background)
+        open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
+        environment = LogEnvironment(RealDisk(), clock, random, background, open_files)
         config_of = _ConfigOf(settings)
         logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
         try:
