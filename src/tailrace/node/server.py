@@ -123,7 +123,7 @@ class Server:
         settings = BrokerSettings(self.config.settings)
         node_id = _node_id(settings)
         open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
-        environment = LogEnvironment(RealDisk(), clock, random, background, open_files)
+        environment = LogEnvironment(RealDisk(), clock, random, background, open_files=open_files)
         config_of = _ConfigOf(settings)
         logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
         try:
