@@ -96,7 +96,7 @@ def _ignore(status: RecoveryStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LogEnvironment:
-    """The outside of a log: disk, time, randomness, a place for slow work, who is told of a recovery, the open files."""
+    """The outside of a log: disk, time, randomness, a place for slow work, who is told of a recovery, open files."""
 
     disk: Disk = field(default_factory=RealDisk)
     clock: Clock = field(default_factory=SystemClock)
