@@ -36,7 +36,7 @@ FEW_PARTITIONS = 3
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("hostile") / Path("data"), {"log.flush.interval.messages": "100000"})
+    made = Bench(tmp_path_factory.mktemp("hostile") / Path("data"), settings={"log.flush.interval.messages": "100000"})
     made.topic("t", 2)
     made.topic("u", 1, cleanup_policy="compact")
     made.services.auto_create("__consumer_offsets")

@@ -14,7 +14,7 @@ from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
 from tailrace.cluster.auto_topics import auto_topic
 from tailrace.cluster.controller import decide_auto_create
-from tailrace.cluster.image import INTERNAL_TOPICS
+from tailrace.cluster.image import INTERNAL_TOPICS, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
@@ -60,6 +60,18 @@ class Services:
             wish = auto_topic(name, self.settings)
             metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
 
+    def partition_state(self, topic: str, index: int) -> tuple[PartitionImage, list[int]]:
+        """A partition of the image as clients should see it, and its offline replicas.
+
+        One whose log directory is offline has no leader, though the image, which may lie on the same disk, names one.
+        """
+        partition = self.metadata.image.topics[topic].partitions[index]
+        offline = [replica for replica in partition.replicas if replica not in self.metadata.image.brokers]
+        if self.partitions.is_offline(topic, index):
+            return partition._replace(leader=-1), [*offline, self.node_id]
+        return partition, offline
+
     def on_storage_error(self, error: StorageError) -> None:
-        """The environment failed below a log: say so once where people look."""
+        """The environment failed below a log: a broken log directory goes offline; say so where people look."""
         _log.error("storage failure: %s", error)
+        self.logs.on_storage_error(error)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from tailrace.base.clock import Clock, SystemClock
 from tailrace.base.disk import Disk, RealDisk
+from tailrace.base.errors import StorageError
 from tailrace.base.rand import Random, SystemRandom
 from tailrace.log.open_files import OpenFiles
 
@@ -94,9 +95,13 @@ def _ignore(status: RecoveryStatus) -> None:
     pass
 
 
+def _report_nobody(_: StorageError) -> None:
+    """For a log that belongs to no `Logs`."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogEnvironment:
-    """The outside of a log: disk, time, randomness, a place for slow work, who is told of a recovery, open files."""
+    """The outside of a log: disk, time, randomness, a place for slow work, open files, who is told of what."""
 
     disk: Disk = field(default_factory=RealDisk)
     clock: Clock = field(default_factory=SystemClock)
@@ -106,3 +111,5 @@ class LogEnvironment:
     """Told about once a MiB while a log is read after an unclean stop, and at its end."""
     open_files: OpenFiles = field(default_factory=OpenFiles)
     """The bound on .log files that are open at once."""
+    report: Callable[[StorageError], None] = _report_nobody
+    """Told, in the owner's thread, of a failure that reaches no caller: `Logs` puts itself here."""

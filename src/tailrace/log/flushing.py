@@ -82,6 +82,7 @@ class Flushing:
         def done(result: object) -> None:
             if isinstance(result, StorageError):
                 self.error = result
+                self._env.report(result)
             elif isinstance(result, Exception):
                 raise result
             elif truncation_count == self._truncation_count:

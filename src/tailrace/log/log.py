@@ -504,6 +504,11 @@ class Log:
         for segment in self._segments:
             segment.close()
 
+    def release(self) -> None:
+        """Let go of the files without touching them: their directory failed. Slices that are being sent keep theirs."""
+        for segment in self._segments:
+            segment.unload()
+
     def abandon(self) -> None:
         """Close the files as a crash would leave them: nothing is flushed or noted."""
         for segment in self._segments:

@@ -36,6 +36,7 @@ class LogDirectory:
         "_disk",
         "_lock",
         "broker_epoch",
+        "error",
         "failures",
         "high_watermarks",
         "log_start_offsets",
@@ -47,6 +48,8 @@ class LogDirectory:
 
     broker_epoch: int
     """Of the process that shut down cleanly, -1 after an unclean stop."""
+    error: StorageError | None
+    """Why the directory is offline: nothing below it is touched any more. None while it is in use."""
     failures: dict[TopicPartition, Exception]
     """Logs that could not be loaded, flushed or closed; while there are any, no clean-shutdown marker is written."""
     meta: MetaProperties | None
@@ -60,6 +63,7 @@ class LogDirectory:
         self._disk = disk
         self.path = path
         self.meta = None
+        self.error = None
         self.failures = {}
         disk.make_directory(path)
         self._lock: File | None = lock_directory(path)

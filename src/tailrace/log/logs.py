@@ -1,15 +1,19 @@
 """The logs of this broker, over its log directories: load, get, create, delete, look after, shut down.
 
 Invariant: at most one Log a partition. A log that fails to load is left out and remembered in its directory's
-`failures`; the others are served. Not its business: which partitions should exist (cluster), who leads (replication).
+`failures`; the others are served. A directory that failed (`error`) has no logs here, and nothing below it is touched
+again: no checkpoint, no marker, no fsync.
+Not its business: which partitions should exist (cluster), who leads (replication).
 One owner, one thread. Source: Kafka LogManager.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from tailrace.base.errors import KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
@@ -21,15 +25,34 @@ from tailrace.log.log_directory import LogDirectory
 from tailrace.log.meta_properties import MetaProperties
 from tailrace.log.partition_metadata import encode_topic_id
 from tailrace.log.recovery import KnownOffsets
+from tailrace.log.trouble import Trouble, trouble_of
+
+T = TypeVar("T")
 
 ConfigOf = Callable[[str], LogConfig]
 """Settings of a topic, by name."""
+
+OnDirectoryFailed = Callable[[LogDirectory, list[TopicPartition]], None]
+"""Told once that a directory went offline, and which partitions were served from it."""
 
 
 class Logs:
     """Every log of one broker. `cluster_id` None takes the directories' own, or makes one."""
 
-    __slots__ = ("_by_partition", "_config_of", "_directories", "_doomed", "_env", "_home", "cluster_id", "node_id")
+    __slots__ = (
+        "_by_partition",
+        "_config_of",
+        "_directories",
+        "_doomed",
+        "_env",
+        "_home",
+        "cluster_id",
+        "node_id",
+        "on_directory_failed",
+    )
+
+    on_directory_failed: OnDirectoryFailed
+    """Whoever serves the logs puts itself here, to let go of them."""
 
     def __init__(
         self,
@@ -45,13 +68,14 @@ class Logs:
         Raises TailraceError in one sentence where one is in use or another node's or cluster's; StorageError.
         """
         assert log_dirs, "a broker has a log directory"
-        self._env = env
+        self._env = replace(env, report=self._on_report)
         self._config_of = config_of
         self._by_partition: dict[TopicPartition, Log] = {}
         self._home: dict[TopicPartition, LogDirectory] = {}
         self._doomed: deque[tuple[float, Path]] = deque()
         self._directories: list[LogDirectory] = []
         self.node_id = node_id
+        self.on_directory_failed = lambda directory, partitions: None
         try:
             for path in log_dirs:
                 self._directories.append(LogDirectory(env.disk, path))
@@ -119,7 +143,10 @@ class Logs:
         return len(self._by_partition)
 
     def __iter__(self) -> Iterator[Log]:
-        return iter(list(self._by_partition.values()))
+        """Every log there is when its turn comes: one whose directory failed meanwhile is left out."""
+        for log in list(self._by_partition.values()):
+            if self._by_partition.get(log.topic_partition) is log:
+                yield log
 
     @property
     def directories(self) -> list[LogDirectory]:
@@ -135,20 +162,39 @@ class Logs:
         return self._by_partition.get(topic_partition)
 
     def create(self, topic_partition: TopicPartition, topic_id: TopicId) -> Log:
-        """The partition's log; an empty one in the directory with the fewest logs where there is none.
+        """The partition's log; an empty one where there is none.
 
         Raises StorageError; KafkaError(INCONSISTENT_TOPIC_ID is the caller's to decide: compare `log.topic_id`).
         """
         log = self._by_partition.get(topic_partition)
         if log is not None:
             return log
-        directory = min(self._directories, key=lambda d: sum(1 for home in self._home.values() if home is d))
+        directory = self._directory_for_a_new_log()
         path = directory.path / str(topic_partition)
-        log = Log.open(path, topic_partition, self._config_of(topic_partition.topic), self._env, was_clean=False)
-        if topic_id != ZERO_TOPIC_ID and log.topic_id == ZERO_TOPIC_ID:
-            log.set_topic_id(topic_id)
+        config = self._config_of(topic_partition.topic)
+        try:
+            log = Log.open(path, topic_partition, config, self._env, was_clean=False)
+            if topic_id != ZERO_TOPIC_ID and log.topic_id == ZERO_TOPIC_ID:
+                log.set_topic_id(topic_id)
+        except StorageError as error:
+            self.on_storage_error(error)
+            if directory.error is None or not self.online_directories:
+                raise
+            return self.create(topic_partition, topic_id)  # the directory has just failed; another may do
         self._add(directory, log)
         return log
+
+    def _directory_for_a_new_log(self) -> LogDirectory:
+        """The one with the fewest logs, as in Kafka. Raises StorageError where every one is offline."""
+        online = self.online_directories
+        if not online:
+            failed = self._directories[0]
+            assert failed.error is not None
+            raise failed.error
+        if len(online) == 1:
+            return online[0]
+        counts = Counter(id(home) for home in self._home.values())
+        return min(online, key=lambda directory: counts[id(directory)])
 
     def delete(self, topic_partition: TopicPartition) -> None:
         """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError."""
@@ -169,17 +215,84 @@ class Logs:
             if topic_partition.topic == topic:
                 log.update_config(config)
 
+    # Trouble
+
+    def on_storage_error(self, error: StorageError) -> Trouble:
+        """An operation failed somewhere below: take its directory offline where that is what it means.
+
+        The one entry for every failure, whoever met it; in the loop's thread. Harmless for a directory already offline.
+        """
+        trouble = trouble_of(error)
+        directory = self.directory_at(error.path)
+        if directory is not None and trouble is Trouble.DIRECTORY:
+            self.fail_directory(directory, error)
+        return trouble
+
+    def _on_report(self, error: StorageError) -> None:
+        self.on_storage_error(error)
+
+    def directory_at(self, path: str) -> LogDirectory | None:
+        """The log directory that `path` is or lies in."""
+        for directory in self._directories:
+            root = str(directory.path)
+            if path == root or path.startswith(root + "/"):
+                return directory
+        return None
+
+    def fail_directory(self, directory: LogDirectory, error: StorageError) -> None:
+        """Take a directory offline: its logs are let go of as they are, unflushed, and nothing there is touched again.
+
+        It stays locked, and offline until the next start. Source: Kafka LogManager.handleLogDirFailure, KIP-112.
+        """
+        if directory.error is not None:
+            return
+        directory.error = error
+        lost = [log for log in self if self._home[log.topic_partition] is directory]
+        for log in lost:
+            del self._by_partition[log.topic_partition]
+            del self._home[log.topic_partition]
+        self._doomed = deque(doomed for doomed in self._doomed if self.directory_at(str(doomed[1])) is not directory)
+        self.on_directory_failed(directory, [log.topic_partition for log in lost])
+        for log in lost:
+            log.release()
+
+    @property
+    def online_directories(self) -> list[LogDirectory]:
+        """The log directories in use."""
+        return [directory for directory in self._directories if directory.error is None]
+
+    def _in(self, directory: LogDirectory) -> Iterator[Log]:
+        return (log for log in self if self._home[log.topic_partition] is directory)
+
     # Looking after
 
     def write_checkpoints(self) -> None:
-        """Write every directory's checkpoints. Raises StorageError."""
-        for directory in self._directories:
-            directory.write_checkpoints(log for log in self if self._home[log.topic_partition] is directory)
+        """Write every directory's checkpoints. Raises the first StorageError after having tried every directory."""
+
+        def write(directory: LogDirectory) -> None:
+            directory.write_checkpoints(self._in(directory))
+
+        self._for_each(self.online_directories, write)
 
     def write_log_start_offsets(self) -> None:
-        """Write where every log starts, so that deleted records stay deleted over a crash. Raises StorageError."""
-        for directory in self._directories:
-            directory.write_log_start_offsets(log for log in self if self._home[log.topic_partition] is directory)
+        """Write where every log starts, so that deleted records stay deleted over a crash. Raises as above."""
+
+        def write(directory: LogDirectory) -> None:
+            directory.write_log_start_offsets(self._in(directory))
+
+        self._for_each(self.online_directories, write)
+
+    def _for_each(self, things: Iterable[T], work: Callable[[T], object]) -> None:
+        """Do `work` to each, whatever became of the others; then raise the first StorageError."""
+        first_error: StorageError | None = None
+        for thing in things:
+            try:
+                work(thing)
+            except StorageError as error:
+                self.on_storage_error(error)
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
     def apply_retention(self) -> int:
         """Delete what retention no longer keeps, forget idle producers, unlink what was deleted long enough ago.
@@ -188,31 +301,31 @@ class Logs:
         """
         now_ms = self._env.clock.wall_ms()
         deleted = 0
-        first_error: StorageError | None = None
-        for log in self:
-            try:
-                deleted += log.apply_retention(now_ms)
-                log.expire_producers(now_ms)
-            except StorageError as error:
-                first_error = first_error or error
-        self.remove_doomed_files()
-        if first_error is not None:
-            raise first_error
+
+        def apply(log: Log) -> None:
+            nonlocal deleted
+            deleted += log.apply_retention(now_ms)
+            log.expire_producers(now_ms)
+            log.remove_doomed_files()
+
+        self._for_each(self, apply)
+        self._remove_doomed_logs()
         return deleted
 
     def remove_doomed_files(self) -> None:
-        """Unlink deleted segments and logs whose delay is over. Raises StorageError."""
-        for log in self:
-            log.remove_doomed_files()
+        """Unlink deleted segments and logs whose delay is over. Raises as above."""
+        self._for_each(self, Log.remove_doomed_files)
+        self._remove_doomed_logs()
+
+    def _remove_doomed_logs(self) -> None:
         now_ms = self._env.clock.monotonic_ms()
         while self._doomed and self._doomed[0][0] <= now_ms:
             self._remove_directory(self._doomed[0][1])
             self._doomed.popleft()
 
     def flush_due(self) -> None:
-        """Flush the logs whose `flush.ms` has passed. Blocks. Raises StorageError."""
-        for log in self:
-            log.maybe_flush()
+        """Flush the logs whose `flush.ms` has passed. Blocks. Raises as above."""
+        self._for_each(self, Log.maybe_flush)
 
     def _remove_directory(self, path: Path) -> None:
         if self._env.disk.stat(path) is not None:
@@ -228,14 +341,21 @@ class Logs:
         Answers whether every directory got its marker. Failures are in `LogDirectory.failures`. Blocks.
         """
         for log in self:
+            directory = self._home[log.topic_partition]
             try:
-                log.close()
+                if directory.error is None:
+                    log.close()
             except StorageError as error:
-                self._home[log.topic_partition].failures[log.topic_partition] = error
+                directory.failures[log.topic_partition] = error
+                if trouble_of(error) is Trouble.DIRECTORY:
+                    directory.error = error
         is_clean = True
         for directory in self._directories:
+            if directory.error is not None:
+                is_clean = False
+                continue
             try:
-                directory.write_checkpoints(log for log in self if self._home[log.topic_partition] is directory)
+                directory.write_checkpoints(self._in(directory))
                 if directory.failures:
                     is_clean = False
                 else:

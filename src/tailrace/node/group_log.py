@@ -6,7 +6,7 @@ appended, as long as there is one replica.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
@@ -26,11 +26,12 @@ LOAD_BYTES = 1 << 20
 class GroupLog:
     """PartitionWriter and PartitionLoader of `__consumer_offsets`."""
 
-    __slots__ = ("_clock", "_partitions")
+    __slots__ = ("_clock", "_partitions", "_report")
 
-    def __init__(self, partitions: Partitions, clock: Clock) -> None:
+    def __init__(self, partitions: Partitions, clock: Clock, report: Callable[[StorageError], object]) -> None:
         self._partitions = partitions
         self._clock = clock
+        self._report = report
 
     def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
         """Append `records` as one batch; completes with None, or with why not."""
@@ -50,7 +51,8 @@ class GroupLog:
             partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
         except KafkaError as error:
             return error.code
-        except StorageError:
+        except StorageError as error:
+            self._report(error)
             return ErrorCode.KAFKA_STORAGE_ERROR
         return None
 

@@ -15,6 +15,7 @@ from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, Partitio
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import PartitionRecord, ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log.log_directory import LogDirectory
 from tailrace.log.logs import Logs
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import apply_group_settings
@@ -38,12 +39,13 @@ class Leadership:
         self._group_log = group_log
 
     def start(self) -> None:
-        """Lead what the image says, and follow it from here on.
+        """Lead what the image says, and follow it and the log directories from here on.
 
         After an unclean end every led partition enters a new epoch: records that a power failure took may be written
         again with other content, and a reader can only tell by the epoch (KIP-320).
         """
-        if not all(directory.was_clean for directory in self._logs.directories):
+        self._logs.on_directory_failed = self.on_directory_failed
+        if not all(directory.was_clean for directory in self._logs.online_directories):
             self._metadata.commit(list(self._next_epochs()))
         for topic in self._metadata.image.topics.values():
             self._lead_topic(topic)
@@ -78,6 +80,25 @@ class Leadership:
             if resource.type == ResourceType.TOPIC:
                 self._logs.update_config(resource.name)
 
+    def on_directory_failed(self, directory: LogDirectory, partitions: list[TopicPartition]) -> None:
+        """Take the partitions of a log directory offline; the others are served on."""
+        for topic_partition in partitions:
+            found = self._metadata.image.topic(topic_partition.topic)
+            if found is not None:
+                self._take_offline(found, topic_partition.partition)
+        _log.error(
+            "log directory %s is offline: %s. Its %d partitions answer KAFKA_STORAGE_ERROR, the others are served. "
+            "Mend the disk and restart the broker to have them back.",
+            directory.path,
+            directory.error,
+            len(partitions),
+        )
+
+    def _take_offline(self, topic: TopicImage, index: int) -> None:
+        self._partitions.take_offline(TopicPartition(topic.name, index), topic.topic_id)
+        if topic.name == GROUP_METADATA_TOPIC:
+            self._groups.unload(index)
+
     def _lead_topic(self, topic: TopicImage) -> None:
         if topic.name == GROUP_METADATA_TOPIC:
             self._groups.settings.offsets_topic_num_partitions = len(topic.partitions)
@@ -98,6 +119,8 @@ class Leadership:
             partition.become_leader(image.leader_epoch)
         except StorageError as error:
             _log.error("%s is not served: %s", topic_partition, error)
+            self._logs.on_storage_error(error)
+            self._take_offline(topic, index)
             return
         if topic.name == GROUP_METADATA_TOPIC:
             self._load_groups(index)
@@ -109,6 +132,8 @@ class Leadership:
         except (DecodeError, KafkaError, StorageError) as error:
             self._groups.unload(index)
             _log.error("groups of %s-%d are not served: %s", GROUP_METADATA_TOPIC, index, error)
+            if isinstance(error, StorageError):
+                self._logs.on_storage_error(error)
 
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):
@@ -120,3 +145,4 @@ class Leadership:
                 self._logs.delete(topic_partition)
             except StorageError as error:
                 _log.error("%s was not deleted from disk: %s", topic_partition, error)
+                self._logs.on_storage_error(error)

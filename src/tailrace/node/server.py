@@ -131,7 +131,7 @@ class Server:
             config_of.metadata = metadata
             logs.load_all()
             partitions = Partitions()
-            group_log = GroupLog(partitions, clock)
+            group_log = GroupLog(partitions, clock, logs.on_storage_error)
             groups = GroupCoordinator(group_settings(settings), group_log, engine.timers, clock, random)
             Leadership(metadata, logs, partitions, groups, group_log).start()
         except BaseException:

@@ -61,6 +61,7 @@ class Upkeep:
                 work()
             except StorageError as error:
                 _log.error("upkeep failed and will be tried again: %s", error)
+                self._logs.on_storage_error(error)
             timer.reset(interval_ms)
 
         timer = self._timers.schedule(interval_ms, run)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.base.clock import ManualClock
-from tailrace.base.disk import RealDisk
+from tailrace.base.disk import Disk, RealDisk
 from tailrace.base.rand import SeededRandom
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
 from tailrace.broker.services import Services
-from tailrace.cluster.controller import TopicWish, decide_create_topics
+from tailrace.cluster.controller import TopicWish, decide_create_topics, decide_delete_topic
 from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord
@@ -36,20 +36,27 @@ PEER = Peer(1, "10.0.0.9", 5000, "10.0.0.1", 9092)
 class Bench:
     """Services and the means to drive them: time, deferred calls, topics."""
 
-    def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *log_dirs: Path,
+        settings: dict[str, str] | None = None,
+        disk: Disk | None = None,
+        metadata: Metadata | None = None,
+    ) -> None:
+        self._log_dirs = log_dirs
+        self._disk = disk or RealDisk()
         self.clock = ManualClock()
         random = SeededRandom(7)
         self.timers = TimingWheel(now_ms=self.clock.monotonic_ms(), read_ms=self.clock.monotonic_ms)
         self._soon: deque[Callable[[], object]] = deque()
         broker_settings = BrokerSettings(settings or {})
-        self.metadata = Metadata(MemoryStore(self.clock), 1, broker_settings, random)
+        self.metadata = metadata or Metadata(MemoryStore(self.clock), 1, broker_settings, random)
         self.metadata.register_broker(BrokerRecord(1, "", 0, None))
-        environment = LogEnvironment(RealDisk(), self.clock, random, InlineBackground())
-        self.logs = Logs(
-            [directory], environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40)
-        )
+        environment = LogEnvironment(self._disk, self.clock, random, InlineBackground())
+        self.logs = Logs(log_dirs, environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40))
+        self.logs.load_all()
         self.partitions = Partitions()
-        log = GroupLog(self.partitions, self.clock)
+        log = GroupLog(self.partitions, self.clock, self.logs.on_storage_error)
         groups = GroupCoordinator(group_settings(broker_settings), log, self.timers, self.clock, random)
         Leadership(self.metadata, self.logs, self.partitions, groups, log).start()
         self.services = Services(
@@ -79,6 +86,13 @@ class Bench:
         )
         self.metadata.commit(decision.records)
         return [self.partitions.of(name, index) for index in range(partitions)]
+
+    def delete_topic(self, name: str) -> None:
+        self.metadata.commit(decide_delete_topic(self.metadata.image, self.metadata.image.topics[name]))
+
+    def restarted(self) -> Bench:
+        """Another broker over the same directories and metadata. This one has ended."""
+        return Bench(*self._log_dirs, disk=self._disk, metadata=self.metadata)
 
     def run_soon(self) -> None:
         """Run what was deferred to the end of the loop's turn."""

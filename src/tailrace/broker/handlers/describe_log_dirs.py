@@ -2,7 +2,7 @@
 
 Behaviour: null topics: all; partitions that are not here are left out. `offset_lag` is how far the log's end is ahead
     of the high watermark. A directory with logs that could not be loaded is KAFKA_STORAGE_ERROR and still lists the
-    rest.
+    rest; one that is offline is KAFKA_STORAGE_ERROR and lists nothing.
 Versions: v3 a code for the whole answer; v4 size and free space of the volume; v5 cordoned directories: there are none.
 """
 
@@ -36,6 +36,9 @@ def handle(services: Services, context: RequestContext, request: DescribeLogDirs
             topics[logs.directory_of(log.topic_partition)].setdefault(name, []).append(described)
     results = []
     for directory in logs.directories:
+        if directory.error is not None:
+            results.append(DescribeLogDirsResult(ErrorCode.KAFKA_STORAGE_ERROR, str(directory.path.absolute())))
+            continue
         code = ErrorCode.KAFKA_STORAGE_ERROR if directory.failures else ErrorCode.NONE
         listed = [DescribeLogDirsTopic(name, partitions) for name, partitions in topics[directory].items()]
         total, free = _volume(str(directory.path))

@@ -11,7 +11,7 @@ from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.authorized_operations import TOPIC_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.cluster.image import MetadataImage, TopicImage
+from tailrace.cluster.image import TopicImage
 from tailrace.cluster.topic_names import topic_name_error
 from tailrace.wire.messages.describe_topic_partitions import (
     Cursor,
@@ -48,7 +48,7 @@ def handle(
         if left == 0:
             next_cursor = Cursor(name, first)
             break
-        partitions = _partitions(image, topic, first, first + left)
+        partitions = _partitions(services, topic, first, first + left)
         left -= len(partitions)
         topics.append(_described(topic, partitions))
         if first + len(partitions) < len(topic.partitions):
@@ -73,20 +73,23 @@ def _described(
 
 
 def _partitions(
-    image: MetadataImage, topic: TopicImage, first: int, end: int
+    services: Services, topic: TopicImage, first: int, end: int
 ) -> list[DescribeTopicPartitionsResponsePartition]:
     """Partitions first..end-1 of a topic, as far as they exist."""
-    return [
-        DescribeTopicPartitionsResponsePartition(
-            ErrorCode.NONE if partition.leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE,
-            first + index,
-            partition.leader,
-            partition.leader_epoch,
-            list(partition.replicas),
-            list(partition.isr),
-            [],
-            [],
-            [replica for replica in partition.replicas if replica not in image.brokers],
+    described = []
+    for index in range(first, min(end, len(topic.partitions))):
+        partition, offline_replicas = services.partition_state(topic.name, index)
+        described.append(
+            DescribeTopicPartitionsResponsePartition(
+                ErrorCode.NONE if partition.leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE,
+                index,
+                partition.leader,
+                partition.leader_epoch,
+                list(partition.replicas),
+                list(partition.isr),
+                [],
+                [],
+                offline_replicas,
+            )
         )
-        for index, partition in enumerate(topic.partitions[first:end])
-    ]
+    return described

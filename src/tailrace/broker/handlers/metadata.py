@@ -3,6 +3,7 @@
 Behaviour: a topic that does not exist is created when the client allows it and `auto.create.topics.enable` is set, and
     is in the very answer that created it: one broker needs no election, so no client has to ask again. Every topic is
     answered once, existing ones first, as Kafka does.
+    A partition whose storage is offline has no leader (LEADER_NOT_AVAILABLE) and an offline replica, as in Kafka.
 Versions: v0 empty = all topics; v1 null = all, empty = none; v4 auto-creation is the client's choice, before it always
     allowed; v8 authorized operations (for the cluster until v10); v12 topics by id.
 """
@@ -17,7 +18,7 @@ from tailrace.broker.addresses import broker_addresses
 from tailrace.broker.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage, PartitionImage, TopicImage
+from tailrace.cluster.image import INTERNAL_TOPICS, TopicImage
 from tailrace.cluster.topic_names import topic_name_error
 from tailrace.wire.messages.metadata import (
     MetadataRequest,
@@ -34,7 +35,7 @@ def handle(services: Services, context: RequestContext, request: MetadataRequest
     version = context.api_version
     operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
     if request.topics is None or (version == 0 and not request.topics):
-        topics = [_topic(image, topic, operations) for topic in image.topics.values()]
+        topics = [_topic(services, topic, operations) for topic in image.topics.values()]
     else:
         topics = _asked_topics(services, version, request, operations)
     return MetadataResponse(
@@ -75,7 +76,7 @@ def _asked_topics(
             if topic is None:
                 missing[name] = _missing(name, ZERO_TOPIC_ID, code)
                 continue
-        found[name] = _topic(image, topic, operations)
+        found[name] = _topic(services, topic, operations)
     return [*found.values(), *missing.values()]
 
 
@@ -97,12 +98,13 @@ def _missing(name: str | None, topic_id: UUID, code: ErrorCode) -> MetadataRespo
     return MetadataResponseTopic(code, name, topic_id, is_internal=name in INTERNAL_TOPICS)
 
 
-def _topic(image: MetadataImage, topic: TopicImage, operations: int) -> MetadataResponseTopic:
-    partitions = [_partition(image, index, partition) for index, partition in enumerate(topic.partitions)]
+def _topic(services: Services, topic: TopicImage, operations: int) -> MetadataResponseTopic:
+    partitions = [_partition(services, topic.name, index) for index in range(len(topic.partitions))]
     return MetadataResponseTopic(0, topic.name, topic.topic_id, topic.is_internal, partitions, operations)
 
 
-def _partition(image: MetadataImage, index: int, partition: PartitionImage) -> MetadataResponsePartition:
+def _partition(services: Services, topic: str, index: int) -> MetadataResponsePartition:
+    partition, offline_replicas = services.partition_state(topic, index)
     return MetadataResponsePartition(
         ErrorCode.NONE if partition.leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE,
         index,
@@ -110,5 +112,5 @@ def _partition(image: MetadataImage, index: int, partition: PartitionImage) -> M
         partition.leader_epoch,
         list(partition.replicas),
         list(partition.isr),
-        [replica for replica in partition.replicas if replica not in image.brokers],
+        offline_replicas,
     )
