@@ -1,7 +1,7 @@
 """A disk whose n-th changing operation fails, once or from then on: what `tailrace.base.disk.Disk` exists for.
 
-Counted: open (it may create), write, sync, truncate, rename, remove, make_directory, sync_directory. A failing write
-first writes half of what it was given, as a full disk does.
+Counted: open (it may create), write, sync, truncate, rename, remove, set_modified, make_directory, sync_directory.
+A failing write first writes half of what it was given, as a full disk does.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ class FaultyDisk:
     def open(self, path: Path) -> File:
         self.check("open", path)
         return FaultyFile(self, path, self._disk.open(path))
+
+    def open_existing(self, path: Path) -> File:
+        return self._disk.open_existing(path)
+
+    def set_modified(self, path: Path, modified_ms: int) -> None:
+        self.check("utime", path)
+        self._disk.set_modified(path, modified_ms)
 
     def read(self, path: Path) -> bytes:
         return self._disk.read(path)

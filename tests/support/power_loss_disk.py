@@ -154,6 +154,12 @@ class PowerLossDisk:
             assert isinstance(content, _Content)
         return _PowerLossFile(self, path, file, content)
 
+    def open_existing(self, path: Path) -> File:
+        return self._disk.open_existing(path)
+
+    def set_modified(self, path: Path, modified_ms: int) -> None:
+        self._disk.set_modified(path, modified_ms)
+
     def read(self, path: Path) -> bytes:
         return self._disk.read(path)
 

@@ -67,12 +67,20 @@ class Disk(Protocol):
         """Open for reading and appending; create it where it is missing."""
         ...
 
+    def open_existing(self, path: Path) -> File:
+        """Open for reading only; a missing file is an error, and not made."""
+        ...
+
     def read(self, path: Path) -> bytes:
         """The whole of a small file."""
         ...
 
     def stat(self, path: Path) -> FileStat | None:
         """Size, time and kind of what is at `path`; None where there is nothing."""
+        ...
+
+    def set_modified(self, path: Path, modified_ms: int) -> None:
+        """Say that a file was last modified at `modified_ms` since 1970."""
         ...
 
     def rename(self, source: Path, target: Path) -> None:
@@ -101,11 +109,11 @@ class RealFile:
 
     __slots__ = ("_fd", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_APPEND | os.O_CREAT) -> None:
         self._fd = -1
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(path, flags | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError("open", str(path), error) from error
 
@@ -165,6 +173,9 @@ class RealDisk:
     def open(self, path: Path) -> File:
         return RealFile(path)
 
+    def open_existing(self, path: Path) -> File:
+        return RealFile(path, os.O_RDONLY)
+
     def read(self, path: Path) -> bytes:
         try:
             return path.read_bytes()
@@ -179,6 +190,12 @@ class RealDisk:
         except OSError as error:
             raise StorageError("stat", str(path), error) from error
         return FileStat(found.st_size, found.st_mtime_ns // 1_000_000, stat_modes.S_ISDIR(found.st_mode))
+
+    def set_modified(self, path: Path, modified_ms: int) -> None:
+        try:
+            os.utime(path, ns=(modified_ms * 1_000_000, modified_ms * 1_000_000))
+        except OSError as error:
+            raise StorageError("utime", str(path), error) from error
 
     def rename(self, source: Path, target: Path) -> None:
         try:

@@ -30,6 +30,10 @@ BACKGROUND_THREADS: Final = 4
 """Threads for work that waits for the disk. Flushes of one disk gain nothing from more; four keep one slow deletion
 from holding up the checkpoints. Work beyond them queues."""
 
+CLEANER_THREADS_MAX: Final = 8
+"""Most logs that are compacted at once, whatever `log.cleaner.threads` says: compaction computes, and there is one
+interpreter. Settings above it count as this."""
+
 STOP_MAX_MS: Final = 4_500
 """How long a clean stop may take before the process ends anyway. Supervisors and users expect an end within 5 s; what
 was not flushed by then is recovered by the next start."""

@@ -107,6 +107,8 @@ class LogEnvironment:
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=SystemRandom)
     background: Background = field(default_factory=InlineBackground)
+    cleaner: Background = field(default_factory=InlineBackground)
+    """Where compaction runs: threads of its own, for a cleaning takes minutes."""
     on_recovery: Callable[[RecoveryStatus], None] = _ignore
     """Told about once a MiB while a log is read after an unclean stop, and at its end."""
     open_files: OpenFiles = field(default_factory=OpenFiles)

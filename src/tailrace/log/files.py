@@ -16,6 +16,28 @@ from tailrace.base.errors import StorageError
 from tailrace.log.filenames import DELETED_SUFFIX
 
 
+def deleted_path(path: Path) -> Path:
+    """The name under which the file at `path` waits for its removal."""
+    return path.with_name(path.name + DELETED_SUFFIX)
+
+
+def rename_all(disk: Disk, steps: Iterable[tuple[Path, Path]]) -> None:
+    """Rename each source to its target, in order.
+
+    Raises StorageError; they then have their names back, if the disk lets.
+    """
+    renamed: list[tuple[Path, Path]] = []
+    try:
+        for source, target in steps:
+            disk.rename(source, target)
+            renamed.append((source, target))
+    except StorageError:
+        for source, target in reversed(renamed):
+            with suppress(StorageError):
+                disk.rename(target, source)
+        raise
+
+
 class DoomedFiles:
     """Renamed files that wait for their removal, by due time."""
 
@@ -31,19 +53,13 @@ class DoomedFiles:
         Raises StorageError; each then has its name back, because a segment half renamed would take appends that the
         next start deletes.
         """
-        renamed: list[tuple[Path, Path]] = []
-        try:
-            for path in paths:
-                if self._disk.stat(path) is not None:
-                    target = path.with_name(path.name + DELETED_SUFFIX)
-                    self._disk.rename(path, target)
-                    renamed.append((path, target))
-        except StorageError:
-            for path, target in renamed:
-                with suppress(StorageError):
-                    self._disk.rename(target, path)
-            raise
-        self._waiting.extend((due_ms, target) for _, target in renamed)
+        steps = [(path, deleted_path(path)) for path in paths if self._disk.stat(path) is not None]
+        rename_all(self._disk, steps)
+        self.note([target for _, target in steps], due_ms)
+
+    def note(self, paths: Iterable[Path], due_ms: float) -> None:
+        """Take over files that bear their `.deleted` names already."""
+        self._waiting.extend((due_ms, path) for path in paths)
 
     def remove_due(self, now_ms: float) -> None:
         """Unlink those whose time has come. Raises StorageError; the rest waits for the next call."""

@@ -11,17 +11,19 @@ Source: Kafka UnifiedLog, LocalLog.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log import lookup, partition_metadata
 from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
-from tailrace.log.files import DoomedFiles
+from tailrace.log.files import DoomedFiles, rename_all
 from tailrace.log.flushing import Flushing
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
 from tailrace.log.recovery import NOTHING_KNOWN, KnownOffsets, LoadedLog, load
+from tailrace.log.replacement import RunningCleaning, replacement_renames
 from tailrace.log.results import EMPTY_SLICE
 from tailrace.log.results import AppendInfo as AppendInfo
 from tailrace.log.results import AppendOrigin as AppendOrigin
@@ -50,7 +52,9 @@ class Log:
         "_rules",
         "_segments",
         "_snapshots",
+        "cleaning",
         "directory",
+        "first_dirty_offset",
         "leader_epochs",
         "log_end_offset",
         "log_start_offset",
@@ -63,6 +67,10 @@ class Log:
     """ZERO_TOPIC_ID until known."""
     log_start_offset: int
     log_end_offset: int
+    first_dirty_offset: int
+    """Compacted below; -1 where it never was. May lie outside of the log after deletions."""
+    cleaning: RunningCleaning | None
+    """The compaction at work on its sealed segments, which are then left alone or the compaction interrupted."""
 
     def __init__(
         self,
@@ -85,6 +93,8 @@ class Log:
         self.topic_id = partition_metadata.read(env.disk, directory)
         self._high_watermark = loaded.log_start_offset
         self._doomed = DoomedFiles(env.disk)
+        self.first_dirty_offset = -1
+        self.cleaning = None
         self.update_config(config)
 
     @classmethod
@@ -120,6 +130,8 @@ class Log:
     def update_config(self, config: LogConfig) -> None:
         """Obey other settings from here on."""
         self._config = config
+        if not config.compacts:
+            self._interrupt_cleaning()
         self._is_append_time = config.message_timestamp_type == "LogAppendTime"
         self._rules = BatchRules(
             max_message_bytes=config.max_message_bytes,
@@ -304,16 +316,19 @@ class Log:
         return segment
 
     def _add_segment(self, base_offset: int) -> Segment:
-        env = self._env
-        interval_bytes = self._config.index_interval_bytes
-        made_ms = env.clock.wall_ms()
-        segment = Segment(env.disk, self.directory, base_offset, interval_bytes, made_ms, env.open_files)
+        segment = self._segment(base_offset)
         if segment.size:  # left by a deletion that failed half-way
-            self._doomed.add(segment.paths(), env.clock.monotonic_ms())
-            segment = Segment(env.disk, self.directory, base_offset, interval_bytes, made_ms, env.open_files)
+            self._doomed.add(segment.paths(), self._env.clock.monotonic_ms())
+            segment = self._segment(base_offset)
         segment.create()
         self._segments.add(segment)
         return segment
+
+    def _segment(self, base_offset: int) -> Segment:
+        env = self._env
+        interval_bytes = self._config.index_interval_bytes
+        made_ms = env.clock.wall_ms()
+        return Segment(env.disk, self.directory, base_offset, interval_bytes, made_ms, env.open_files)
 
     # Reading
 
@@ -385,6 +400,7 @@ class Log:
         """Drop every batch that reaches `offset` or beyond; nothing where the log ends before. Raises StorageError."""
         if offset >= self.log_end_offset:
             return
+        self._interrupt_cleaning()
         if offset <= self._segments[0].base_offset:
             self.truncate_fully_and_start_at(offset)
             return
@@ -397,6 +413,7 @@ class Log:
             self.log_end_offset = self._segments.active.next_offset()
             self._flushing.on_truncate(self.log_end_offset)
             self._high_watermark = min(self._high_watermark, self.log_end_offset)
+            self.first_dirty_offset = min(self.first_dirty_offset, self.log_end_offset)
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
         self._snapshots.drop_above(self.log_end_offset)
@@ -404,6 +421,8 @@ class Log:
 
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything and go on at `offset`. Raises StorageError."""
+        self._interrupt_cleaning()
+        self.first_dirty_offset = -1
         for segment in self._segments:
             self._doom(segment)
         self._add_segment(offset)
@@ -447,6 +466,7 @@ class Log:
     def delete_segment(self, segment: Segment) -> None:
         """Forget a segment, not the active one; its files go after `file.delete.delay.ms`. Raises StorageError."""
         assert segment is not self._segments.active
+        self._interrupt_cleaning()
         self._doom(segment)
         first = self._segments[0].base_offset
         if first > self.log_start_offset:
@@ -460,12 +480,38 @@ class Log:
         self._snapshots.forget(segment.base_offset)
         self._segments.remove(segment)
 
+    def replace_segments(self, bases: Sequence[int]) -> None:
+        """Put the `.cleaned` segment that was made from those at `bases` in their place.
+
+        Raises StorageError; the log is then as before, unless the disk refused to undo too: the next start finishes
+        it. The names are synced by the caller.
+        """
+        disk = self._env.disk
+        old = [self._segments[self._segments.floor_index(base)] for base in bases]
+        snapshots = [self._snapshots.path(base) for base in bases[1:]]
+        old_paths = [path for segment in old for path in segment.paths()]
+        renames = replacement_renames(disk, old[0].paths(), old_paths + snapshots)
+        rename_all(disk, renames.steps)
+        self._doomed.note(renames.doomed, self._env.clock.monotonic_ms() + self._config.file_delete_delay_ms)
+        for base in bases[1:]:
+            self._snapshots.forget(base)
+        self._segments.replace(old, self._segment(bases[0]))
+
+    def _interrupt_cleaning(self) -> None:
+        if self.cleaning is not None:
+            self.cleaning.interrupt()
+
     def remove_doomed_files(self) -> None:
         """Unlink the deleted segments whose delay is over. Raises StorageError."""
         self._doomed.remove_due(self._env.clock.monotonic_ms())
 
     def apply_retention(self, now_ms: int) -> int:
-        """Delete the segments that retention no longer keeps; answers how many. Raises StorageError."""
+        """Delete the segments that retention no longer keeps; answers how many. Raises StorageError.
+
+        None while the log is being compacted: the cleaner asks again when it is done.
+        """
+        if self.cleaning is not None:
+            return 0
         doomed = segments_to_delete(self._segments, self._config, self.log_start_offset, self._high_watermark, now_ms)
         if doomed and doomed[-1] is self._segments.active:
             self.roll()
@@ -498,6 +544,7 @@ class Log:
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
+        self._interrupt_cleaning()
         if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
             self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
         self.flush()
@@ -506,16 +553,19 @@ class Log:
 
     def release(self) -> None:
         """Let go of the files without touching them: their directory failed. Slices that are being sent keep theirs."""
+        self._interrupt_cleaning()
         for segment in self._segments:
             segment.unload()
 
     def abandon(self) -> None:
         """Close the files as a crash would leave them: nothing is flushed or noted."""
+        self._interrupt_cleaning()
         for segment in self._segments:
             segment.abandon()
 
     def delete(self, unique_directory: Path) -> None:
         """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that."""
+        self._interrupt_cleaning()
         self._env.disk.rename(self.directory, unique_directory)
         self._env.disk.sync_directory(unique_directory.parent)
         self.directory = unique_directory

@@ -4,6 +4,7 @@
     meta.properties                   cluster, node and directory id
     .kafka_cleanshutdown              {"version":0,"brokerEpoch":N}: every log was loaded, flushed and closed
     recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
+    cleaner-offset-checkpoint         compacted up to; written by the cleaner
     <topic>-<partition>/              the logs
 
 Invariant: the marker is there only between a clean shutdown and the next start. A checkpoint that is missing or
@@ -22,7 +23,7 @@ from tailrace.base.disk import Disk, File, lock_directory, write_atomically
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 from tailrace.log import checkpoint
-from tailrace.log.checkpoint import HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS
+from tailrace.log.checkpoint import CLEANED_OFFSETS, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS
 from tailrace.log.log import Log
 from tailrace.log.meta_properties import MetaProperties
 
@@ -36,6 +37,7 @@ class LogDirectory:
         "_disk",
         "_lock",
         "broker_epoch",
+        "cleaner_offsets",
         "error",
         "failures",
         "high_watermarks",
@@ -74,6 +76,7 @@ class LogDirectory:
             self.recovery_points = self._offsets(RECOVERY_POINTS)
             self.log_start_offsets = self._offsets(LOG_START_OFFSETS)
             self.high_watermarks = self._offsets(HIGH_WATERMARKS)
+            self.cleaner_offsets = self._offsets(CLEANED_OFFSETS)
         except StorageError:
             self.unlock()
             raise
@@ -121,6 +124,11 @@ class LogDirectory:
         offsets = {log.topic_partition: log.log_start_offset for log in logs}
         kept = _only(self.log_start_offsets, self.failures.keys())
         self._write(LOG_START_OFFSETS, {**kept, **offsets})
+
+    def cleaned_offsets(self, logs: Iterable[Log]) -> dict[TopicPartition, int]:
+        """Up to where the directory's `logs` are compacted, keeping what is known of those not loaded."""
+        offsets = {log.topic_partition: log.first_dirty_offset for log in logs if log.first_dirty_offset >= 0}
+        return {**_only(self.cleaner_offsets, self.failures.keys()), **offsets}
 
     def _write(self, name: str, offsets: dict[TopicPartition, int]) -> None:
         checkpoint.write_offsets(self._disk, self.path / name, offsets)

@@ -131,6 +131,7 @@ class Logs:
             directory.failures[topic_partition] = error
             return
         log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), log.log_end_offset)
+        log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
         self._add(directory, log)
 
     def _add(self, directory: LogDirectory, log: Log) -> None:

@@ -36,6 +36,7 @@ _READ_BYTES: Final = 1 << 20
 _LEGACY_HEADER_SIZE: Final = 17
 _LEGACY_MIN_SIZE: Final = 14
 """Of a message of format 0 after its size field; drawn in records/legacy.py."""
+_SWAP_READ_BYTES: Final = 64 * 1024
 _TEMPORARY_SUFFIXES: Final = (names.DELETED_SUFFIX, names.CLEANED_SUFFIX, ".tmp")
 _INDEX_SUFFIXES: Final = (names.INDEX_SUFFIX, names.TIME_INDEX_SUFFIX, names.TXN_INDEX_SUFFIX)
 
@@ -148,14 +149,26 @@ def _finish_swaps(disk: Disk, directory: Path, found: list[str]) -> list[str]:
 
 
 def _swap_end(disk: Disk, path: Path, base: int) -> int:
-    """Offset after the last batch of a `.swap` log, which was whole and synced before it got its name."""
+    """Offset after the last batch of a `.swap` log, which was whole and synced before it got its name.
+
+    The cleaner keeps at least the header of the last batch it read, so this lies above the base offset of every
+    segment that went into it, but for empty ones, which may stay.
+    """
     end = base + 1
-    data = memoryview(disk.read(path))
-    position = 0
-    while position + HEADER_SIZE <= len(data):
-        batch = RecordBatch.parse_header(data[position : position + HEADER_SIZE])
-        end = batch.next_offset
-        position += batch.size
+    file = disk.open_existing(path)
+    try:
+        size = file.size()
+        position = 0
+        while size - position >= HEADER_SIZE:
+            chunk = memoryview(file.pread(min(_SWAP_READ_BYTES, size - position), position))
+            at = 0
+            while len(chunk) - at >= HEADER_SIZE:
+                batch = RecordBatch.parse_header(chunk[at : at + HEADER_SIZE])
+                end = batch.next_offset
+                at += batch.size
+            position += at
+    finally:
+        file.close()
     return end
 
 

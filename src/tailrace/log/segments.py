@@ -53,6 +53,14 @@ class Segments:
         del self._items[at]
         del self._bases[at]
 
+    def replace(self, old: list[Segment], new: Segment) -> None:
+        """Put `new` where the segments `old` are, which follow one another; it has the first one's base offset."""
+        at = self._items.index(old[0])
+        assert self._items[at : at + len(old)] == old, "replaced segments follow one another"
+        assert new.base_offset == old[0].base_offset
+        self._items[at : at + len(old)] = [new]
+        self._bases[at : at + len(old)] = [new.base_offset]
+
     def floor_index(self, offset: int) -> int:
         """Index of the segment with the greatest base offset at or below `offset`, 0 where all are above."""
         at = bisect_right(self._bases, offset) - 1

@@ -1,4 +1,4 @@
-"""A small pool of threads for work that waits for the disk: fsync, deletion, checkpoints.
+"""A small pool of threads for work that waits for the disk: fsync, deletion, checkpoints; another for compaction.
 
 Results come back in the loop's thread, in the order the work ends. Sized for the disk, not for the cores. The threads
 start with the first work, so an idle broker has none.
@@ -20,9 +20,14 @@ class ThreadBackground:
 
     __slots__ = ("_call_soon_threadsafe", "_executor")
 
-    def __init__(self, call_soon_threadsafe: Callable[[Callable[[], object]], None]) -> None:
+    def __init__(
+        self,
+        call_soon_threadsafe: Callable[[Callable[[], object]], None],
+        threads: int = BACKGROUND_THREADS,
+        name: str = "tailrace-disk",
+    ) -> None:
         self._call_soon_threadsafe = call_soon_threadsafe
-        self._executor = ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="tailrace-disk")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
         """Run `work` in a thread; then `done(result or exception)` in the loop's thread."""

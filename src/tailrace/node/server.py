@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
-from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
+from tailrace.base.limits import CLEANER_THREADS_MAX, OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
@@ -34,6 +34,7 @@ from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, ListenOptions
 from tailrace.net.loop import Engine, running_engine
 from tailrace.node.background import ThreadBackground
+from tailrace.node.cleaning import Cleaner
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import group_settings
 from tailrace.node.leadership import Leadership
@@ -67,6 +68,8 @@ class Server:
         self._engine: Engine | None = None
         self._services: Services | None = None
         self._background: ThreadBackground | None = None
+        self._cleaner: Cleaner | None = None
+        self._cleaner_background: ThreadBackground | None = None
         self._upkeep: Upkeep | None = None
 
     @property
@@ -82,13 +85,17 @@ class Server:
         """
         engine = self._engine = running_engine()
         self._background = ThreadBackground(engine.call_soon_threadsafe)
+        self._cleaner_background = ThreadBackground(
+            engine.call_soon_threadsafe, CLEANER_THREADS_MAX, "tailrace-cleaner"
+        )
         try:
             self._services = services = self._build(engine, self._background)
             served = self._listen(engine, services)
         except BaseException:
             await self.stop(clean=False)
             raise
-        self._upkeep = Upkeep(services.logs, services.settings, engine.timers)
+        assert self._cleaner is not None
+        self._upkeep = Upkeep(services.logs, self._cleaner, services.settings, engine.timers)
         self._upkeep.start()
         return served
 
@@ -100,6 +107,8 @@ class Server:
         loop = asyncio.get_running_loop()
         if self._upkeep is not None:
             self._upkeep.stop()
+        if self._cleaner is not None:
+            self._cleaner.stop()
         if self._engine is not None:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
@@ -115,6 +124,8 @@ class Server:
             services.metadata.close()
         if self._background is not None:
             await loop.run_in_executor(None, self._background.close)
+        if self._cleaner_background is not None:
+            await loop.run_in_executor(None, self._cleaner_background.close)
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -123,13 +134,15 @@ class Server:
         settings = BrokerSettings(self.config.settings)
         node_id = _node_id(settings)
         open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
-        environment = LogEnvironment(RealDisk(), clock, random, background, open_files=open_files)
+        cleaner = self._cleaner_background or background
+        environment = LogEnvironment(RealDisk(), clock, random, background, cleaner=cleaner, open_files=open_files)
         config_of = _ConfigOf(settings)
         logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
         try:
             metadata = self._metadata(settings, node_id, logs.cluster_id, random)
             config_of.metadata = metadata
             logs.load_all()
+            self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
             group_log = GroupLog(partitions, clock, logs.on_storage_error)
             groups = GroupCoordinator(group_settings(settings), group_log, engine.timers, clock, random)

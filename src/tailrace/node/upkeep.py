@@ -2,6 +2,7 @@
 
     log.retention.check.interval.ms                  retention, expired producers, files whose delete delay is over
     log.flush.scheduler.interval.ms                  flushes due by flush.ms (when set lower than never)
+    log.cleaner.backoff.ms                           compaction, where a log is dirty enough
     log.flush.offset.checkpoint.interval.ms          recovery points, log starts and high watermarks
     log.flush.start.offset.checkpoint.interval.ms    log starts
 
@@ -17,6 +18,7 @@ from tailrace.base.errors import StorageError
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.log.logs import Logs
 from tailrace.net.timers import Timer, TimingWheel
+from tailrace.node.cleaning import Cleaner
 
 _log = logging.getLogger("tailrace.node")
 
@@ -30,8 +32,9 @@ DOOMED_CHECK_MS = 30_000
 class Upkeep:
     """The periodic work of one broker, on the loop's timing wheel."""
 
-    def __init__(self, logs: Logs, settings: BrokerSettings, timers: TimingWheel) -> None:
+    def __init__(self, logs: Logs, cleaner: Cleaner, settings: BrokerSettings, timers: TimingWheel) -> None:
         self._logs = logs
+        self._cleaner = cleaner
         self._settings = settings
         self._timers = timers
         self._running: list[Timer] = []
@@ -39,6 +42,7 @@ class Upkeep:
     def start(self) -> None:
         """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
         self._every("log.retention.check.interval.ms", self._logs.apply_retention)
+        self._every("log.cleaner.backoff.ms", self._cleaner.tick)
         self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
         self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
         self._every("log.flush.start.offset.checkpoint.interval.ms", self._logs.write_log_start_offsets)
@@ -51,7 +55,7 @@ class Upkeep:
         self._running.clear()
 
     def _every(self, setting: str, work: Callable[[], object]) -> None:
-        interval_ms = self._settings.integer(setting)
+        interval_ms = max(self._settings.integer(setting), 1)
         if interval_ms <= UNSCHEDULED_MS:
             self._again(interval_ms, work)
 

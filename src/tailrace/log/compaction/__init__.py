@@ -1,0 +1,1 @@
+"""Log compaction: of each key the last record stays. See README.md here for the order of reading."""
