@@ -4,6 +4,7 @@
 and the path; nothing else escapes. What is not promised: durability before `sync`; order between files.
 A file is closed when `close` is called or when nothing refers to it any more, whichever is first: who still has a
 range of it to send keeps it open, and its descriptor number is never reused under him.
+Within a `page_cache.ReadScope` reads of what is not in memory raise NotResident.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tailrace.base.errors import StorageError
+from tailrace.base.page_cache import read_scope
 
 Buffer = bytes | bytearray | memoryview
 
@@ -129,7 +131,10 @@ class RealFile:
             raise StorageError("write", str(self.path), error) from error
 
     def pread(self, size: int, position: int) -> bytes:
+        scope = read_scope()
         try:
+            if scope is not None:
+                return scope.pread(self.path, self, size, position)
             return os.pread(self._fd, size, position)
         except OSError as error:
             raise StorageError("read", str(self.path), error) from error
@@ -177,8 +182,9 @@ class RealDisk:
         return RealFile(path, os.O_RDONLY)
 
     def read(self, path: Path) -> bytes:
+        scope = read_scope()
         try:
-            return path.read_bytes()
+            return path.read_bytes() if scope is None else scope.read(path)
         except OSError as error:
             raise StorageError("read", str(path), error) from error
 

@@ -49,3 +49,46 @@ OPEN_LOG_FILES_SHARE: Final = 0.5
 """Part of the process's descriptors that .log files may hold. The other half is for connections, for files that are
 still being sent to slow readers after their segment let go of them, and for what is open only while it is written. At
 it the longest open file is closed; it opens again when asked for."""
+
+RESIDENCY_STRIDE_BYTES: Final = 256 * 1024
+"""How far apart the samples lie that tell whether a range of a file is in memory. A sample costs a microsecond, a MiB
+five. A hole that lies between two is waited for in the loop: one disk read."""
+
+RECENT_BYTES: Final = 8 * 1024 * 1024
+"""Where the system cannot tell what is in memory (macOS, some network file systems): bytes so near to the end of a file
+count as being there. What is older goes through a reader thread each time."""
+
+LOAD_MAX_BYTES: Final = 1024 * 1024
+"""Most bytes a reader thread reads at once. Times `log.reader.threads` it is what reading the past has in flight."""
+
+READ_AHEAD_BYTES: Final = 4 * 1024 * 1024
+"""How far ahead of a consumer that reads the past in order the log is brought into memory: at 500 MB/s it is 8 ms, the
+time of one fetch and its answer."""
+
+READ_AHEAD_STREAMS_MAX: Final = 256
+"""Readers of the past whose place is remembered for reading ahead. Times READ_AHEAD_BYTES it is the memory they may
+occupy, 1 GiB, all of which the kernel may take back. Beyond it the one idle longest reads without it."""
+
+COLD_WAIT_MAX_MS: Final = 500
+"""How long a fetch waits for the disk beyond its own `max_wait_ms` before it is answered with what is in memory: a
+client that does not want to wait still wants its records, a hanging disk must not hold the partitions of another."""
+
+READER_IDLE_MS: Final = 5_000
+"""After so long without work a reader thread ends."""
+
+READER_STOP_MS: Final = 1_000
+"""How long a stop waits for reader threads: one that hangs in a dead disk is left behind."""
+
+INLINE_MAX_BYTES: Final = 16 * 1024
+"""Record data of a fetch up to this size is read and sent with the rest of its answer; more goes from the file to the
+socket. Copying it costs less than the second system call."""
+
+INLINE_TOTAL_MAX_BYTES: Final = 256 * 1024
+"""Most record data of one answer that is read so, for slow clients keep it in memory. Beyond it all goes from files."""
+
+READERS_PER_DISK: Final = 32
+"""Reader threads for each disk when `log.reader.threads` does not say. Cold random reads get within 10 % of the best
+number from 16 or 32 on; beyond 64 threads of Python get into each other's way (docs/performance.md)."""
+
+READER_THREADS_MAX: Final = 128
+"""Most reader threads that are chosen by themselves, however many disks there are."""

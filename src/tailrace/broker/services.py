@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.page_cache import ColdReads, InlineReads
 from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
 from tailrace.broker.faults import Faults
@@ -48,6 +49,8 @@ class Services:
     advertised_address: tuple[str, int] | None = None
     """Host and port of `advertised.listeners`; None when clients should use what they dialled."""
     internal_topics: frozenset[str] = INTERNAL_TOPICS
+    cold_reads: ColdReads = field(default_factory=InlineReads)
+    """Loads what reads miss in memory, so that the loop does not wait for the disk."""
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""

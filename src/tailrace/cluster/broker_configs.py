@@ -213,6 +213,7 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("log.message.timestamp.before.max.ms", "LONG", "9223372036854775807", (0, None), "medium", 2),
         ("log.message.timestamp.type", "STRING", "CreateTime", ("CreateTime", "LogAppendTime"), "medium", 2),
         ("log.preallocate", "BOOLEAN", "false", None, "medium", 2),
+        ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
         ("log.retention.bytes", "LONG", "-1", None, "high", 2),
         ("log.retention.check.interval.ms", "LONG", "300000", (1, None), "medium", 0),
         ("log.retention.hours", "INT", "168", None, "high", 0),

@@ -156,6 +156,7 @@ log.message.timestamp.after.max.ms: How far in ms a record's timestamp may be ah
 log.message.timestamp.before.max.ms: How far in ms a record's timestamp may be behind the broker's clock.
 log.message.timestamp.type: CreateTime: a record keeps its producer's time. LogAppendTime: it gets the broker's.
 log.preallocate: Whether a new segment takes its whole size on disk at once.
+log.reader.threads: Threads that read what is not in memory; 0: 32 for each disk. Not a setting of Kafka.
 log.retention.bytes: Bytes a partition may hold before old segments are deleted; -1: no limit.
 log.retention.check.interval.ms: How often in ms logs are looked at for segments to delete.
 log.retention.hours: Hours a segment is kept. log.retention.minutes and log.retention.ms are stronger.

@@ -23,7 +23,7 @@ from tailrace.net.deadlines import Deadlines
 from tailrace.net.handler import ConnectionOptions, FileRange, Parts, StreamHandler
 from tailrace.net.inbox import Inbox
 from tailrace.net.limits import FLUSH_STALL_MS, READ_TURN_BYTES
-from tailrace.net.outbox import WOULD_BLOCK, Outbox, StreamSocket, send_now
+from tailrace.net.outbox import WOULD_BLOCK, Outbox, RangeGate, StreamSocket, send_now
 from tailrace.net.poller import POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, READABLE, WRITABLE
 from tailrace.net.selector import PollerSelector, logger
 
@@ -45,8 +45,10 @@ class Connection:
         "_blocked",
         "_buffers",
         "_deadlines",
+        "_gate",
         "_inbox",
         "_interest",
+        "_is_loading",
         "_on_data",
         "_on_gone",
         "_options",
@@ -96,6 +98,9 @@ class Connection:
         self._want = 0
         self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
+        self._gate = None if options.cold_ranges is None else RangeGate(options.cold_ranges)
+        self._is_loading = False
+        """Whether the outbox waits for the disk and not for the peer."""
         self._write_shut = False
         self._deadlines: Deadlines | None = None
 
@@ -189,14 +194,17 @@ class Connection:
                     self.bytes_out += sent
                     return
             else:
-                sent = send_now(self._sock, parts)
+                sent = send_now(self._sock, parts, self._gate)
         except WOULD_BLOCK:
             sent = 0
         except OSError as error:
             self.close(error)
             return
         self.bytes_out += sent
+        self._is_loading = self._gate is not None and self._gate.is_shut
         self._enqueue(parts, sent)
+        if self._is_loading:
+            self._load()
 
     def close(self, error: OSError | None = None) -> None:
         """Close at once; unsent bytes are dropped. `on_closed(error)` follows in a later step. Idempotent."""
@@ -253,7 +261,7 @@ class Connection:
 
     def on_events(self, mask: int) -> None:
         """Readiness from the poller. The common case, all of a request and nothing held, is dealt with here."""
-        if self._outbox is not None and mask & WRITABLE:
+        if self._outbox is not None and mask & WRITABLE and not self._is_loading:
             self._flush(self._outbox)
         if mask & READABLE:
             if self._blocked:
@@ -359,6 +367,8 @@ class Connection:
         if mask & POLL_ERR:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.close(OSError(code, os.strerror(code)) if code else ConnectionResetError())
+        elif mask & POLL_HUP and self._is_loading:
+            self.close()  # nobody is there to be sent what is being loaded, and epoll would say so all the while
         elif mask & POLL_HUP and self._outbox is None:
             # Both directions are shut, but the reader has not had everything. epoll reports this asked or unasked.
             self._selector.poller.remove(self.fd)
@@ -394,7 +404,7 @@ class Connection:
 
     def _flush(self, outbox: Outbox) -> None:
         try:
-            sent = outbox.send(self._sock)
+            sent = outbox.send(self._sock, self._gate)
         except OSError as error:
             self.close(error)
             return
@@ -411,12 +421,42 @@ class Connection:
             if self._write_shut:
                 self._shutdown()
             self._update_interest()
+        elif self._gate is not None:
+            if self._gate.is_shut:
+                self._load()
+            else:
+                outbox.load_ahead(self._gate.cold_ranges)
         if self._above_high and outbox.size <= self._options.low_water_bytes:
             self._above_high = False
             self._unblock(_ABOVE_HIGH)
             on_writable = getattr(self.handler, "on_writable", None)
             if on_writable is not None and not self._write_shut and not self.closed:
                 on_writable()
+
+    def _load(self) -> None:
+        """The next range is not in memory: have it loaded, and go on then."""
+        gate, outbox = self._gate, self._outbox
+        if gate is None or outbox is None:  # closed while it was queued
+            return
+        gate.open(None)
+        self._is_loading = True
+        self._update_interest()
+        outbox.load_first(gate.cold_ranges, self._on_loaded)
+
+    def _on_loaded(self, error: OSError | None) -> None:
+        self._is_loading = False
+        gate, outbox = self._gate, self._outbox
+        if self.closed or gate is None or outbox is None:
+            return
+        if error is not None:
+            self.close(error)
+            return
+        gate.open(outbox.first_range())
+        try:
+            self._flush(outbox)
+            self._update_interest()
+        except Exception as failure:
+            self.on_failure(failure)
 
     def _discard_and_close(self) -> None:
         if self.closed:
@@ -442,7 +482,7 @@ class Connection:
     def _update_interest(self) -> None:
         if self.closed:
             return
-        mask = (0 if self._blocked else POLL_IN) | (0 if self._outbox is None else POLL_OUT)
+        mask = (0 if self._blocked else POLL_IN) | (0 if self._outbox is None or self._is_loading else POLL_OUT)
         if mask == self._interest:
             return
         if self._interest != _UNWATCHED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +37,19 @@ class FileRange:
 
 Part = bytes | bytearray | memoryview | FileRange
 Parts = Sequence[Part]
+
+
+class ColdRanges(Protocol):
+    """Tells which file ranges can be sent without waiting for the disk, and loads the others. In the loop's thread."""
+
+    def is_resident(self, file: HasFileno, position: int, size: int) -> bool:
+        """Whether `size` > 0 bytes are in memory. ValueError once the file is closed."""
+        ...
+
+    def load_range(self, part: FileRange, size: int, done: Callable[[OSError | None], None] | None) -> None:
+        """Load the first `size` bytes of `part`; then `done(None, or why not)` in a later step. Without `done` nobody
+        waits yet: what others wait for goes first."""
+        ...
 
 
 class StreamHandler(Protocol):
@@ -80,6 +93,8 @@ class ConnectionOptions:
     receive_buffer_bytes: int | None = None
     reads_while_full: bool = False
     """Go on reading while above the high water mark. For the end that asks: if both ends stop, neither ever goes on."""
+    cold_ranges: ColdRanges | None = None
+    """Without it file ranges are sent as they are, and what is not in memory is waited for."""
     local_host: str | None = None
     """Where a connection we make comes from: an address of this host; None: the kernel's choice."""
 

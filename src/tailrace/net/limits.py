@@ -29,6 +29,13 @@ READ_TURN_BYTES: Final = 1024 * 1024
 WRITE_TURN_BYTES: Final = 4 * 1024 * 1024
 """Most bytes one connection sends in a turn, file ranges included. The rest waits for the next turn's EPOLLOUT."""
 
+RANGE_CHECK_BYTES: Final = 1024 * 1024
+"""Most bytes of a file range sent between two looks whether they are in memory, and most that are loaded at once."""
+
+LOAD_WINDOW_BYTES: Final = 4 * 1024 * 1024
+"""How far into a connection's queue ranges that are not in memory are loaded. Enough to keep a fast disk busy with one
+client's answer of many small ranges; times the connections it is what their cold answers may occupy."""
+
 WRITE_PARTS: Final = 512
 """Most buffers handed to one sendmsg. IOV_MAX is 1024 on Linux and may be smaller elsewhere."""
 

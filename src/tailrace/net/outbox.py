@@ -1,7 +1,8 @@
 """Bytes and file ranges on their way out: sending from the front of a list, and the queue of what could not be sent.
 
 Invariant: bytes leave in the order written; `size` is what the queue holds, file ranges included. Bounded by its
-connection. Source of the rules for partial and zero-byte writes: the Go runtime's `internal/poll.FD.Write`.
+connection. A RangeGate keeps back the file ranges that would have to be waited for. Source of the rules for partial and
+zero-byte writes: the Go runtime's `internal/poll.FD.Write`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from tailrace.net.handler import FileRange, Part, Parts
-from tailrace.net.limits import WRITE_PARTS, WRITE_TURN_BYTES
+from tailrace.net.handler import ColdRanges, FileRange, HasFileno, Part, Parts
+from tailrace.net.limits import LOAD_WINDOW_BYTES, RANGE_CHECK_BYTES, WRITE_PARTS, WRITE_TURN_BYTES
 
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
@@ -46,14 +48,49 @@ class StreamSocket(Protocol):
     def getpeername(self) -> Any: ...
 
 
+class RangeGate:
+    """Stops the file ranges of one connection that are not in memory.
+
+    What has just been loaded passes once without being looked at again: each load is followed by progress, however
+    short of memory the machine is.
+    """
+
+    __slots__ = ("_loaded", "cold_ranges", "is_shut")
+
+    def __init__(self, cold_ranges: ColdRanges) -> None:
+        self.cold_ranges = cold_ranges
+        self.is_shut = False
+        """Set when a range was stopped: the first part that was not sent."""
+        self._loaded: FileRange | None = None
+
+    def admit(self, file: HasFileno, position: int, size: int) -> int:
+        """How many bytes may be sent at once, up to `size`."""
+        size = min(size, RANGE_CHECK_BYTES)
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None and loaded.file is file and loaded.position == position:
+            return min(size, loaded.size)
+        if self.cold_ranges.is_resident(file, position, size):
+            return size
+        self.is_shut = True
+        return 0
+
+    def open(self, loaded: FileRange | None) -> None:
+        """Let `loaded` pass, and look at the rest again."""
+        self.is_shut = False
+        self._loaded = loaded
+
+
 class Outbox:
     """What a connection could not send at once."""
 
-    __slots__ = ("_parts", "size")
+    __slots__ = ("_asked", "_parts", "_sent", "size")
 
     def __init__(self) -> None:
         self._parts: deque[Part] = deque()
         self.size = 0
+        self._sent = 0
+        self._asked = 0
+        """Every range that ends below was asked for, in bytes since the beginning, as `_sent`."""
 
     def append(self, parts: Parts, skip: int) -> None:
         """Queue `parts` without their first `skip` bytes."""
@@ -66,12 +103,13 @@ class Outbox:
             self.size += size - skip
             skip = 0
 
-    def send(self, sock: StreamSocket) -> int:
+    def send(self, sock: StreamSocket, gate: RangeGate | None) -> int:
         """Send from the front, at most a turn's worth. Returns the bytes sent; raises OSError when the stream is
         broken."""
         parts = self._parts
-        sent = left = send_now(sock, list(islice(parts, WRITE_PARTS)))
+        sent = left = send_now(sock, list(islice(parts, WRITE_PARTS)), gate)
         self.size -= sent
+        self._sent += sent
         while left:
             part = parts.popleft()
             size = size_of(part)
@@ -81,12 +119,46 @@ class Outbox:
             left -= size
         return sent
 
+    def first_range(self) -> FileRange:
+        """What of the first part may be loaded at once. Only where a gate stopped it."""
+        part = self._parts[0]
+        assert isinstance(part, FileRange), "a gate stops file ranges only"
+        return FileRange(part.file, part.position, min(part.size, RANGE_CHECK_BYTES))
+
+    def load_first(self, cold_ranges: ColdRanges, done: Callable[[OSError | None], None]) -> None:
+        """Load what the gate stopped, then `done`; and what follows it, within the window."""
+        size = self.first_range().size
+        self._asked = max(self._asked, self._sent + size)
+        cold_ranges.load_range(self._parts[0], size, done)  # type: ignore[arg-type]
+        self.load_ahead(cold_ranges)
+
+    def load_ahead(self, cold_ranges: ColdRanges) -> None:
+        """Have what follows loaded, each byte once; nothing where the gate has stopped nothing yet."""
+        if self._asked <= self._sent:
+            return
+        end = self._sent + LOAD_WINDOW_BYTES
+        at = self._sent
+        for part in self._parts:
+            if at >= end:
+                return
+            size = size_of(part)
+            if isinstance(part, FileRange):
+                start = max(self._asked, at)
+                while start < min(at + size, end):
+                    rest = _rest_of(part, start - at)
+                    assert isinstance(rest, FileRange)
+                    count = min(rest.size, RANGE_CHECK_BYTES)
+                    if not cold_ranges.is_resident(rest.file, rest.position, count):
+                        cold_ranges.load_range(rest, count, None)
+                    start = self._asked = start + count
+            at += size
+
     def memory_size(self) -> int:
         """Bytes held in memory: all but those of file ranges."""
         return sum(size_of(part) for part in self._parts if type(part) is not FileRange)
 
 
-def send_now(sock: StreamSocket, parts: Parts) -> int:
+def send_now(sock: StreamSocket, parts: Parts, gate: RangeGate | None) -> int:
     """Send from the front of `parts` until the kernel takes no more or the turn's budget is spent.
 
     Returns the bytes sent. Raises OSError when nothing more can ever be sent; then no count is given.
@@ -97,7 +169,7 @@ def send_now(sock: StreamSocket, parts: Parts) -> int:
         try:
             if isinstance(part, FileRange):
                 index += 1
-                size, sent = part.size, _send_range(sock, part)
+                size, sent = part.size, _send_range(sock, part, gate)
             else:
                 end = _end_of_run(parts, index)
                 run: list[Any] = list(parts[index:end])
@@ -123,12 +195,16 @@ def _end_of_run(parts: Parts, start: int) -> int:
     return end
 
 
-def _send_range(sock: StreamSocket, part: FileRange) -> int:
+def _send_range(sock: StreamSocket, part: FileRange, gate: RangeGate | None) -> int:
     """Send from the front of a file range. Raises OSError(EIO) when the file ends before it does."""
     done = 0
     while done < part.size and done < WRITE_TURN_BYTES:
         count = min(part.size - done, WRITE_TURN_BYTES)
         try:
+            if gate is not None:
+                count = gate.admit(part.file, part.position + done, count)
+                if not count:
+                    break
             if isinstance(sock, socket.socket):
                 sent = os.sendfile(sock.fileno(), part.file.fileno(), part.position + done, count)
             else:
@@ -140,6 +216,8 @@ def _send_range(sock: StreamSocket, part: FileRange) -> int:
         if not sent:
             raise OSError(errno.EIO, f"file ends {part.size - done} bytes before its range")
         done += sent
+        if gate is not None and sent < count:
+            break  # The socket is full. To try it again the next bytes would have to be looked at first.
     return done
 
 

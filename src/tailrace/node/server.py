@@ -15,6 +15,7 @@ from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
 from tailrace.base.limits import CLEANER_THREADS_MAX, OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
+from tailrace.base.page_cache import KernelPageCache, PageCache
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
@@ -40,6 +41,8 @@ from tailrace.node.group_settings import group_settings
 from tailrace.node.leadership import Leadership
 from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
+from tailrace.node.reader_threads import reader_threads
+from tailrace.node.readers import Readers
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
@@ -62,8 +65,10 @@ class ServerConfig(NamedTuple):
 class Server:
     """One broker in the running loop, which must be one of `net.loop.new_event_loop`. Started and stopped once."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, page_cache: PageCache | None = None) -> None:
         self.config = config
+        self._page_cache = page_cache or KernelPageCache()
+        self._readers: Readers | None = None
         self.faults = Faults()
         self._engine: Engine | None = None
         self._services: Services | None = None
@@ -90,7 +95,8 @@ class Server:
         )
         try:
             self._services = services = self._build(engine, self._background)
-            served = self._listen(engine, services)
+            self._readers = self._read_past(engine, services)
+            served = self._listen(engine, services, self._readers)
         except BaseException:
             await self.stop(clean=False)
             raise
@@ -122,6 +128,8 @@ class Server:
             else:
                 services.logs.abandon()
             services.metadata.close()
+        if self._readers is not None:
+            await loop.run_in_executor(None, self._readers.close)
         if self._background is not None:
             await loop.run_in_executor(None, self._background.close)
         if self._cleaner_background is not None:
@@ -192,7 +200,13 @@ class Server:
             raise
         return metadata
 
-    def _listen(self, engine: Engine, services: Services) -> Address:
+    def _read_past(self, engine: Engine, services: Services) -> Readers:
+        directories = [directory.path for directory in services.logs.directories]
+        threads_max = reader_threads(services.settings.integer("log.reader.threads"), directories)
+        readers = services.cold_reads = Readers(engine.call_soon_threadsafe, self._page_cache, threads_max)
+        return readers
+
+    def _listen(self, engine: Engine, services: Services, readers: Readers) -> Address:
         dispatch = Dispatch(services)
         request_max_bytes = services.settings.integer("socket.request.max.bytes")
         idle_ms = services.settings.integer("connections.max.idle.ms")
@@ -200,7 +214,9 @@ class Server:
         def accept(connection: Connection) -> ClientConnection:
             return ClientConnection(connection, dispatch, request_max_bytes, idle_ms)
 
-        options = ListenOptions(connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES))
+        options = ListenOptions(
+            connection=ConnectionOptions(receive_max_bytes=request_max_bytes + SIZE_BYTES, cold_ranges=readers)
+        )
         addresses = listen_addresses(self.config.listen, services.settings)
         served = [engine.listen(address, accept, options).address for address in addresses]
         services.settings.settle(

@@ -3,14 +3,20 @@
 Behaviour: answers at once when `min_bytes` are readable, when a partition has an error, or when the client does not
     want to wait; else when one of these comes true or `max_wait_ms` has passed. An offset inside a batch gets the whole
     batch; the first batch of an answer is returned even if it is larger than the limits, so that nobody is stuck.
-    Record bytes go from the segment file to the socket; only v0-v3 readers, who want magic 0 or 1, cost a conversion.
+    Record bytes go from the segment file to the socket; a few are read and sent with the rest of the answer, and v0-v3
+    readers, who want magic 0 or 1, cost a conversion. What a lookup misses in memory is loaded by other threads while
+    the fetch waits; what a range misses, the connection has loaded before it sends.
 Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10
     zstd; v11 rack, not used by one replica; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.limits import COLD_WAIT_MAX_MS, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES
+from tailrace.base.page_cache import NotResident
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicId
 from tailrace.broker.context import RequestContext
@@ -45,7 +51,7 @@ def handle(
             raise
         return FetchResponse(error_code=error.code)
     fetch.read()
-    if fetch.complete or request.max_wait_ms <= 0:
+    if fetch.complete or (request.max_wait_ms <= 0 and not fetch.is_missing_pieces):
         return fetch.response()
     return fetch.wait(request.max_wait_ms)
 
@@ -55,16 +61,22 @@ class _Fetch:
 
     __slots__ = (
         "_answers",
+        "_broken",
         "_bytes",
         "_context",
         "_failed",
         "_incremental",
+        "_inlined_bytes",
+        "_is_over",
         "_isolation",
+        "_loading",
         "_max_bytes",
         "_min_bytes",
+        "_missing",
         "_partitions",
         "_pending",
         "_scheduled",
+        "_scope",
         "_services",
         "_session",
         "_session_epoch",
@@ -89,6 +101,14 @@ class _Fetch:
         self._pending: Pending[FetchResponse] | None = None
         self._timer: Timer | None = None
         self._scheduled = False
+        self._scope = services.cold_reads.scope()
+        self._missing: list[tuple[SessionPartition, NotResident]] = []
+        self._loading = 0
+        self._broken: dict[int, StorageError] = {}
+        """By id() of the partition's entry: what could not be loaded."""
+        self._inlined_bytes = 0
+        self._is_over = False
+        """Whether `max_wait_ms` has passed: what still waits, waits for the disk."""
 
     # -- what is asked for -----------------------------------------------------------------------------------------
 
@@ -141,24 +161,31 @@ class _Fetch:
     @property
     def complete(self) -> bool:
         """Whether the latest reading is worth an answer."""
-        return self._failed or self._bytes >= self._min_bytes or not self._partitions
+        return not self._missing and (self._failed or self._bytes >= self._min_bytes or not self._partitions)
+
+    @property
+    def is_missing_pieces(self) -> bool:
+        """Whether the latest reading would have had to wait for the disk."""
+        return bool(self._missing)
 
     def read(self) -> None:
         """Read every partition, within the answer's limit."""
         self._answers = []
-        self._bytes = 0
+        self._missing = []
+        self._bytes = self._inlined_bytes = 0
         self._failed = False
-        for entry in self._partitions:
-            try:
-                data = self._read_one(entry)
-            except KafkaError as error:
-                data = _failure(entry, error.code)
-                self._failed = True
-            except StorageError as error:
-                self._services.on_storage_error(error)
-                data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
-                self._failed = True
-            self._answers.append((entry, data))
+        with self._scope:
+            for entry in self._partitions:
+                try:
+                    data = self._read_one(entry)
+                except KafkaError as error:
+                    data = _failure(entry, error.code)
+                    self._failed = True
+                except StorageError as error:
+                    self._services.on_storage_error(error)
+                    data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
+                    self._failed = True
+                self._answers.append((entry, data))
 
     def _partition_of(self, entry: SessionPartition) -> Partition:
         name = entry.topic
@@ -179,20 +206,31 @@ class _Fetch:
         data.records = b""
         if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
             return data
+        if self._broken and id(entry) in self._broken:
+            raise self._broken[id(entry)]
+        try:
+            self._read_records(partition, entry, data)
+        except NotResident as missing:
+            self._missing.append((entry, missing))
+        return data
+
+    def _read_records(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> None:
         limit = min(entry.max_bytes, max(self._max_bytes - self._bytes, 0))
         first = self._bytes == 0 and self._version >= 3
         found = partition.read(entry.fetch_offset, limit, self._isolation, first)
         if self._isolation == IsolationLevel.READ_COMMITTED:
             data.aborted_transactions = self._aborted(partition, entry.fetch_offset)
         if found.file is None:
-            return data
-        self._bytes += found.size
-        if self._version >= 4:
-            data.records = FileRange(found.file, found.position, found.size)  # type: ignore[assignment]
-        else:
+            return
+        if self._version < 4:
             magic = 0 if self._version < 2 else 1
             data.records = down_convert(memoryview(partition.log.read_bytes(found)), magic)
-        return data
+        elif found.size <= INLINE_MAX_BYTES and self._inlined_bytes < INLINE_TOTAL_MAX_BYTES:
+            data.records = partition.log.read_bytes(found)
+            self._inlined_bytes += found.size
+        else:
+            data.records = FileRange(found.file, found.position, found.size)  # type: ignore[assignment]
+        self._bytes += found.size
 
     def _diverged(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> bool:
         """Tell a reader whose last epoch ended before its offset where the histories part. Source: KIP-595."""
@@ -214,9 +252,11 @@ class _Fetch:
     def wait(self, max_wait_ms: int) -> Pending[FetchResponse]:
         """Answer when a reading is complete or the time is over."""
         self._pending = Pending()
-        self._timer = self._services.timers.schedule(max_wait_ms, self._finish)
+        self._is_over = max_wait_ms <= 0
+        self._timer = self._services.timers.schedule(COLD_WAIT_MAX_MS if self._is_over else max_wait_ms, self._on_time)
         for entry in self._partitions:
             self._partition_of(entry).add_waiter(self._on_progress)
+        self._load_missing()
         return self._pending
 
     def _on_progress(self, _: Partition) -> None:
@@ -227,13 +267,37 @@ class _Fetch:
 
     def _look_again(self) -> None:
         self._scheduled = False
-        if self._pending is None or self._pending.done:
+        if self._pending is None or self._pending.done or self._loading:
             return
         self.read()
-        if self.complete:
-            self._finish(reread=False)
+        if self._missing:
+            self._load_missing()
+        elif self._is_over or self.complete:
+            self._finish()
 
-    def _finish(self, reread: bool = True) -> None:
+    def _load_missing(self) -> None:
+        """Have other threads load what the latest reading missed, and look again when all of it is there."""
+        self._loading = len(self._missing)
+        for entry, missing in self._missing:
+            self._services.cold_reads.load(missing, partial(self._on_loaded, entry, missing))
+
+    def _on_loaded(self, entry: SessionPartition, missing: NotResident, error: OSError | None) -> None:
+        if error is not None:
+            self._broken[id(entry)] = StorageError("read", str(missing.path), error)
+        self._loading -= 1
+        if not self._loading:
+            self._look_again()
+
+    def _on_time(self) -> None:
+        assert self._timer is not None
+        if self._loading and not self._is_over:
+            self._is_over = True
+            self._timer.reset(COLD_WAIT_MAX_MS)
+            return
+        self.read()
+        self._finish()
+
+    def _finish(self) -> None:
         assert self._pending is not None and self._timer is not None
         self._timer.cancel()
         for entry in self._partitions:
@@ -241,8 +305,6 @@ class _Fetch:
                 self._partition_of(entry).remove_waiter(self._on_progress)
             except KafkaError:
                 continue  # the partition went away while its readers waited
-        if reread:
-            self.read()
         self._pending.complete(self.response())
 
     # -- answering -------------------------------------------------------------------------------------------------
@@ -266,6 +328,9 @@ class _Fetch:
             topic.partitions.append(data)
             if has_records:
                 returned.append((key, entry.partition))
+                records: object = data.records
+                if isinstance(records, FileRange):
+                    self._services.cold_reads.follow(records.file, records.position, records.size)
         if session is None:
             return FetchResponse(responses=list(topics.values()))
         session.move_to_end(returned)

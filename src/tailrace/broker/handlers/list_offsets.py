@@ -1,6 +1,7 @@
 """ListOffsets (key 2), v0-v11: the offset of a point in time, or of the log's ends.
 
-Behaviour: each partition has its own code; a client with a stale leader epoch is fenced.
+Behaviour: each partition has its own code; a client with a stale leader epoch is fenced. What a search by time misses
+    in memory is loaded by other threads while the answer waits.
 Versions: v0 lists segment starts, highest first, before a time; v1 one offset and timestamp; v2 isolation level; v4
     leader epochs (KIP-320); v7 max timestamp (KIP-734); v8, v9, v11 positions of tiered storage, which an untiered log
     answers as earliest, none and none.
@@ -8,7 +9,12 @@ Versions: v0 lists segment starts, highest first, before a time; v1 one offset a
 
 from __future__ import annotations
 
-from tailrace.base.errors import ErrorCode, KafkaError
+from functools import partial
+from typing import NamedTuple
+
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.page_cache import NotResident
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.replication.partition import (
@@ -37,28 +43,94 @@ _FIRST_VERSION_OF = {
 """Special timestamps and the request version that brought them; before it they are UNSUPPORTED_VERSION."""
 
 
-def handle(services: Services, context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
-    """Answer every partition asked for."""
-    asked_twice = _asked_twice(request)
-    refused: set[tuple[str, int]] = set()
-    topics = []
-    for topic in request.topics:
-        answers = []
-        for asked in topic.partitions:
-            key = (topic.name, asked.partition_index)
-            if key in asked_twice:
-                if key not in refused:
+def handle(
+    services: Services, context: RequestContext, request: ListOffsetsRequest
+) -> ListOffsetsResponse | Pending[ListOffsetsResponse]:
+    """Answer every partition asked for, at once where nothing has to be read from the disk."""
+    listing = _Listing(services, context, request)
+    listing.go_on()
+    return listing.answer.value if listing.answer.done else listing.answer
+
+
+class _Listing:
+    """One request on its way: the answers found, and the partitions that wait for the disk."""
+
+    def __init__(self, services: Services, context: RequestContext, request: ListOffsetsRequest) -> None:
+        self.answer: Pending[ListOffsetsResponse] = Pending()
+        self._services = services
+        self._version = context.api_version
+        self._isolation = request.isolation_level
+        self._scope = services.cold_reads.scope()
+        self._topics: list[tuple[str, list[ListOffsetsPartitionResponse | None]]] = []
+        self._waiting: list[_Place] = []
+        self._broken: dict[tuple[int, int], StorageError] = {}
+        self._loading = 0
+        asked_twice = _asked_twice(request)
+        refused: set[tuple[str, int]] = set()
+        for topic in request.topics:
+            answers: list[ListOffsetsPartitionResponse | None] = []
+            self._topics.append((topic.name, answers))
+            for asked in topic.partitions:
+                key = (topic.name, asked.partition_index)
+                if key not in asked_twice:
+                    self._waiting.append(_Place(topic.name, len(self._topics) - 1, len(answers), asked))
+                    answers.append(None)
+                elif key not in refused:
                     refused.add(key)
                     answers.append(_failed(asked, ErrorCode.INVALID_REQUEST))
-                continue
-            try:
-                partition = services.partitions.of(topic.name, asked.partition_index)
-                partition.check_leader_epoch(asked.current_leader_epoch)
-                answers.append(_answer(partition, context.api_version, request.isolation_level, asked))
-            except KafkaError as error:
-                answers.append(_failed(asked, error.code))
-        topics.append(ListOffsetsTopicResponse(topic.name, answers))
-    return ListOffsetsResponse(topics=topics)
+
+    def go_on(self) -> None:
+        """Answer the partitions that wait; what they miss in memory is loaded, and they are tried again."""
+        waiting, self._waiting = self._waiting, []
+        pieces: list[tuple[_Place, NotResident]] = []
+        with self._scope:
+            for place in waiting:
+                try:
+                    self._topics[place.topic_index][1][place.answer_index] = self._look_up(place)
+                except NotResident as missing:
+                    pieces.append((place, missing))
+        if not pieces:
+            topics = [
+                ListOffsetsTopicResponse(name, [found for found in answers if found is not None])
+                for name, answers in self._topics
+            ]
+            self.answer.complete(ListOffsetsResponse(topics=topics))
+            return
+        self._waiting = [place for place, _ in pieces]
+        self._loading = len(pieces)
+        for place, piece in pieces:
+            self._services.cold_reads.load(piece, partial(self._on_loaded, place, piece))
+
+    def _on_loaded(self, place: _Place, piece: NotResident, error: OSError | None) -> None:
+        if error is not None:
+            self._broken[place.topic_index, place.answer_index] = StorageError("read", str(piece.path), error)
+        self._loading -= 1
+        if not self._loading:
+            self.go_on()
+
+    def _look_up(self, place: _Place) -> ListOffsetsPartitionResponse:
+        asked = place.asked
+        try:
+            broken = self._broken.get((place.topic_index, place.answer_index))
+            if broken is not None:
+                raise broken
+            partition = self._services.partitions.of(place.topic, asked.partition_index)
+            partition.check_leader_epoch(asked.current_leader_epoch)
+            return _answer(partition, self._version, self._isolation, asked)
+        except KafkaError as error:
+            return _failed(asked, error.code)
+        except StorageError as error:
+            self._services.on_storage_error(error)
+            return _failed(asked, ErrorCode.KAFKA_STORAGE_ERROR)
+
+
+class _Place(NamedTuple):
+    """Where the answer for one partition goes."""
+
+    topic: str
+    topic_index: int
+    answer_index: int
+    asked: ListOffsetsPartition
 
 
 def _asked_twice(request: ListOffsetsRequest) -> set[tuple[str, int]]:
