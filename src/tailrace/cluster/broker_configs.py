@@ -29,6 +29,9 @@ DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
 """Settings whose default here differs from Kafka's -> Kafka's default. Kafka waits 3 s before the first rebalance, and
 keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker."""
 
+OWN_SETTINGS: Final = frozenset({"log.reader.threads"})
+"""Settings that Kafka does not have."""
+
 _RETENTION: Final = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 _ROLL: Final = ("log.roll.ms", "log.roll.hours")
 _ROLL_JITTER: Final = ("log.roll.jitter.ms", "log.roll.jitter.hours")

@@ -156,6 +156,8 @@ def test_a_close_drops_what_waits_and_leaves_a_hanging_disk_behind(
     descriptors = len(os.listdir("/dev/fd"))
     for index in range(5):
         bench.ask(index * 4096)
+    while not bench.cache.loads:
+        threading.Event().wait(0.001)
     bench.readers.close()
     bench.cache.release()
     bench.loop.run(1)
