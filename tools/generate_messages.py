@@ -1,4 +1,4 @@
-"""Generates `wire/messages/*.py`, `wire/group_records/*.py` and `wire/versions.py` from `schema/`.
+"""Generates `wire/messages/*.py`, `wire/*_records/*.py` and `wire/versions.py` from `schema/`.
 
 Run by hand; a test checks the result.
 
@@ -120,6 +120,9 @@ def generate() -> dict[Path, str]:
         value = path.with_name(f"{name}Value.json")
         source = module_source(f"{name} record", [path.name, value.name], [load(path), load(value)])
         files[WIRE / "group_records" / f"{snake_case(name)}.py"] = formatted(source)
+    for path in sorted((ROOT / "schema" / "metadata").glob("*Record.json")):
+        source = module_source(path.stem, [path.name], [load(path)])
+        files[WIRE / "metadata_records" / f"{snake_case(path.stem.removesuffix('Record'))}.py"] = formatted(source)
     return files
 
 

@@ -47,6 +47,9 @@ def _kinds() -> dict[str, Kind]:
     for path in sorted((SCHEMA / "records").glob("*.json")):
         stem = path.stem.removesuffix("Key").removesuffix("Value")
         found[path.stem] = Kind(load(path), f"tailrace.wire.group_records.{snake_case(stem)}")
+    for path in sorted((SCHEMA / "metadata").glob("*.json")):
+        stem = path.stem.removesuffix("Record")
+        found[path.stem] = Kind(load(path), f"tailrace.wire.metadata_records.{snake_case(stem)}")
     return found
 
 

@@ -287,11 +287,15 @@ def write_fully(file: File, data: Buffer) -> None:
 
 
 def lock_directory(path: Path) -> File | None:
-    """Take the exclusive lock of `path`/.lock, held until the file is closed. None where another process has it."""
+    """Take the exclusive lock of `path`/.lock, held until the file is closed. None where another process has it.
+
+    Two kinds of lock: flock keeps out a second broker of this process, lockf is the one a JVM takes.
+    """
     file = RealFile(path / ".lock")
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        fcntl.lockf(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX lets lockf answer EACCES as well as EAGAIN
         file.close()
         return None
     except OSError as error:

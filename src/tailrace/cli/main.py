@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "consume": CommandEntry("tailrace.cli.consume:consume", "Print the records of a topic."),
     "groups": CommandEntry("tailrace.cli.groups:groups", "List, describe, reset and delete consumer groups."),
     "dump": CommandEntry("tailrace.cli.dump:dump", "Show what is inside a log file."),
+    "from-kafka": CommandEntry("tailrace.cli.kafka_directory:from_kafka", "Take over a directory of Apache Kafka."),
+    "to-kafka": CommandEntry("tailrace.cli.kafka_directory:to_kafka", "Hand a directory over to Apache Kafka."),
     "completion": CommandEntry("tailrace.cli.completion:completion", "Print a completion script for your shell."),
 }
 

@@ -32,6 +32,9 @@ DELETE_DIRECTORY_SUFFIX: Final = "-delete"
 FUTURE_DIRECTORY_SUFFIX: Final = "-future"
 STRAY_DIRECTORY_SUFFIX: Final = "-stray"
 
+KAFKA_METADATA_TOPIC: Final = "__cluster_metadata"
+"""Apache Kafka's own metadata log lies among the others, as partition 0 of this. It is no topic and is never opened."""
+
 _DIRECTORY_NAME_MAX_BYTES: Final = 255
 _DIGITS: Final = 20
 
@@ -50,9 +53,9 @@ def offset_of(name: str, suffix: str) -> int | None:
 
 
 def parse_directory(name: str) -> TopicPartition | None:
-    """The partition a directory is the replica of, or None where the name is none."""
+    """The partition a directory is the replica of, or None where the name is none, or Kafka's metadata log."""
     topic, dash, partition = name.rpartition("-")
-    if not dash or not topic or not (partition.isascii() and partition.isdigit()):
+    if not dash or not topic or not (partition.isascii() and partition.isdigit()) or topic == KAFKA_METADATA_TOPIC:
         return None
     return TopicPartition(topic, int(partition))
 

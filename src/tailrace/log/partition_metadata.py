@@ -9,7 +9,6 @@ Written before the first record. Source: Kafka PartitionMetadataFile, Uuid.
 from __future__ import annotations
 
 import base64
-import binascii
 from pathlib import Path
 
 from tailrace.base.disk import Disk, replace_unsynced
@@ -21,6 +20,11 @@ from tailrace.log.filenames import PARTITION_METADATA
 def encode_topic_id(topic_id: TopicId) -> str:
     """The id as Kafka writes it in text."""
     return base64.urlsafe_b64encode(topic_id.bytes).decode().rstrip("=")
+
+
+def decode_topic_id(text: str) -> TopicId:
+    """The id that Kafka writes as `text`. Raises ValueError (binascii.Error is one)."""
+    return TopicId(bytes=base64.urlsafe_b64decode(text + "=="))
 
 
 def read(disk: Disk, directory: Path) -> TopicId:
@@ -35,8 +39,8 @@ def read(disk: Disk, directory: Path) -> TopicId:
         name, _, value = line.partition(":")
         if name.strip() == "topic_id":
             try:
-                return TopicId(bytes=base64.urlsafe_b64decode(value.strip() + "=="))
-            except (ValueError, binascii.Error):
+                return decode_topic_id(value.strip())
+            except ValueError:
                 return ZERO_TOPIC_ID
     return ZERO_TOPIC_ID
 

@@ -16,6 +16,7 @@ from tailrace.coordinator.ports import GroupRecord
 from tailrace.log.log import AppendOrigin
 from tailrace.records.batch import iter_whole_batches
 from tailrace.records.builder import BatchBuilder
+from tailrace.records.control import end_txn_marker
 from tailrace.replication.partition import IsolationLevel, Partition
 from tailrace.replication.partitions import Partitions
 
@@ -63,6 +64,11 @@ class GroupLog:
 
 
 def _records(partition: Partition) -> Iterator[GroupRecord]:
+    """Offsets committed within a transaction count from its commit marker on; those of an aborted one never do.
+
+    A log that Apache Kafka wrote may hold such. Source: Kafka CoordinatorLoaderImpl.
+    """
+    undecided: dict[int, list[GroupRecord]] = {}
     offset = partition.log_start_offset
     while True:
         found = partition.read(offset, LOAD_BYTES, IsolationLevel.READ_UNCOMMITTED, min_one_batch=True)
@@ -70,7 +76,14 @@ def _records(partition: Partition) -> Iterator[GroupRecord]:
             return
         for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):
             offset = batch.next_offset
-            if not batch.is_control:
-                for record in batch.records():
-                    if record.key is not None:
-                        yield GroupRecord(record.key, record.value)
+            if batch.is_control:
+                marker = end_txn_marker(batch)
+                decided = undecided.pop(batch.producer_id, []) if marker is not None else []
+                if marker is not None and marker.is_commit:
+                    yield from decided
+                continue
+            records = (GroupRecord(record.key, record.value) for record in batch.records() if record.key is not None)
+            if batch.is_transactional:
+                undecided.setdefault(batch.producer_id, []).extend(records)
+            else:
+                yield from records

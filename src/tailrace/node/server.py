@@ -27,6 +27,7 @@ from tailrace.cluster.records import BrokerRecord, ClusterRecord
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log import meta_properties
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.log.open_files import OpenFiles
@@ -38,6 +39,7 @@ from tailrace.node.background import ThreadBackground
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import group_settings
+from tailrace.node.kafka_directory import METADATA_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
 from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
@@ -47,7 +49,6 @@ from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
 
-METADATA_FILE = "metadata.db"
 DEFAULT_NODE_ID = 1
 
 
@@ -140,12 +141,13 @@ class Server:
     def _build(self, engine: Engine, background: ThreadBackground) -> Services:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
-        node_id = _node_id(settings)
+        log_dirs = self._log_dirs(settings)
+        node_id = _node_id(settings, log_dirs[0])
         open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
         cleaner = self._cleaner_background or background
         environment = LogEnvironment(RealDisk(), clock, random, background, cleaner=cleaner, open_files=open_files)
         config_of = _ConfigOf(settings)
-        logs = Logs(self._log_dirs(settings), environment, config_of, node_id=node_id)
+        logs = Logs(log_dirs, environment, config_of, node_id=node_id)
         try:
             metadata = self._metadata(settings, node_id, logs.cluster_id, random)
             config_of.metadata = metadata
@@ -176,12 +178,11 @@ class Server:
         )
 
     def _log_dirs(self, settings: BrokerSettings) -> list[Path]:
-        """`log.dirs` when it is set, else the data directory itself."""
+        """The log directories, made where missing. TailraceError where they hold logs that no metadata tells of."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
-        given = [name for name in settings.static_names() if name in ("log.dirs", "log.dir")]
-        if not given:
-            return [self.config.data_dir]
-        paths = [Path(name) for name in settings.names("log.dirs") or settings.names("log.dir")]
+        paths = log_directories(settings, self.config.data_dir)
+        if not (self.config.data_dir / METADATA_FILE).exists():
+            refuse_unknown_logs(self.config.data_dir, paths)
         for path in paths:
             path.mkdir(parents=True, exist_ok=True)
         return paths
@@ -231,10 +232,14 @@ class Server:
         return served[0]
 
 
-def _node_id(settings: BrokerSettings) -> int:
-    """`node.id`, else its older name `broker.id`, else 1."""
+def _node_id(settings: BrokerSettings, log_dir: Path) -> int:
+    """`node.id`, else its older name `broker.id`, else the one the directory has had from the first, else 1."""
     given = settings.static_names()
-    return next((settings.integer(name) for name in ("node.id", "broker.id") if name in given), DEFAULT_NODE_ID)
+    named = next((settings.integer(name) for name in ("node.id", "broker.id") if name in given), None)
+    if named is not None:
+        return named
+    meta = meta_properties.read(RealDisk(), log_dir)
+    return DEFAULT_NODE_ID if meta is None else meta.node_id
 
 
 class _ConfigOf:
