@@ -50,5 +50,5 @@ def test_offsets_of_a_transaction_count_from_its_commit_on(tmp_path: Path) -> No
     partition.become_leader(1)
     partitions = Partitions()
     partitions.add(partition)
-    told = [(record.key, record.value) for record in GroupLog(partitions, ManualClock()).records(0)]
+    told = [(record.key, record.value) for record in GroupLog(partitions, ManualClock(), lambda error: None).records(0)]
     assert told == [(b"a", b"1"), (b"a", b"4"), (b"a", b"2")]
