@@ -47,6 +47,9 @@ class DoomedFiles:
         self._disk = disk
         self._waiting: deque[tuple[float, Path]] = deque()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def add(self, paths: Iterable[Path], due_ms: float) -> None:
         """Rename those that exist; they go when the monotonic clock shows `due_ms`.
 

@@ -28,7 +28,7 @@ from tailrace.log.results import EMPTY_SLICE
 from tailrace.log.results import AppendInfo as AppendInfo
 from tailrace.log.results import AppendOrigin as AppendOrigin
 from tailrace.log.results import FetchSlice as FetchSlice
-from tailrace.log.retention import segments_to_delete
+from tailrace.log.retention import next_due_ms, segments_to_delete
 from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
 from tailrace.log.segments import Segments
 from tailrace.log.snapshots import Snapshots, aborted_txn
@@ -521,6 +521,16 @@ class Log:
             if segment is not self._segments.active:
                 segment.unload()  # what readers of the past brought into memory since the last time
         return len(doomed)
+
+    def retention_due_ms(self) -> float:
+        """Wall clock's ms before which `apply_retention` finds nothing to do, if nothing else changes the log."""
+        return next_due_ms(self._segments, self._config)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing waits: no flush, no compaction, no file to unlink. It may be dropped and opened again."""
+        is_flushed = self.recovery_point == self.log_end_offset
+        return is_flushed and not self._config.compacts and not self._doomed
 
     def expire_producers(self, now_ms: int) -> int:
         """Forget idle producers; answers how many."""

@@ -45,6 +45,7 @@ class LogDirectory:
         "meta",
         "path",
         "recovery_points",
+        "unopened",
         "was_clean",
     )
 
@@ -54,6 +55,9 @@ class LogDirectory:
     """Why the directory is offline: nothing below it is touched any more. None while it is in use."""
     failures: dict[TopicPartition, Exception]
     """Logs that could not be loaded, flushed or closed; while there are any, no clean-shutdown marker is written."""
+    unopened: dict[TopicPartition, float]
+    """Logs that ended cleanly and were not asked for since: nothing below them was touched, and the checkpoints that
+    were read at start are true of them. The value is the wall clock's ms before which retention has nothing to do."""
     meta: MetaProperties | None
     """Filled in by who knows the identities."""
 
@@ -67,6 +71,7 @@ class LogDirectory:
         self.meta = None
         self.error = None
         self.failures = {}
+        self.unopened = {}
         disk.make_directory(path)
         self._lock: File | None = lock_directory(path)
         if self._lock is None:
@@ -107,12 +112,12 @@ class LogDirectory:
             return {}
 
     def write_checkpoints(self, logs: Iterable[Log]) -> None:
-        """Write the three checkpoints of the directory's `logs`, keeping what is known of those not loaded.
+        """Write the three checkpoints of the directory's `logs`, keeping what is known of those not open.
 
         Raises StorageError; the files before are then still there.
         """
         logs = list(logs)
-        kept = self.failures.keys()
+        kept = self._not_open()
         offsets = {log.topic_partition: log.recovery_point for log in logs}
         self._write(RECOVERY_POINTS, {**_only(self.recovery_points, kept), **offsets})
         self.write_log_start_offsets(logs)
@@ -122,13 +127,16 @@ class LogDirectory:
     def write_log_start_offsets(self, logs: Iterable[Log]) -> None:
         """Write where the directory's `logs` start. Raises StorageError; the file before is then still there."""
         offsets = {log.topic_partition: log.log_start_offset for log in logs}
-        kept = _only(self.log_start_offsets, self.failures.keys())
+        kept = _only(self.log_start_offsets, self._not_open())
         self._write(LOG_START_OFFSETS, {**kept, **offsets})
 
     def cleaned_offsets(self, logs: Iterable[Log]) -> dict[TopicPartition, int]:
         """Up to where the directory's `logs` are compacted, keeping what is known of those not loaded."""
         offsets = {log.topic_partition: log.first_dirty_offset for log in logs if log.first_dirty_offset >= 0}
-        return {**_only(self.cleaner_offsets, self.failures.keys()), **offsets}
+        return {**_only(self.cleaner_offsets, self._not_open()), **offsets}
+
+    def _not_open(self) -> list[TopicPartition]:
+        return [*self.failures, *self.unopened]
 
     def _write(self, name: str, offsets: dict[TopicPartition, int]) -> None:
         checkpoint.write_offsets(self._disk, self.path / name, offsets)

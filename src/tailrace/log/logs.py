@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +22,7 @@ from tailrace.base.errors import KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
 from tailrace.log import meta_properties
 from tailrace.log.config import LogConfig, LogEnvironment
-from tailrace.log.filenames import DELETE_DIRECTORY_SUFFIX, deleted_directory, parse_directory
+from tailrace.log.filenames import DELETE_DIRECTORY_SUFFIX, LOG_SUFFIX, deleted_directory, parse_directory
 from tailrace.log.log import Log
 from tailrace.log.log_directory import LogDirectory
 from tailrace.log.meta_properties import MetaProperties
@@ -102,7 +105,10 @@ class Logs:
     # Loading
 
     def load_all(self) -> None:
-        """Open every log there is, and remove what was being deleted. Failures of single logs are remembered."""
+        """Take in every log there is, and remove what was being deleted. Failures of single logs are remembered.
+
+        After a clean end a log is opened when it is first asked for; else each is opened and mended here.
+        """
         for directory in self._directories:
             for name in self._env.disk.list(directory.path):
                 path = directory.path / name
@@ -110,17 +116,23 @@ class Logs:
                     self._remove_directory(path)
                     continue
                 topic_partition = parse_directory(name)
-                if topic_partition is not None and self._is_directory(path):
-                    self._load(directory, topic_partition, path)
+                if topic_partition is None:
+                    continue
+                if topic_partition in self:
+                    directory.failures[topic_partition] = TailraceError(f"{topic_partition} is in two log directories.")
+                elif directory.was_clean:
+                    directory.unopened[topic_partition] = 0
+                elif self._is_directory(path):
+                    log = self._load(directory, topic_partition)
+                    if log is not None:
+                        self._add(directory, log)
 
     def _is_directory(self, path: Path) -> bool:
         found = self._env.disk.stat(path)
         return found is not None and found.is_directory
 
-    def _load(self, directory: LogDirectory, topic_partition: TopicPartition, path: Path) -> None:
-        if topic_partition in self._by_partition:
-            directory.failures[topic_partition] = TailraceError(f"{topic_partition} is in two log directories.")
-            return
+    def _load(self, directory: LogDirectory, topic_partition: TopicPartition) -> Log | None:
+        path = directory.path / str(topic_partition)
         config = self._config_of(topic_partition.topic)
         known = KnownOffsets(
             directory.recovery_points.get(topic_partition, 0), directory.log_start_offsets.get(topic_partition, 0)
@@ -129,10 +141,27 @@ class Logs:
             log = Log.open(path, topic_partition, config, self._env, known, was_clean=directory.was_clean)
         except (StorageError, KafkaError) as error:
             directory.failures[topic_partition] = error
-            return
+            return None
         log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), log.log_end_offset)
         log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
-        self._add(directory, log)
+        return log
+
+    def _open(self, topic_partition: TopicPartition) -> Log | None:
+        """Open a log that was not asked for before; None where there is none, or it failed."""
+        directory = self._directory_of_unopened(topic_partition)
+        if directory is None:
+            return None
+        del directory.unopened[topic_partition]
+        log = self._load(directory, topic_partition)
+        if log is not None:
+            self._add(directory, log)
+        return log
+
+    def _directory_of_unopened(self, topic_partition: TopicPartition) -> LogDirectory | None:
+        for directory in self._directories:
+            if topic_partition in directory.unopened and directory.error is None:
+                return directory
+        return None
 
     def _add(self, directory: LogDirectory, log: Log) -> None:
         self._by_partition[log.topic_partition] = log
@@ -141,13 +170,25 @@ class Logs:
     # The collection
 
     def __len__(self) -> int:
-        return len(self._by_partition)
+        return len(self._by_partition) + sum(len(directory.unopened) for directory in self._directories)
+
+    def __contains__(self, topic_partition: TopicPartition) -> bool:
+        return topic_partition in self._by_partition or self.is_unopened(topic_partition)
+
+    def is_unopened(self, topic_partition: TopicPartition) -> bool:
+        """Whether there is a log that ended cleanly and was not asked for since."""
+        return self._directory_of_unopened(topic_partition) is not None
 
     def __iter__(self) -> Iterator[Log]:
-        """Every log there is when its turn comes: one whose directory failed meanwhile is left out."""
+        """Every open log there is when its turn comes: one whose directory failed meanwhile is left out."""
         for log in list(self._by_partition.values()):
             if self._by_partition.get(log.topic_partition) is log:
                 yield log
+
+    @property
+    def topic_partitions(self) -> list[TopicPartition]:
+        """Every partition that has a log here, open or not."""
+        return list(chain(self._by_partition, *(directory.unopened for directory in self._directories)))
 
     @property
     def directories(self) -> list[LogDirectory]:
@@ -155,19 +196,34 @@ class Logs:
         return self._directories
 
     def directory_of(self, topic_partition: TopicPartition) -> LogDirectory:
-        """Where the partition's log lies. KeyError where there is none."""
+        """Where the partition's open log lies. KeyError where there is none."""
         return self._home[topic_partition]
 
     def get(self, topic_partition: TopicPartition) -> Log | None:
-        """The partition's log, None where there is none (or it failed to load)."""
-        return self._by_partition.get(topic_partition)
+        """The partition's log, opened if need be; None where there is none (or it failed to load)."""
+        return self._by_partition.get(topic_partition) or self._open(topic_partition)
+
+    def describe(self, topic_partition: TopicPartition) -> tuple[LogDirectory, int, int]:
+        """(its directory, bytes of all batches, how far its end is ahead of the high watermark). Opens nothing.
+
+        KeyError where there is no log; StorageError.
+        """
+        log = self._by_partition.get(topic_partition)
+        if log is not None:
+            return self._home[topic_partition], log.size_bytes, log.log_end_offset - log.high_watermark
+        directory = self._directory_of_unopened(topic_partition)
+        if directory is None:
+            raise KeyError(topic_partition)
+        path = directory.path / str(topic_partition)
+        found = [self._env.disk.stat(path / name) for name in self._env.disk.list(path) if name.endswith(LOG_SUFFIX)]
+        return directory, sum(each.size for each in found if each is not None), 0
 
     def create(self, topic_partition: TopicPartition, topic_id: TopicId) -> Log:
         """The partition's log; an empty one where there is none.
 
         Raises StorageError; KafkaError(INCONSISTENT_TOPIC_ID is the caller's to decide: compare `log.topic_id`).
         """
-        log = self._by_partition.get(topic_partition)
+        log = self.get(topic_partition)
         if log is not None:
             return log
         directory = self._directory_for_a_new_log()
@@ -195,11 +251,11 @@ class Logs:
         if len(online) == 1:
             return online[0]
         counts = Counter(id(home) for home in self._home.values())
-        return min(online, key=lambda directory: counts[id(directory)])
+        return min(online, key=lambda directory: counts[id(directory)] + len(directory.unopened))
 
     def delete(self, topic_partition: TopicPartition) -> None:
         """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError."""
-        log = self._by_partition.get(topic_partition)
+        log = self.get(topic_partition)
         if log is None:
             return
         directory = self._home[topic_partition]
@@ -211,10 +267,20 @@ class Logs:
 
     def update_config(self, topic: str) -> None:
         """Give the topic's logs its settings as they are."""
-        config = self._config_of(topic)
+        self._update_configs(lambda topic_partition: topic_partition.topic == topic)
+
+    def update_configs(self) -> None:
+        """Give every log its settings as they are."""
+        self._update_configs(lambda _: True)
+
+    def _update_configs(self, is_meant: Callable[[TopicPartition], bool]) -> None:
         for topic_partition, log in self._by_partition.items():
-            if topic_partition.topic == topic:
-                log.update_config(config)
+            if is_meant(topic_partition):
+                log.update_config(self._config_of(topic_partition.topic))
+        for directory in self._directories:
+            for topic_partition in directory.unopened:
+                if is_meant(topic_partition):
+                    directory.unopened[topic_partition] = 0
 
     # Trouble
 
@@ -252,8 +318,10 @@ class Logs:
         for log in lost:
             del self._by_partition[log.topic_partition]
             del self._home[log.topic_partition]
+        partitions = [log.topic_partition for log in lost] + list(directory.unopened)
+        directory.unopened.clear()
         self._doomed = deque(doomed for doomed in self._doomed if self.directory_at(str(doomed[1])) is not directory)
-        self.on_directory_failed(directory, [log.topic_partition for log in lost])
+        self.on_directory_failed(directory, partitions)
         for log in lost:
             log.release()
 
@@ -300,17 +368,50 @@ class Logs:
 
         Answers how many segments went. Raises the first StorageError after having tried every log.
         """
+        return sum(self.retention_steps())
+
+    def retention_steps(self) -> Iterator[int]:
+        """`apply_retention` a log a step, each answering how many segments went, for a caller that does not run them
+        all at once. Logs that come or go meanwhile are harmless."""
         now_ms = self._env.clock.wall_ms()
-        deleted = 0
-
-        def apply(log: Log) -> None:
-            nonlocal deleted
-            deleted += log.apply_retention(now_ms)
-            log.expire_producers(now_ms)
-            log.remove_doomed_files()
-
-        self._for_each(self, apply)
+        first_error: StorageError | None = None
+        opened: Iterator[Callable[[int], int]] = (partial(self._retain, log) for log in self)
+        for work in chain(opened, self._unopened_work()):
+            try:
+                yield work(now_ms)
+            except StorageError as error:
+                self.on_storage_error(error)
+                first_error = first_error or error
         self._remove_doomed_logs()
+        if first_error is not None:
+            raise first_error
+
+    def _retain(self, log: Log, now_ms: int) -> int:
+        if self._by_partition.get(log.topic_partition) is not log:
+            return 0
+        deleted = log.apply_retention(now_ms)
+        log.expire_producers(now_ms)
+        log.remove_doomed_files()
+        return deleted
+
+    def _unopened_work(self) -> Iterator[Callable[[int], int]]:
+        for directory in self.online_directories:
+            for topic_partition in list(directory.unopened):
+                yield partial(self._retain_unopened, directory, topic_partition)
+
+    def _retain_unopened(self, directory: LogDirectory, topic_partition: TopicPartition, now_ms: int) -> int:
+        """Open a log that nobody asked for when retention may have something to do, and leave it as it was if not."""
+        if directory.unopened.get(topic_partition, inf) > now_ms:
+            return 0
+        log = self.get(topic_partition)
+        if log is None:
+            return 0
+        deleted = self._retain(log, now_ms)
+        if log.is_at_rest:
+            log.release()
+            del self._by_partition[topic_partition]
+            del self._home[topic_partition]
+            directory.unopened[topic_partition] = log.retention_due_ms()
         return deleted
 
     def remove_doomed_files(self) -> None:

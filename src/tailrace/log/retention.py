@@ -9,6 +9,7 @@ the log then rolls first. Source: Kafka UnifiedLog.deleteOldSegments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from tailrace.log.config import LogConfig
 from tailrace.log.segment import Segment
@@ -29,6 +30,14 @@ def segments_to_delete(
     if config.retention_bytes >= 0:
         by_size = _run(segments, high_watermark, _size_rule(segments, config.retention_bytes))
     return max(by_start, by_time, by_size, key=len)
+
+
+def next_due_ms(segments: Segments, config: LogConfig) -> float:
+    """Wall clock's ms before which `segments_to_delete`, empty now, stays empty if the log does not change."""
+    oldest = segments[0]
+    if not config.deletes or config.retention_ms < 0 or oldest.size == 0:
+        return inf
+    return _newest_ms(oldest) + config.retention_ms
 
 
 def _run(segments: Segments, high_watermark: int, is_obsolete: Callable[[Segment, int | None], bool]) -> list[Segment]:

@@ -45,6 +45,7 @@ class Leadership:
         again with other content, and a reader can only tell by the epoch (KIP-320).
         """
         self._logs.on_directory_failed = self.on_directory_failed
+        self._partitions.lead_missing = self._lead_missing
         if not all(directory.was_clean for directory in self._logs.online_directories):
             self._metadata.commit(list(self._next_epochs()))
         for topic in self._metadata.image.topics.values():
@@ -74,8 +75,7 @@ class Leadership:
                 self._lead(found, topic_partition.partition, found.partitions[topic_partition.partition])
         if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
             apply_group_settings(self._groups.settings, self._metadata.settings)
-            for topic in self._metadata.image.topics.values():
-                self._logs.update_config(topic.name)
+            self._logs.update_configs()
         for resource in delta.configs_changed:
             if resource.type == ResourceType.TOPIC:
                 self._logs.update_config(resource.name)
@@ -102,15 +102,29 @@ class Leadership:
     def _lead_topic(self, topic: TopicImage) -> None:
         if topic.name == GROUP_METADATA_TOPIC:
             self._groups.settings.offsets_topic_num_partitions = len(topic.partitions)
+        self._partitions.add_topic(topic.topic_id, topic.name)
         for index, image in enumerate(topic.partitions):
             self._lead(topic, index, image)
 
-    def _lead(self, topic: TopicImage, index: int, image: PartitionImage) -> None:
-        """Lead a partition if the image says so. A log that cannot be had leaves only its partition unserved."""
+    def _lead_missing(self, name: str, index: int) -> Partition | None:
+        """Lead a partition that was left for when somebody asks for it."""
+        topic = self._metadata.image.topic(name)
+        if topic is None or not 0 <= index < len(topic.partitions):
+            return None
+        self._lead(topic, index, topic.partitions[index], asked_for=True)
+        return self._partitions.get_present(name, index)
+
+    def _lead(self, topic: TopicImage, index: int, image: PartitionImage, *, asked_for: bool = False) -> None:
+        """Lead a partition if the image says so. A log that cannot be had leaves only its partition unserved.
+
+        A log that ended cleanly is left alone until somebody asks for it, unless it holds groups.
+        """
         if image.leader != self._metadata.node_id:
             return
         topic_partition = TopicPartition(topic.name, index)
-        partition = self._partitions.get(topic.name, index)
+        if not asked_for and topic.name != GROUP_METADATA_TOPIC and self._logs.is_unopened(topic_partition):
+            return
+        partition = self._partitions.get_present(topic.name, index)
         try:
             if partition is None:
                 log = self._logs.create(topic_partition, topic.topic_id)
@@ -146,3 +160,4 @@ class Leadership:
             except StorageError as error:
                 _log.error("%s was not deleted from disk: %s", topic_partition, error)
                 self._logs.on_storage_error(error)
+        self._partitions.remove_topic(topic.topic_id)

@@ -121,8 +121,7 @@ class Server:
         if self._services is not None:
             services, self._services = self._services, None
             services.groups.close()
-            for partition in list(services.partitions):
-                services.partitions.remove(partition.topic_partition)
+            services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
                 await loop.run_in_executor(None, services.logs.shut_down)

@@ -1,12 +1,13 @@
 """All partitions this broker leads, by topic and index, and those it should lead but whose storage is offline.
 
 Looked up on every request, changed by metadata deltas and by log directories that fail. A partition is led, offline,
-or unknown.
+or unknown. One that is led may be made when it is first asked for (`lead_missing`), so that a broker of 10,000
+partitions starts, and rests, at the price of those that are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import TopicId, TopicPartition
@@ -16,15 +17,27 @@ from tailrace.replication.partition import Partition
 class Partitions:
     """The partitions of this broker. One owner: the loop's thread."""
 
-    __slots__ = ("_by_name", "_names", "_offline")
+    __slots__ = ("_by_name", "_names", "_offline", "lead_missing")
+
+    lead_missing: Callable[[str, int], Partition | None] | None
+    """Leads a partition that nobody asked for before, where this broker should; None where it should not, or cannot.
+    Called for every name that is not here, so it must be cheap to refuse."""
 
     def __init__(self) -> None:
+        self.lead_missing = None
         self._offline: dict[str, set[int]] = {}
         self._by_name: dict[str, dict[int, Partition]] = {}
         self._names: dict[TopicId, str] = {}
 
     def get(self, topic: str, partition: int) -> Partition | None:
         """The partition, or None when this broker does not lead it."""
+        found = self.get_present(topic, partition)
+        if found is None and self.lead_missing is not None and not self.is_offline(topic, partition):
+            found = self.lead_missing(topic, partition)
+        return found
+
+    def get_present(self, topic: str, partition: int) -> Partition | None:
+        """The partition if it is led already."""
         of_topic = self._by_name.get(topic)
         return None if of_topic is None else of_topic.get(partition)
 
@@ -41,33 +54,41 @@ class Partitions:
         """The name of the topic with this id."""
         return self._names.get(topic_id)
 
-    def of_topic(self, topic: str) -> dict[int, Partition]:
-        """The partitions of one topic by index; empty when unknown. Not to be changed."""
-        return self._by_name.get(topic, {})
+    def add_topic(self, topic_id: TopicId, name: str) -> None:
+        """Know a topic's name by its id, whether or not its partitions are here yet."""
+        self._names[topic_id] = name
+
+    def remove_topic(self, topic_id: TopicId) -> None:
+        """Forget a topic's name, once its partitions are removed."""
+        self._names.pop(topic_id, None)
 
     def add(self, partition: Partition) -> None:
         """Take in a partition that was created or loaded."""
         name, index = partition.topic_partition
         self._by_name.setdefault(name, {})[index] = partition
-        self._names[partition.topic_id] = name
+        self.add_topic(partition.topic_id, name)
         self._set_online(partition.topic_partition)
 
     def remove(self, topic_partition: TopicPartition) -> Partition | None:
         """Forget a partition and wake those who wait on it, so that they learn it is gone."""
         self._set_online(topic_partition)
         found = self._pop(topic_partition)
-        name = topic_partition.topic
-        if name not in self._by_name and name not in self._offline:
-            self._names = {topic_id: other for topic_id, other in self._names.items() if other != name}
         if found is not None:
             found.wake_waiters()
         return found
+
+    def clear(self) -> None:
+        """Forget everything, as `remove` does, and lead nothing any more: the end of service."""
+        self.lead_missing = None
+        for partition in list(self):
+            self.remove(partition.topic_partition)
+        self._names.clear()
 
     def take_offline(self, topic_partition: TopicPartition, topic_id: TopicId) -> None:
         """Stop leading a partition whose storage is gone; until it is led again or removed, asking for it says so."""
         name, index = topic_partition
         self._offline.setdefault(name, set()).add(index)
-        self._names[topic_id] = name
+        self.add_topic(topic_id, name)
         found = self._pop(topic_partition)
         if found is not None:
             found.wake_waiters()
@@ -96,6 +117,7 @@ class Partitions:
         return found
 
     def __iter__(self) -> Iterator[Partition]:
+        """Those that are led already."""
         for of_topic in self._by_name.values():
             yield from of_topic.values()
 

@@ -173,7 +173,7 @@ def test_after_a_restart_everything_is_back(two: TwoDirectories) -> None:
     two.bench.logs.shut_down()
     two.disk.heal()
     again = two.bench.restarted()
-    ends = {log.topic_partition.partition: log.log_end_offset for log in again.logs}
+    ends = {index: again.partitions.of("t", index).log_end_offset for index in range(4)}
     assert ends == {index: 1 if index in two.lost else 2 for index in range(4)}
 
 

@@ -189,10 +189,10 @@ class TestFetch:
         assert len(values(data_of(waiting))) == 2
 
     def test_deleting_the_topic_ends_the_wait(self, bench: Bench) -> None:
-        (partition,) = bench.topic("t")
+        bench.topic("t")
         waiting = get(bench, ask("t", 0, wait_ms=500))
         assert isinstance(waiting, Pending)
-        bench.partitions.remove(partition.topic_partition)
+        bench.delete_topic("t")
         bench.run_soon()
         assert data_of(waiting).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 

@@ -7,17 +7,19 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.support.counting_disk import CountingDisk
 from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
 
 from tailrace.base.clock import ManualClock
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.types import TopicPartition
-from tailrace.log.config import LogConfig
+from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
 
 TOPIC_ID = UUID(int=77)
 A0, B1 = TopicPartition("a", 0), TopicPartition("b-c", 1)
 MARKER = ".kafka_cleanshutdown"
+OPEN_ONE_LOG_MAX_OPERATIONS = 24
 
 
 def logs_in(*paths: Path, clock: ManualClock | None = None, **identity: object) -> Logs:
@@ -44,7 +46,8 @@ def test_a_clean_round(tmp_path: Path) -> None:
     assert not (tmp_path / MARKER).exists(), "the marker goes at once"
     assert again.directories[0].was_clean
     assert again.directories[0].broker_epoch == 9
-    assert sorted(log.topic_partition for log in again) == [A0, B1]
+    assert list(again) == [] and len(again) == 2, "none is opened before it is asked for"
+    assert sorted(again.topic_partitions) == [A0, B1]
     found = again.get(A0)
     assert found is not None
     assert (found.log_start_offset, found.high_watermark, found.log_end_offset) == (1, 2, 3)
@@ -119,7 +122,8 @@ def test_a_log_that_fails_to_load_keeps_the_marker_away(tmp_path: Path) -> None:
     bad.unlink()
     bad.mkdir()
     again = logs_in(tmp_path)
-    assert [log.topic_partition for log in again] == [B1], "the others are served"
+    assert again.get(A0) is None
+    assert again.get(B1) is not None, "the others are served"
     assert isinstance(again.directories[0].failures[A0], StorageError)
     assert not again.shut_down()
     assert not (tmp_path / MARKER).exists()
@@ -166,3 +170,79 @@ def test_foreign_entries_are_left_alone(tmp_path: Path) -> None:
     assert len(logs) == 0
     assert logs.shut_down()
     assert (tmp_path / "a-9").read_text() == "a file, not a log"
+
+
+def test_a_clean_start_touches_no_log(tmp_path: Path) -> None:
+    """Disk operations of a clean start do not grow with the partitions; issue 3: 10,000 partitions."""
+
+    def counted_start(count: int) -> list[str]:
+        path = tmp_path / str(count)
+        logs = logs_in(path)
+        for index in range(count):
+            logs.create(TopicPartition("t", index), TOPIC_ID).append_as_leader(batch_of(2), 0)
+        logs.shut_down()
+        disk = CountingDisk()
+        again = Logs([path], LogEnvironment(disk=disk), lambda _: LogConfig())
+        again.load_all()
+        started = list(disk.operations)
+        assert len(again) == count and again.get(TopicPartition("t", 0)) is not None
+        opened = disk.operations[len(started) :]
+        assert len(opened) <= OPEN_ONE_LOG_MAX_OPERATIONS, opened
+        again.shut_down()
+        return started
+
+    assert len(counted_start(3)) == len(counted_start(40))
+
+
+def test_unopened_logs_keep_their_checkpoints_and_sizes(tmp_path: Path) -> None:
+    logs = logs_in(tmp_path)
+    for partition in (A0, B1):
+        log = logs.create(partition, TOPIC_ID)
+        log.append_as_leader(batch_of(5), 0)
+        log.high_watermark = 5
+        log.delete_records_before(2)
+    size = logs.describe(A0)[1]
+    assert logs.shut_down()
+    names = ("recovery-point", "log-start", "replication")
+    before = [(tmp_path / f"{name}-offset-checkpoint").read_text() for name in names]
+    again = logs_in(tmp_path)
+    assert again.describe(A0) == (again.directories[0], size, 0)
+    log = again.get(A0)
+    assert log is not None and (log.log_start_offset, log.high_watermark) == (2, 5)
+    log.append_as_leader(batch_of(1), 0)
+    again.write_checkpoints()
+    again.abandon()
+    assert [(tmp_path / f"{name}-offset-checkpoint").read_text() for name in names] == before
+    mended = logs_in(tmp_path)
+    assert [(log.topic_partition, log.log_end_offset) for log in mended] == [(A0, 6), (B1, 5)]
+    assert mended.shut_down()
+
+
+def test_retention_opens_what_may_be_due_and_leaves_it_unopened(tmp_path: Path) -> None:
+    clock = ManualClock()
+    path = tmp_path / "data"
+    names = [TopicPartition("t", index) for index in range(3)]
+    logs = logs_in(path, clock=clock)
+    for age, name in enumerate(names):
+        log = logs.create(name, TOPIC_ID)
+        log.append_as_leader(batch_of(2, timestamp=int(clock.wall_ms()) - age * 60_000), 0)
+        log.high_watermark = 2
+    logs.shut_down()
+    disk = CountingDisk()
+    environment_ = LogEnvironment(disk=disk, clock=clock)
+    again = Logs([path], environment_, lambda _: LogConfig(retention_ms=90_000))
+    again.load_all()
+    assert again.apply_retention() == 1, "the oldest is beyond retention"
+    assert [log.topic_partition for log in again] == [names[2]]
+    assert again.is_unopened(names[0]) and again.is_unopened(names[1])
+    count = len(disk.operations)
+    assert again.apply_retention() == 0
+    assert [each for each in disk.operations[count:] if "t-2" not in each] == [], "nothing is due"
+    clock.advance(31_000)
+    assert again.apply_retention() == 1
+    assert again.is_unopened(names[0])
+    again.update_config("t")
+    count = len(disk.operations)
+    again.apply_retention()
+    assert any("t-0" in each for each in disk.operations[count:]), "other settings, another look"
+    assert again.shut_down()

@@ -84,7 +84,7 @@ def test_offsets_carry_the_epoch_they_were_written_in(partition: Partition) -> N
     assert partition.log.end_offset_for_epoch(3) == (3, 2)
 
 
-def test_lookup_by_name_and_id_ends_with_the_last_partition(partition: Partition) -> None:
+def test_lookup_by_name_and_id_ends_with_the_topic(partition: Partition) -> None:
     partitions = Partitions()
     partitions.add(partition)
     assert partitions.get("t", 0) is partition
@@ -92,7 +92,32 @@ def test_lookup_by_name_and_id_ends_with_the_last_partition(partition: Partition
     assert partitions.name_of(ID) == "t"
     assert partitions.remove(TopicPartition("t", 0)) is partition
     assert partitions.remove(TopicPartition("t", 0)) is None
+    partitions.remove_topic(ID)
     assert partitions.name_of(ID) is None
     with pytest.raises(KafkaError) as caught:
         partitions.of("t", 0)
     assert caught.value.code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_a_partition_is_led_when_first_asked_for(partition: Partition) -> None:
+    partitions = Partitions()
+    asked: list[tuple[str, int]] = []
+
+    def lead(topic: str, index: int) -> Partition | None:
+        asked.append((topic, index))
+        if (topic, index) != ("t", 0):
+            return None
+        partitions.add(partition)
+        return partition
+
+    partitions.lead_missing = lead
+    assert list(partitions) == [] and partitions.get_present("t", 0) is None
+    assert partitions.of("t", 0) is partition
+    assert partitions.get("t", 0) is partition
+    assert partitions.get("t", 1) is None
+    assert asked == [("t", 0), ("t", 1)]
+    partitions.take_offline(partition.topic_partition, ID)
+    assert partitions.get("t", 0) is None
+    partitions.clear()
+    assert partitions.get("t", 0) is None
+    assert asked == [("t", 0), ("t", 1)], "neither what is offline nor after the end"

@@ -29,11 +29,11 @@ def handle(services: Services, context: RequestContext, request: DescribeLogDirs
         asked = {(topic.topic, partition) for topic in request.topics for partition in topic.partitions}
     logs = services.logs
     topics: dict[object, dict[str, list[DescribeLogDirsPartition]]] = {path: {} for path in logs.directories}
-    for log in logs:
-        name, index = log.topic_partition
-        if asked is None or (name, index) in asked:
-            described = DescribeLogDirsPartition(index, log.size_bytes, log.log_end_offset - log.high_watermark)
-            topics[logs.directory_of(log.topic_partition)].setdefault(name, []).append(described)
+    for topic_partition in logs.topic_partitions:
+        if asked is None or topic_partition in asked:
+            directory, size_bytes, offset_lag = logs.describe(topic_partition)
+            name, index = topic_partition
+            topics[directory].setdefault(name, []).append(DescribeLogDirsPartition(index, size_bytes, offset_lag))
     results = []
     for directory in logs.directories:
         if directory.error is not None:
