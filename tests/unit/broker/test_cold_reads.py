@@ -156,9 +156,9 @@ class TestFetch:
         assert values(data_of(answer))[0] == b"0" * 3000
 
     def test_a_partition_deleted_meanwhile_ends_the_wait(self, bench: Bench, reads: LaterReads) -> None:
-        partition = make_cold(bench, reads.cache, "cold")
+        make_cold(bench, reads.cache, "cold")
         answer = get(bench, ask("cold", 0, wait_ms=100))
-        bench.partitions.remove(partition.topic_partition)
+        bench.delete_topic("cold")
         reads.run()
         bench.run_soon()
         assert data_of(answer).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
