@@ -1,0 +1,200 @@
+"""The checker finds each anomaly that is planted, and nothing in histories that are right."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from tests.history.checker import FINAL, check
+from tests.history.model import (
+    ALL_PROMISES,
+    Bounds,
+    Commit,
+    Committed,
+    DeleteRecords,
+    History,
+    Key,
+    Op,
+    Outcome,
+    PartitionRules,
+    Promise,
+    Read,
+    Reposition,
+    Send,
+    Step,
+    kinds,
+)
+
+KEY = Key("t", 0)
+COMPACTED = Key("c", 0)
+
+
+class Builder:
+    """Operations one after the other, each at its own two ticks."""
+
+    def __init__(self) -> None:
+        self.history = History(rules={"c": PartitionRules(is_compacted=True), "e": PartitionRules(expires=True)})
+        self.now = 0.0
+
+    def add(self, process: str, *steps: Step, outcome: Outcome = Outcome.OK) -> Builder:
+        self.history.ops.append(Op(process, list(steps), outcome, self.now, self.now + 1))
+        self.now += 2
+        return self
+
+    def send(self, value: str, offset: int | None, process: str = "p", **fields: object) -> Builder:
+        outcome = fields.pop("outcome", Outcome.OK)
+        assert isinstance(outcome, Outcome)
+        return self.add(process, Send(KEY, value, offset, **fields), outcome=outcome)  # type: ignore[arg-type]
+
+    def read(self, *records: tuple[int, str], process: str = "r") -> Builder:
+        return self.add(process, Read(KEY, records))
+
+    def final(self, *values: str, start: int = 0) -> Builder:
+        return self.read(*((start + index, value) for index, value in enumerate(values)), process=FINAL)
+
+    def found(self) -> set[str]:
+        return kinds(check(self.history))
+
+
+def three() -> Builder:
+    return Builder().send("a", 0).send("b", 1).send("c", 2)
+
+
+def test_a_right_history_passes() -> None:
+    history = three().read((0, "a"), (1, "b")).read((2, "c")).final("a", "b", "c")
+    history.add("admin", Bounds(KEY, 0, 3))
+    history.send("d", None, outcome=Outcome.INFO).send("e", None, outcome=Outcome.FAIL)
+    assert history.found() == set()
+
+
+def test_what_nobody_knows_may_be_there_or_not() -> None:
+    unknown = three().send("d", None, outcome=Outcome.INFO)
+    assert unknown.final("a", "b", "c").found() == set()
+    unknown = three().send("d", None, outcome=Outcome.INFO)
+    assert unknown.final("a", "b", "c", "d").found() == set()
+
+
+def planted() -> dict[str, tuple[Builder, set[str]]]:
+    """Histories with one wrong each, and what must be said of it."""
+    loose = ALL_PROMISES & ~Promise.ONCE
+    built: dict[str, tuple[Builder, set[str]]] = {
+        "changed bytes": (three().final("a", "B", "c"), {"invented", "inconsistent-offset", "lost-write", "unseen"}),
+        "of another partition": (
+            three().add("p", Send(Key("t", 1), "x", 0)).read((0, "a"), (1, "b"), (2, "c"), (3, "x")),
+            {"invented"},
+        ),
+        "two values at one offset": (
+            three().read((0, "a"), (1, "b"), (2, "c")).add("r2", Read(KEY, ((1, "c"),))),
+            {"inconsistent-offset", "duplicate"},
+        ),
+        "twice": (three().final("a", "b", "c", "c"), {"duplicate"}),
+        "acknowledged twice by position": (three().send("a2", 3).final("a", "b", "c", "a2", "a"), {"duplicate"}),
+        "refused, and there": (
+            three().send("d", None, outcome=Outcome.FAIL).final("a", "b", "c", "d"),
+            {"aborted-read"},
+        ),
+        "passed over by every reader": (
+            three().read((0, "a")).add("r2", Read(KEY, ((2, "c"),))),
+            {"lost-write"},
+        ),
+        "gone at the end": (three().final("a", "b"), {"unseen"}),
+        "gone after it was read": (
+            three().send("d", None, outcome=Outcome.INFO).read((3, "d")).final("a", "b", "c"),
+            {"lost-read"},
+        ),
+        "a reader that skips": (three().read((0, "a"), (2, "c")).final("a", "b", "c"), {"poll-skip"}),
+        "a reader that skips between polls": (
+            three().read((0, "a")).read((2, "c")).final("a", "b", "c"),
+            {"poll-skip"},
+        ),
+        "a reader that goes back": (three().read((0, "a")).read((0, "a")).final("a", "b", "c"), {"nonmonotonic-poll"}),
+        "sent in order, stored in another": (
+            Builder().send("a", 1).send("b", 0).final("b", "a"),
+            {"nonmonotonic-send", "realtime-order"},
+        ),
+        "sent after the answer, stored before": (
+            Builder().send("a", 1).send("b", 0, process="q").final("b", "a"),
+            {"realtime-order"},
+        ),
+        "a hole": (
+            three().send("d", 4).read((0, "a"), (1, "b"), (2, "c"), (4, "d"), process=FINAL),
+            {"holes"},
+        ),
+        "the start moved by itself": (
+            three().add("admin", Bounds(KEY, 1, 3)).final("b", "c", start=1),
+            {"log-start"},
+        ),
+        "deleted, and back": (
+            three()
+            .add("admin", DeleteRecords(KEY, 2))
+            .add("admin", Bounds(KEY, 2, 3))
+            .add("admin", Bounds(KEY, 0, 3))
+            .final("a", "b", "c"),
+            {"log-start"},
+        ),
+        "deletion acknowledged and forgotten": (
+            three().add("admin", DeleteRecords(KEY, 2)).add("admin", Bounds(KEY, 0, 3)).final("a", "b", "c"),
+            {"log-start"},
+        ),
+        "the end went back": (
+            three().add("admin", Bounds(KEY, 0, 3)).add("admin", Bounds(KEY, 0, 2)).final("a", "b", "c"),
+            {"log-end"},
+        ),
+        "an older commit": (
+            Builder().add("g", Commit("g", KEY, 5)).add("g", Commit("g", KEY, 9)).add("g", Committed("g", KEY, 5)),
+            {"lost-commit"},
+        ),
+        "no commit left": (
+            Builder().add("g", Commit("g", KEY, 5)).add("g", Committed("g", KEY, -1)),
+            {"lost-commit"},
+        ),
+        "compacted away": (
+            Builder()
+            .add("p", Send(COMPACTED, "k=1", 0, "k"))
+            .add("p", Send(COMPACTED, "k=2", 1, "k"))
+            .add("p", Send(COMPACTED, "j=1", 2, "j"))
+            .add(FINAL, Read(COMPACTED, ((0, "k=1"), (2, "j=1")))),
+            {"lost-latest"},
+        ),
+    }
+    assert "duplicate" not in kinds(check(three().send("d", None, promise=loose).final(*"abcdd").history))
+    return built
+
+
+@pytest.mark.parametrize("name", planted())
+def test_planted(name: str) -> None:
+    builder, expected = planted()[name]
+    assert builder.found() == expected
+
+
+def test_what_is_allowed() -> None:
+    skipping = three().read((0, "a")).add("r", Reposition((KEY,))).read((2, "c")).add("r", Reposition((KEY,)))
+    assert skipping.read((0, "a")).final("a", "b", "c").found() == set()
+    deleted = three().add("admin", DeleteRecords(KEY, 2)).add("admin", Bounds(KEY, 2, 3)).final("c", start=2)
+    assert deleted.found() == set()
+    expired = Builder().add("p", Send(Key("e", 0), "a", 0)).add("p", Send(Key("e", 0), "b", 1))
+    expired.add("admin", Bounds(Key("e", 0), 1, 2)).add(FINAL, Read(Key("e", 0), ((1, "b"),)))
+    assert expired.found() == set()
+    committed = Builder().add("g", Commit("g", KEY, 5)).add("g", Commit("g", KEY, 9), outcome=Outcome.INFO)
+    committed.add("g", Committed("g", KEY, 5)).add("g", Committed("g", KEY, 9))
+    assert committed.found() == set()
+    compacted = Builder().add("p", Send(COMPACTED, "k=1", 0, "k")).add("p", Send(COMPACTED, "k=2", 1, "k"))
+    assert compacted.add(FINAL, Read(COMPACTED, ((1, "k=2"),))).found() == set()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_record_taken_out_of_a_long_history_is_missed(seed: int) -> None:
+    random = Random(seed)
+    builder = Builder()
+    values = [f"v{number}" for number in range(500)]
+    for offset, value in enumerate(values):
+        known = offset if random.random() < 0.9 else None
+        outcome = Outcome.OK if known is not None else Outcome.INFO
+        builder.send(value, known, process=f"p{random.randrange(4)}", outcome=outcome)
+    assert builder.final(*values).found() == set()
+    lost = random.choice([op.steps[0] for op in builder.history.ops if op.outcome is Outcome.OK][:-1])
+    assert isinstance(lost, Send) and lost.offset is not None
+    builder.history.ops.pop()
+    records = [(offset, value) for offset, value in enumerate(values) if value != lost.value]
+    builder.read(*records, process=FINAL)
+    assert {"lost-write", "unseen", "holes"} <= builder.found()
