@@ -189,7 +189,9 @@ class Log:
     def last_stable_offset(self) -> int:
         """Everything below is committed and of decided transactions."""
         unstable = self.producer_states.first_unstable_offset
-        return self._high_watermark if unstable is None else min(self._high_watermark, unstable)
+        if unstable is None:
+            return self._high_watermark
+        return min(self._high_watermark, max(unstable, self.log_start_offset))  # its beginning may be deleted
 
     # Appending
 
@@ -417,7 +419,7 @@ class Log:
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
         self._snapshots.drop_above(self.log_end_offset)
-        self._snapshots.restore(self.producer_states, self._segments, self.log_start_offset, self.log_end_offset)
+        self._snapshots.restore(self.producer_states, self._segments, self.log_end_offset)
 
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything and go on at `offset`. Raises StorageError."""
@@ -557,7 +559,8 @@ class Log:
         self._interrupt_cleaning()
         if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
             self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
-        self.flush()
+        if self._segments.active.settle() or self.log_end_offset > self.recovery_point:
+            self._flushing.flush(self.directory, self.log_end_offset)
         for segment in self._segments:
             segment.close()
 

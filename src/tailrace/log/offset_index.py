@@ -126,6 +126,11 @@ class OffsetIndex:
         self._positions = array("i")
         self._file.truncate(0)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait in memory."""
+        return self._file.pending_bytes
+
     def write_pending(self) -> None:
         """Write what waits in memory to the file."""
         self._file.write_pending()

@@ -71,7 +71,7 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     disk = env.disk
     recovery_point, log_start_offset = known
     found = _finish_swaps(disk, directory, _remove_temporary(disk, directory))
-    opening = _Opening(directory, config, env, found, log_start_offset)
+    opening = _Opening(directory, config, env, found)
     opening.open_segments(found)
     segments = opening.segments
     trusted_count = len(segments) if was_clean else segments.floor_index(recovery_point)
@@ -175,9 +175,7 @@ def _swap_end(disk: Disk, path: Path, base: int) -> int:
 class _Opening:
     """State of one `load`."""
 
-    def __init__(
-        self, directory: Path, config: LogConfig, env: LogEnvironment, found: list[str], log_start_offset: int
-    ) -> None:
+    def __init__(self, directory: Path, config: LogConfig, env: LogEnvironment, found: list[str]) -> None:
         self.directory = directory
         self.config = config
         self.env = env
@@ -186,7 +184,6 @@ class _Opening:
         self.leader_epochs = LeaderEpochs(env.disk, directory / names.LEADER_EPOCHS)
         self.epochs_known = self.leader_epochs.load() and bool(self.leader_epochs.entries)
         self.epochs_on_disk = self.leader_epochs.entries
-        self.log_start_offset = log_start_offset
         self.progress = RecoveryProgress(env.on_recovery, directory)
         self.producer_states = ProducerStates()
         self.states_known = False
@@ -232,8 +229,7 @@ class _Opening:
 
     def _restore(self, states: ProducerStates, index: int, offset: int) -> None:
         """Bring `states` to `offset`, which lies in the segment at `index` or at its base."""
-        start = min(self.log_start_offset, self.segments[index].base_offset)
-        self.snapshots.restore(states, _up_to(self.segments, index), start, offset)
+        self.snapshots.restore(states, _up_to(self.segments, index), offset)
 
     @staticmethod
     def _note(states: ProducerStates | None, segment: Segment, position: int, batch: RecordBatch) -> None:
@@ -325,7 +321,7 @@ class _Opening:
         self.snapshots.drop_above(end_offset)
         self.snapshots.drop_stray({segment.base_offset for segment in self.segments})
         if not self.states_known:
-            self.snapshots.restore(self.producer_states, self.segments, start_offset, end_offset)
+            self.snapshots.restore(self.producer_states, self.segments, end_offset)
         self.producer_states.map_end_offset = end_offset
 
 

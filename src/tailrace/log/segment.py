@@ -260,12 +260,21 @@ class Segment:
             self._bytes_since_index = position + batch.size - start
         self._max_timestamp = max_timestamp
 
-    def seal(self) -> None:
-        """No more appends: the time index gets its last entry. Raises StorageError if the indexes cannot be written."""
+    def seal(self) -> bool:
+        """No more appends for now: the time index gets its last entry. Whether any index had something to write.
+
+        Raises StorageError.
+        """
         self.time_index.maybe_append(*self.max_timestamp)
-        self.offset_index.write_pending()
-        self.time_index.write_pending()
-        self.txn_index.write_pending()
+        indexes = (self.offset_index, self.time_index, self.txn_index)
+        changed = any(index.pending_bytes for index in indexes)
+        for index in indexes:
+            index.write_pending()  # makes the files too, empty or not
+        return changed
+
+    def settle(self) -> bool:
+        """`seal`, where anything was done with the segment since it was opened or unloaded."""
+        return self._is_touched and self.size > 0 and self.seal()
 
     def flush(self) -> None:
         """Sync log and indexes. Raises StorageError."""
@@ -368,8 +377,7 @@ class Segment:
         """Write what waits and close the files. Raises StorageError."""
         log = self._log
         if self._is_touched:
-            if self.size:
-                self.seal()
+            self.settle()
             self.unload()
         if log is not None:
             log.close()

@@ -67,13 +67,15 @@ class Snapshots:
         for other in [o for o in self.offsets[:-1] if o not in bases]:
             self.remove(other)
 
-    def restore(self, states: ProducerStates, segments: Segments, log_start_offset: int, end_offset: int) -> None:
+    def restore(self, states: ProducerStates, segments: Segments, end_offset: int) -> None:
         """Bring `states` to `end_offset`: the newest whole snapshot at or below it, then the batches from there.
 
+        Batches below the log start count while they are there: what a restart knows does not depend on when it was.
         Raises StorageError; KafkaError(CORRUPT_MESSAGE) where a batch header is none.
         """
-        states.replace([], log_start_offset)
-        for offset in reversed([o for o in self.offsets if log_start_offset <= o <= end_offset]):
+        first_offset = segments[0].base_offset
+        states.replace([], first_offset)
+        for offset in reversed([o for o in self.offsets if first_offset <= o <= end_offset]):
             entries = decode_snapshot(self._disk.read(self.path(offset)))
             if entries is not None:
                 states.replace(entries, offset)

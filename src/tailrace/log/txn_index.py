@@ -99,6 +99,11 @@ class TxnIndex:
         self._file.truncate(0)
         self._disk.remove(self.path)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait in memory."""
+        return self._file.pending_bytes
+
     def write_pending(self) -> None:
         """Write what waits in memory to the file; no file comes of nothing."""
         if self._file.pending_bytes:
