@@ -13,6 +13,8 @@ from typing import Any
 import crc32c
 from tests.compat.raw import Peer
 
+from tailrace.cluster.own_configs import OWN_CONFIGS
+
 # An hour ago: not the time of arrival, and not so old that retention deletes it. The same for both brokers.
 BASE_TIMESTAMP_MS = int(time.time() * 1000) - 3_600_000
 ZERO_UUID = uuid.UUID(int=0)
@@ -135,6 +137,7 @@ class Session:
         if isinstance(answer, dict):
             return {name: self.comparable(value, name) for name, value in answer.items()}
         if isinstance(answer, list):
+            answer = [value for value in answer if not _is_own_config(value)]
             named = [self.comparable(value, field) for value in sorted(answer, key=place)]
             return sorted(named, key=place)  # members can be put in order only once they have names
         if answer in ("NONE", "") and field == "error_message":
@@ -191,6 +194,11 @@ def shown(value: Any) -> str:
     """A value short enough to read."""
     text = repr(value)
     return text if len(text) <= 400 else f"{text[:400]}... ({len(text)} characters)"
+
+
+def _is_own_config(value: Any) -> bool:
+    """Whether an entry of an answer is a setting that Kafka does not have."""
+    return isinstance(value, dict) and value.get("name") in OWN_CONFIGS
 
 
 def place(value: Any) -> tuple[str, int]:

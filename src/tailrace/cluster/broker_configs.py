@@ -1,4 +1,4 @@
-"""Every broker setting that Kafka 4.3 lists: type, default, range, and how it may change.
+"""Every broker setting that Kafka 4.3 lists, and our own: type, default, range, and how it may change.
 
 A row is (name, type, default, valid, importance, update mode: 0 read-only, 1 per broker, 2 cluster-wide); see
 `base.config.ConfigDef`. Settings that nothing acts on are listed and checked all the same, so that a file or a tool
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tailrace.base.config import ConfigDefs
+from tailrace.cluster.own_configs import OWN_BROKER_ROWS
 
 DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
     "group.initial.rebalance.delay.ms": "3000",
@@ -28,9 +29,6 @@ DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
 }
 """Settings whose default here differs from Kafka's -> Kafka's default. Kafka waits 3 s before the first rebalance, and
 keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker."""
-
-OWN_SETTINGS: Final = frozenset({"log.reader.threads"})
-"""Settings that Kafka does not have."""
 
 _RETENTION: Final = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 _ROLL: Final = ("log.roll.ms", "log.roll.hours")
@@ -216,7 +214,6 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("log.message.timestamp.before.max.ms", "LONG", "9223372036854775807", (0, None), "medium", 2),
         ("log.message.timestamp.type", "STRING", "CreateTime", ("CreateTime", "LogAppendTime"), "medium", 2),
         ("log.preallocate", "BOOLEAN", "false", None, "medium", 2),
-        ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
         ("log.retention.bytes", "LONG", "-1", None, "high", 2),
         ("log.retention.check.interval.ms", "LONG", "300000", (1, None), "medium", 0),
         ("log.retention.hours", "INT", "168", None, "high", 0),
@@ -453,6 +450,7 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("follower.replication.throttled.rate", "LONG", "9223372036854775807", (0, None), "medium", 2),
         ("leader.replication.throttled.rate", "LONG", "9223372036854775807", (0, None), "medium", 2),
         ("replica.alter.log.dirs.io.max.bytes.per.second", "LONG", "9223372036854775807", (0, None), "medium", 2),
+        *OWN_BROKER_ROWS,
     )
 )
 

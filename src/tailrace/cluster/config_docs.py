@@ -142,7 +142,9 @@ log.cleaner.threads: Threads that compact logs.
 log.cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
 log.dir: Directory of the logs, when log.dirs is not set.
 log.dir.failure.timeout.ms: A broker that cannot tell the controller of a failed directory for this long in ms stops.
+log.dir.reserved.bytes: Free bytes of a log directory's volume below which producing is refused. -1: by its size.
 log.dirs: Directories of the logs, separated by commas.
+log.dirs.forget.missing: Whether log directories gone at start are given up: their partitions begin again, empty.
 log.flush.interval.messages: Records after which a log is forced to disk.
 log.flush.interval.ms: Longest time in ms that a record stays unforced. Unset: log.flush.scheduler.interval.ms.
 log.flush.offset.checkpoint.interval.ms: How often in ms the recovery points are written down.

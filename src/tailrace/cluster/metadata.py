@@ -17,6 +17,7 @@ from uuid import UUID
 
 from tailrace.base.config import ConfigValue
 from tailrace.base.rand import Random
+from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.cluster.controller import TopicDefaults, decide_producer_id_block
 from tailrace.cluster.image import MetadataDelta, MetadataImage
 from tailrace.cluster.records import BrokerRecord, ClusterRecord, Record, ResourceType
@@ -88,6 +89,11 @@ class Metadata:
         producer_id = self._producer_ids[0]
         self._producer_ids = self._producer_ids[1:]
         return producer_id
+
+    def topic_id(self, topic: str) -> UUID:
+        """The id of a topic, by name; the zero id where there is none."""
+        found = self.image.topic(topic)
+        return ZERO_TOPIC_ID if found is None else found.topic_id
 
     def new_topic_id(self) -> UUID:
         """A random topic id."""

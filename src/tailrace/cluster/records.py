@@ -34,12 +34,17 @@ class ClusterRecord(NamedTuple):
 
 
 class BrokerRecord(NamedTuple):
-    """A broker is registered, or its address or rack changed. Empty host: advertise what the client dialled."""
+    """A broker is registered, or its address, rack or log directories changed.
+
+    Empty host: advertise what the client dialled. `directories`: (id, path) of each log directory that may hold
+    partitions of this broker, so that one that is missing is missed (KIP-858).
+    """
 
     broker_id: int
     host: str
     port: int
     rack: str | None
+    directories: tuple[tuple[str, str], ...] = ()
 
 
 class TopicRecord(NamedTuple):
@@ -97,7 +102,12 @@ _TYPES: Final[dict[str, Callable[..., Record]]] = {
     "producer_ids": ProducerIdsRecord,
 }
 _NAMES: Final = {kind: name for name, kind in _TYPES.items()}
-_FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {"topic_id": UUID, "replicas": tuple, "isr": tuple}
+_FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {
+    "topic_id": UUID,
+    "replicas": tuple,
+    "isr": tuple,
+    "directories": lambda rows: tuple(tuple(row) for row in rows),
+}
 
 
 def encode_records(records: Sequence[Record]) -> str:

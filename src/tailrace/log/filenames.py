@@ -7,6 +7,7 @@
     00000000000000000050.snapshot           producer state before offset 50
     leader-epoch-checkpoint  partition.metadata
   <topic>-<partition>.<32 hex>-delete/      deleted, files going
+  <topic>-<partition>.<32 hex>-stray/       of a topic that was deleted while its directory was offline; kept
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ def parse_directory(name: str) -> TopicPartition | None:
 
 def deleted_directory(topic_partition: TopicPartition, unique: str) -> str:
     """Name under which a deleted replica waits for its removal; a long topic name is cut to what a directory allows."""
-    tail = f".{unique}{DELETE_DIRECTORY_SUFFIX}"
+    return _aside(topic_partition, f".{unique}{DELETE_DIRECTORY_SUFFIX}")
+
+
+def stray_directory(topic_partition: TopicPartition, unique: str) -> str:
+    """Name under which the replica of a topic that is no more is kept until somebody looks at it."""
+    return _aside(topic_partition, f".{unique}{STRAY_DIRECTORY_SUFFIX}")
+
+
+def _aside(topic_partition: TopicPartition, tail: str) -> str:
     head = f"{topic_partition.topic}-{topic_partition.partition}"
     return head[: _DIRECTORY_NAME_MAX_BYTES - len(tail)] + tail

@@ -31,7 +31,7 @@ CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
 
 
 class LogDirectory:
-    """A directory of logs, locked by this process from construction to `unlock`."""
+    """A directory of logs, locked by this process from `open` to `unlock`."""
 
     __slots__ = (
         "_disk",
@@ -62,21 +62,31 @@ class LogDirectory:
     """Filled in by who knows the identities."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
-        """Lock the directory (made where missing) and read its checkpoints.
-
-        Raises TailraceError where another process has it, StorageError.
-        """
         self._disk = disk
+        self._lock: File | None = None
         self.path = path
         self.meta = None
         self.error = None
         self.failures = {}
         self.unopened = {}
-        disk.make_directory(path)
-        self._lock: File | None = lock_directory(path)
+        self.was_clean, self.broker_epoch = False, -1
+        self.recovery_points: dict[TopicPartition, int] = {}
+        self.log_start_offsets: dict[TopicPartition, int] = {}
+        self.high_watermarks: dict[TopicPartition, int] = {}
+
+    def open(self) -> None:
+        """Lock the directory (made where missing) and read its checkpoints.
+
+        Raises TailraceError where another process has it; StorageError, and then it is neither locked nor changed.
+        """
+        self._disk.make_directory(self.path)
+        self._lock = lock_directory(self.path)
         if self._lock is None:
-            raise TailraceError(f"{path} is in use by another process.")
+            raise TailraceError(
+                f"{self.path} is in use by another process; stop that one, or give this broker a directory of its own."
+            )
         try:
+            self._disk.list(self.path)  # before the marker goes: a directory that cannot be read is not begun with
             self.was_clean, self.broker_epoch = self._take_marker()
             self.recovery_points = self._offsets(RECOVERY_POINTS)
             self.log_start_offsets = self._offsets(LOG_START_OFFSETS)

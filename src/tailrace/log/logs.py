@@ -18,25 +18,49 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from tailrace.base.errors import KafkaError, StorageError, TailraceError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
-from tailrace.log import meta_properties
+from tailrace.log import partition_metadata
 from tailrace.log.config import LogConfig, LogEnvironment
-from tailrace.log.filenames import DELETE_DIRECTORY_SUFFIX, LOG_SUFFIX, deleted_directory, parse_directory
+from tailrace.log.filenames import (
+    DELETE_DIRECTORY_SUFFIX,
+    LOG_SUFFIX,
+    deleted_directory,
+    parse_directory,
+    stray_directory,
+)
 from tailrace.log.log import Log
+from tailrace.log.log_directories import LogDirectories
 from tailrace.log.log_directory import LogDirectory
-from tailrace.log.meta_properties import MetaProperties
-from tailrace.log.partition_metadata import encode_topic_id
 from tailrace.log.recovery import KnownOffsets
 from tailrace.log.trouble import Trouble, trouble_of
 
 T = TypeVar("T")
+
+TopicIdOf = Callable[[str], TopicId]
+"""The id of a topic, by name; ZERO_TOPIC_ID where there is no such topic."""
 
 ConfigOf = Callable[[str], LogConfig]
 """Settings of a topic, by name."""
 
 OnDirectoryFailed = Callable[[LogDirectory, list[TopicPartition]], None]
 """Told once that a directory went offline, and which partitions were served from it."""
+
+
+def _are_different(one: TopicId, other: TopicId) -> bool:
+    """Whether two topic ids are known and not the same."""
+    return ZERO_TOPIC_ID not in (one, other) and one != other
+
+
+def _unknown_topic_id(topic: str) -> TopicId:
+    return ZERO_TOPIC_ID
+
+
+class LogMissing(KafkaError):
+    """A partition's log is not to be had while a log directory is offline or missing."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.KAFKA_STORAGE_ERROR, "its log directory is offline or missing")
 
 
 class Logs:
@@ -49,7 +73,6 @@ class Logs:
         "_doomed",
         "_env",
         "_home",
-        "cluster_id",
         "node_id",
         "on_directory_failed",
     )
@@ -68,64 +91,90 @@ class Logs:
     ) -> None:
         """Lock the directories and check whose they are; nothing is loaded yet.
 
+        A directory that cannot be opened is offline from the start, as long as there is another.
         Raises TailraceError in one sentence where one is in use or another node's or cluster's; StorageError.
         """
-        assert log_dirs, "a broker has a log directory"
         self._env = replace(env, report=self._on_report)
         self._config_of = config_of
         self._by_partition: dict[TopicPartition, Log] = {}
         self._home: dict[TopicPartition, LogDirectory] = {}
         self._doomed: deque[tuple[float, Path]] = deque()
-        self._directories: list[LogDirectory] = []
+        self._directories = LogDirectories(log_dirs, self._env, node_id, cluster_id)
         self.node_id = node_id
         self.on_directory_failed = lambda directory, partitions: None
-        try:
-            for path in log_dirs:
-                self._directories.append(LogDirectory(env.disk, path))
-            self.cluster_id = self._identify(cluster_id)
-        except TailraceError:
-            self._unlock()
-            raise
-
-    def _identify(self, cluster_id: str | None) -> str:
-        known = [meta_properties.read(self._env.disk, directory.path) for directory in self._directories]
-        found = next((meta.cluster_id for meta in known if meta is not None), None)
-        cluster_id = cluster_id or found or encode_topic_id(self._env.random.uuid())
-        for directory, meta in zip(self._directories, known, strict=True):
-            if meta is None:
-                meta = MetaProperties(cluster_id, self.node_id, encode_topic_id(self._env.random.uuid()))
-                meta_properties.write(self._env.disk, directory.path, meta)
-            if meta.node_id != self.node_id:
-                raise TailraceError(f"{directory.path} belongs to node {meta.node_id}, not to node {self.node_id}.")
-            if meta.cluster_id != cluster_id:
-                raise TailraceError(f"{directory.path} belongs to cluster {meta.cluster_id}, not to {cluster_id}.")
-            directory.meta = meta
-        return cluster_id
 
     # Loading
 
-    def load_all(self) -> None:
+    def load_all(self, topic_id_of: TopicIdOf = _unknown_topic_id) -> None:
         """Take in every log there is, and remove what was being deleted. Failures of single logs are remembered.
 
-        After a clean end a log is opened when it is first asked for; else each is opened and mended here.
+        After a clean end a log is opened when it is first asked for; else each is opened and mended here. Of a
+        partition in two directories `topic_id_of` tells which is of a deleted topic. Raises StorageError.
         """
+        for directory in self._directories.online:
+            try:
+                self._load_directory(directory, topic_id_of)
+            except StorageError as error:
+                self.on_storage_error(error)
+        self._directories.check_any_online()
+
+    def _load_directory(self, directory: LogDirectory, topic_id_of: TopicIdOf) -> None:
+        for name in self._env.disk.list(directory.path):
+            path = directory.path / name
+            if name.endswith(DELETE_DIRECTORY_SUFFIX) and self._is_directory(path):
+                self._remove_directory(path)
+                continue
+            topic_partition = parse_directory(name)
+            if topic_partition is None or self._is_twice(directory, topic_partition, topic_id_of):
+                continue
+            if directory.was_clean:
+                directory.unopened[topic_partition] = 0
+            elif self._is_directory(path):
+                log = self._load(directory, topic_partition)
+                if log is not None:
+                    self._add(directory, log)
+
+    def _is_twice(self, directory: LogDirectory, topic_partition: TopicPartition, topic_id_of: TopicIdOf) -> bool:
+        """Whether another directory has the partition too: then neither is served, for nobody knows which is right.
+
+        Unless one of them is of a deleted topic: that one is set aside.
+        """
+        other = self._home.get(topic_partition) or self._directory_of_unopened(topic_partition)
+        if other is None:
+            other = next((each for each in self._directories if topic_partition in each.failures), None)
+        if other is None:
+            return False
+        topic_id = topic_id_of(topic_partition.topic)
+        name = str(topic_partition)
+        ids = [partition_metadata.read(self._env.disk, each.path / name) for each in (other, directory)]
+        if _are_different(ids[1], topic_id):
+            self._set_aside(directory, topic_partition)
+            return True
+        self._forget(topic_partition)
+        if _are_different(ids[0], topic_id):
+            self._set_aside(other, topic_partition)
+            return False
+        other.failures[topic_partition] = directory.failures[topic_partition] = TailraceError(
+            f"{topic_partition} is in two log directories, {other.path} and {directory.path}; "
+            "move one of the two away while the broker is stopped."
+        )
+        return True
+
+    def _forget(self, topic_partition: TopicPartition) -> None:
+        """Have no log of the partition; its files stay."""
+        log = self._by_partition.pop(topic_partition, None)
+        self._home.pop(topic_partition, None)
+        if log is not None:
+            log.abandon()
         for directory in self._directories:
-            for name in self._env.disk.list(directory.path):
-                path = directory.path / name
-                if name.endswith(DELETE_DIRECTORY_SUFFIX) and self._is_directory(path):
-                    self._remove_directory(path)
-                    continue
-                topic_partition = parse_directory(name)
-                if topic_partition is None:
-                    continue
-                if topic_partition in self:
-                    directory.failures[topic_partition] = TailraceError(f"{topic_partition} is in two log directories.")
-                elif directory.was_clean:
-                    directory.unopened[topic_partition] = 0
-                elif self._is_directory(path):
-                    log = self._load(directory, topic_partition)
-                    if log is not None:
-                        self._add(directory, log)
+            directory.unopened.pop(topic_partition, None)
+
+    def _set_aside(self, directory: LogDirectory, topic_partition: TopicPartition) -> None:
+        """Give the directory of a log a name under which nobody looks for it. Raises StorageError."""
+        disk = self._env.disk
+        target = directory.path / stray_directory(topic_partition, self._env.random.uuid().hex)
+        disk.rename(directory.path / str(topic_partition), target)
+        disk.sync_directory(directory.path)
 
     def _is_directory(self, path: Path) -> bool:
         found = self._env.disk.stat(path)
@@ -140,7 +189,7 @@ class Logs:
         try:
             log = Log.open(path, topic_partition, config, self._env, known, was_clean=directory.was_clean)
         except (StorageError, KafkaError) as error:
-            directory.failures[topic_partition] = error
+            directory.failures[topic_partition] = error  # one bad file costs one log; a directory fails in service
             return None
         log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), log.log_end_offset)
         log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
@@ -191,9 +240,14 @@ class Logs:
         return list(chain(self._by_partition, *(directory.unopened for directory in self._directories)))
 
     @property
-    def directories(self) -> list[LogDirectory]:
-        """The log directories, for DescribeLogDirs."""
+    def directories(self) -> LogDirectories:
+        """The log directories."""
         return self._directories
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster that the directories belong to."""
+        return self._directories.cluster_id
 
     def directory_of(self, topic_partition: TopicPartition) -> LogDirectory:
         """Where the partition's open log lies. KeyError where there is none."""
@@ -218,14 +272,29 @@ class Logs:
         found = [self._env.disk.stat(path / name) for name in self._env.disk.list(path) if name.endswith(LOG_SUFFIX)]
         return directory, sum(each.size for each in found if each is not None), 0
 
-    def create(self, topic_partition: TopicPartition, topic_id: TopicId) -> Log:
-        """The partition's log; an empty one where there is none.
+    def find_or_create(self, topic_partition: TopicPartition, topic_id: TopicId) -> Log:
+        """The log of a partition that exists; an empty one where there is none in any directory it may lie in.
 
-        Raises StorageError; KafkaError(INCONSISTENT_TOPIC_ID is the caller's to decide: compare `log.topic_id`).
+        Raises as `create`, and LogMissing where its log may lie in a directory that is not to be had: an empty one in
+        its place would be a loss nobody notices. Source: Kafka LogManager.getOrCreateLog.
         """
+        self._set_stray_aside(topic_partition, topic_id)
+        if topic_partition not in self and not self._directories.are_complete:
+            raise LogMissing
+        return self.create(topic_partition, topic_id)
+
+    def create(self, topic_partition: TopicPartition, topic_id: TopicId) -> Log:
+        """The log of a partition that is created just now: empty. A log of a deleted topic there is set aside.
+
+        Raises StorageError; KafkaError(KAFKA_STORAGE_ERROR) where its log is there and cannot be loaded.
+        """
+        self._set_stray_aside(topic_partition, topic_id)
         log = self.get(topic_partition)
         if log is not None:
             return log
+        for directory in self._directories:
+            if topic_partition in directory.failures:
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(directory.failures[topic_partition]))
         directory = self._directory_for_a_new_log()
         path = directory.path / str(topic_partition)
         config = self._config_of(topic_partition.topic)
@@ -235,19 +304,23 @@ class Logs:
                 log.set_topic_id(topic_id)
         except StorageError as error:
             self.on_storage_error(error)
-            if directory.error is None or not self.online_directories:
+            if directory.error is None or not self._directories.online:
                 raise
             return self.create(topic_partition, topic_id)  # the directory has just failed; another may do
         self._add(directory, log)
         return log
 
+    def _set_stray_aside(self, topic_partition: TopicPartition, topic_id: TopicId) -> None:
+        log = self.get(topic_partition)
+        if log is not None and _are_different(log.topic_id, topic_id):
+            directory = self._home[topic_partition]
+            self._forget(topic_partition)
+            self._set_aside(directory, topic_partition)
+
     def _directory_for_a_new_log(self) -> LogDirectory:
         """The one with the fewest logs, as in Kafka. Raises StorageError where every one is offline."""
-        online = self.online_directories
-        if not online:
-            failed = self._directories[0]
-            assert failed.error is not None
-            raise failed.error
+        self._directories.check_any_online()
+        online = self._directories.online
         if len(online) == 1:
             return online[0]
         counts = Counter(id(home) for home in self._home.values())
@@ -290,21 +363,13 @@ class Logs:
         The one entry for every failure, whoever met it; in the loop's thread. Harmless for a directory already offline.
         """
         trouble = trouble_of(error)
-        directory = self.directory_at(error.path)
+        directory = self._directories.at(error.path)
         if directory is not None and trouble is Trouble.DIRECTORY:
             self.fail_directory(directory, error)
         return trouble
 
     def _on_report(self, error: StorageError) -> None:
         self.on_storage_error(error)
-
-    def directory_at(self, path: str) -> LogDirectory | None:
-        """The log directory that `path` is or lies in."""
-        for directory in self._directories:
-            root = str(directory.path)
-            if path == root or path.startswith(root + "/"):
-                return directory
-        return None
 
     def fail_directory(self, directory: LogDirectory, error: StorageError) -> None:
         """Take a directory offline: its logs are let go of as they are, unflushed, and nothing there is touched again.
@@ -320,15 +385,10 @@ class Logs:
             del self._home[log.topic_partition]
         partitions = [log.topic_partition for log in lost] + list(directory.unopened)
         directory.unopened.clear()
-        self._doomed = deque(doomed for doomed in self._doomed if self.directory_at(str(doomed[1])) is not directory)
+        self._doomed = deque(doomed for doomed in self._doomed if self._directories.at(str(doomed[1])) is not directory)
         self.on_directory_failed(directory, partitions)
         for log in lost:
             log.release()
-
-    @property
-    def online_directories(self) -> list[LogDirectory]:
-        """The log directories in use."""
-        return [directory for directory in self._directories if directory.error is None]
 
     def _in(self, directory: LogDirectory) -> Iterator[Log]:
         return (log for log in self if self._home[log.topic_partition] is directory)
@@ -341,7 +401,7 @@ class Logs:
         def write(directory: LogDirectory) -> None:
             directory.write_checkpoints(self._in(directory))
 
-        self._for_each(self.online_directories, write)
+        self._for_each(self._directories.online, write)
 
     def write_log_start_offsets(self) -> None:
         """Write where every log starts, so that deleted records stay deleted over a crash. Raises as above."""
@@ -349,7 +409,7 @@ class Logs:
         def write(directory: LogDirectory) -> None:
             directory.write_log_start_offsets(self._in(directory))
 
-        self._for_each(self.online_directories, write)
+        self._for_each(self._directories.online, write)
 
     def _for_each(self, things: Iterable[T], work: Callable[[T], object]) -> None:
         """Do `work` to each, whatever became of the others; then raise the first StorageError."""
@@ -395,7 +455,7 @@ class Logs:
         return deleted
 
     def _unopened_work(self) -> Iterator[Callable[[int], int]]:
-        for directory in self.online_directories:
+        for directory in self._directories.online:
             for topic_partition in list(directory.unopened):
                 yield partial(self._retain_unopened, directory, topic_partition)
 
@@ -464,15 +524,11 @@ class Logs:
                     directory.write_marker(broker_epoch)
             except StorageError:
                 is_clean = False
-        self._unlock()
+        self._directories.unlock()
         return is_clean
 
     def abandon(self) -> None:
         """End as a crash would: nothing flushed, no checkpoint, no marker. For a start that failed, and for tests."""
         for log in self:
             log.abandon()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        for directory in self._directories:
-            directory.unlock()
+        self._directories.unlock()

@@ -7,16 +7,18 @@ image does not know are left on disk and not served.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tailrace.base.errors import KafkaError, StorageError
-from tailrace.base.types import TopicPartition
-from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, PartitionImage, TopicImage
+from tailrace.base.types import TopicId, TopicPartition
+from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, TopicImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import PartitionRecord, ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.log.log import Log
 from tailrace.log.log_directory import LogDirectory
-from tailrace.log.logs import Logs
+from tailrace.log.logs import LogMissing, Logs
+from tailrace.log.trouble import Trouble
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import apply_group_settings
 from tailrace.replication.partition import Partition
@@ -24,6 +26,10 @@ from tailrace.replication.partitions import Partitions
 from tailrace.wire.primitives import DecodeError
 
 _log = logging.getLogger("tailrace.node")
+
+
+LogOf = Callable[[TopicPartition, TopicId], Log]
+"""Where a partition's log comes from: `Logs.create` for one that is created just now, else `Logs.find_or_create`."""
 
 
 class Leadership:
@@ -46,10 +52,12 @@ class Leadership:
         """
         self._logs.on_directory_failed = self.on_directory_failed
         self._partitions.lead_missing = self._lead_missing
-        if not all(directory.was_clean for directory in self._logs.online_directories):
+        if not all(directory.was_clean for directory in self._logs.directories.online):
             self._metadata.commit(list(self._next_epochs()))
         for topic in self._metadata.image.topics.values():
-            self._lead_topic(topic)
+            self._lead_topic(topic, self._logs.find_or_create)
+        if self._partitions.offline:
+            _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))
         self._metadata.listen(self.on_delta)
 
     def _next_epochs(self) -> Iterator[PartitionRecord]:
@@ -68,11 +76,11 @@ class Leadership:
         if delta.topics_deleted:
             self._groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
         for topic in delta.topics_created:
-            self._lead_topic(topic)
-        for topic_partition in [*delta.partitions_added, *delta.partitions_changed]:
-            found = self._metadata.image.topic(topic_partition.topic)
-            if found is not None:
-                self._lead(found, topic_partition.partition, found.partitions[topic_partition.partition])
+            self._lead_topic(topic, self._logs.create)
+        for topic_partition in delta.partitions_added:
+            self._lead_by_name(topic_partition, self._logs.create)
+        for topic_partition in delta.partitions_changed:
+            self._lead_by_name(topic_partition, self._logs.find_or_create)
         if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
             apply_group_settings(self._groups.settings, self._metadata.settings)
             self._logs.update_configs()
@@ -99,26 +107,32 @@ class Leadership:
         if topic.name == GROUP_METADATA_TOPIC:
             self._groups.unload(index)
 
-    def _lead_topic(self, topic: TopicImage) -> None:
+    def _lead_topic(self, topic: TopicImage, log_of: LogOf) -> None:
         if topic.name == GROUP_METADATA_TOPIC:
             self._groups.settings.offsets_topic_num_partitions = len(topic.partitions)
         self._partitions.add_topic(topic.topic_id, topic.name)
-        for index, image in enumerate(topic.partitions):
-            self._lead(topic, index, image)
+        for index in range(len(topic.partitions)):
+            self._lead(topic, index, log_of)
+
+    def _lead_by_name(self, topic_partition: TopicPartition, log_of: LogOf) -> None:
+        found = self._metadata.image.topic(topic_partition.topic)
+        if found is not None:
+            self._lead(found, topic_partition.partition, log_of)
 
     def _lead_missing(self, name: str, index: int) -> Partition | None:
         """Lead a partition that was left for when somebody asks for it."""
         topic = self._metadata.image.topic(name)
         if topic is None or not 0 <= index < len(topic.partitions):
             return None
-        self._lead(topic, index, topic.partitions[index], asked_for=True)
+        self._lead(topic, index, self._logs.find_or_create, asked_for=True)
         return self._partitions.get_present(name, index)
 
-    def _lead(self, topic: TopicImage, index: int, image: PartitionImage, *, asked_for: bool = False) -> None:
-        """Lead a partition if the image says so. A log that cannot be had leaves only its partition unserved.
+    def _lead(self, topic: TopicImage, index: int, log_of: LogOf, *, asked_for: bool = False) -> None:
+        """Lead a partition if the image says so. A log that cannot be had takes only its partition offline.
 
         A log that ended cleanly is left alone until somebody asks for it, unless it holds groups.
         """
+        image = topic.partitions[index]
         if image.leader != self._metadata.node_id:
             return
         topic_partition = TopicPartition(topic.name, index)
@@ -127,15 +141,16 @@ class Leadership:
         partition = self._partitions.get_present(topic.name, index)
         try:
             if partition is None:
-                log = self._logs.create(topic_partition, topic.topic_id)
+                log = log_of(topic_partition, topic.topic_id)
                 partition = Partition(log, topic.topic_id, image.leader, list(image.replicas))
                 self._partitions.add(partition)
             partition.become_leader(image.leader_epoch)
-        except StorageError as error:
-            _log.error("%s is not served: %s", topic_partition, error)
-            self._logs.on_storage_error(error)
-            self._take_offline(topic, index)
-            return
+        except (KafkaError, StorageError) as error:
+            if not isinstance(error, LogMissing):  # said once for all of them
+                _log.error("%s is offline: %s", topic_partition, error)
+            if not isinstance(error, StorageError) or self._logs.on_storage_error(error) is Trouble.DIRECTORY:
+                self._take_offline(topic, index)
+            return  # what the process or the volume lacked may be there when the partition is asked for again
         if topic.name == GROUP_METADATA_TOPIC:
             self._load_groups(index)
 

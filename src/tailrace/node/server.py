@@ -45,6 +45,7 @@ from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
 from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
+from tailrace.node.registration import forget_missing, register_broker
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
@@ -148,14 +149,16 @@ class Server:
         config_of = _ConfigOf(settings)
         logs = Logs(log_dirs, environment, config_of, node_id=node_id)
         try:
-            metadata = self._metadata(settings, node_id, logs.cluster_id, random)
+            metadata = self._metadata(settings, node_id, logs, random)
             config_of.metadata = metadata
-            logs.load_all()
+            logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
             group_log = GroupLog(partitions, clock, logs.on_storage_error)
             groups = GroupCoordinator(group_settings(settings), group_log, engine.timers, clock, random)
             Leadership(metadata, logs, partitions, groups, group_log).start()
+            if not partitions.offline:
+                forget_missing(metadata, logs.directories)
         except BaseException:
             logs.abandon()
             raise
@@ -186,15 +189,16 @@ class Server:
             path.mkdir(parents=True, exist_ok=True)
         return paths
 
-    def _metadata(self, settings: BrokerSettings, node_id: int, cluster_id: str, random: SystemRandom) -> Metadata:
+    def _metadata(self, settings: BrokerSettings, node_id: int, logs: Logs, random: SystemRandom) -> Metadata:
         store = SqliteStore(self.config.data_dir / METADATA_FILE)
         try:
             loaded = store.load()
             if not loaded.records:
-                store.append(loaded.version, [ClusterRecord(cluster_id)])
+                store.append(loaded.version, [ClusterRecord(logs.cluster_id)])
             metadata = Metadata(store, node_id, settings, random)
             host, port = advertised_address(settings) or ("", 0)
-            metadata.register_broker(BrokerRecord(node_id, host, port, settings.text("broker.rack")))
+            broker = BrokerRecord(node_id, host, port, settings.text("broker.rack"))
+            register_broker(metadata, logs.directories, broker, forget=settings.boolean("log.dirs.forget.missing"))
         except BaseException:
             store.close()
             raise

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.support.breakable_disk import BreakableDisk
 from tests.support.counting_disk import CountingDisk
 from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
 
 from tailrace.base.clock import ManualClock
-from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.errors import KafkaError, StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
@@ -62,7 +64,7 @@ def test_after_a_kill_nothing_is_believed(tmp_path: Path) -> None:
     log.append_as_leader(batch_of(2), 0)
     logs.write_checkpoints()
     log.append_as_leader(batch_of(2), 0)
-    logs._unlock()
+    logs.directories.unlock()
     path = tmp_path / "a-0" / f"{0:020d}.log"
     path.write_bytes(path.read_bytes() + b"torn tail")
     again = logs_in(tmp_path)
@@ -75,7 +77,7 @@ def test_after_a_kill_nothing_is_believed(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_in_one_sentence(tmp_path: Path) -> None:
     logs = logs_in(tmp_path)
-    with pytest.raises(TailraceError, match=r"^\S+ is in use by another process\.$"):
+    with pytest.raises(TailraceError, match=r"^\S+ is in use by another process; stop that one, or"):
         logs_in(tmp_path)
     logs.shut_down()
     logs_in(tmp_path).shut_down()
@@ -158,9 +160,40 @@ def test_several_directories_share_the_logs(tmp_path: Path) -> None:
     open_log(first / "t-1")
     open_log(second / "t-1")
     twice = logs_in(first, second)
-    assert len(twice) == 4
-    assert sum(len(d.failures) for d in twice.directories) >= 1, "a partition in two directories is a failure"
-    twice.shut_down()
+    assert twice.get(TopicPartition("t", 1)) is None, "nobody knows which is right: neither is served"
+    for directory in twice.directories:
+        assert "is in two log directories" in str(directory.failures[TopicPartition("t", 1)])
+    with pytest.raises(KafkaError, match="in two log directories"):
+        twice.find_or_create(TopicPartition("t", 1), TOPIC_ID)
+    assert not twice.shut_down()
+    assert (first / "t-1").exists()
+    assert (second / "t-1").exists()
+
+
+def test_a_log_of_a_deleted_topic_is_set_aside(tmp_path: Path) -> None:
+    """It comes back with a directory that was offline when its topic was deleted and made again."""
+    before = logs_in(tmp_path)
+    before.create(A0, TOPIC_ID).append_as_leader(batch_of(), 0)
+    before.shut_down()
+    logs = Logs([tmp_path], environment(), lambda topic: LogConfig())
+    logs.load_all()
+    assert logs.find_or_create(A0, UUID(int=78)).log_end_offset == 0
+    assert len(list(tmp_path.glob("a-0.*-stray/*.log"))) == 1, "kept, under another name"
+    logs.shut_down()
+
+
+def test_of_a_partition_in_two_directories_one_may_be_of_a_deleted_topic(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    for path, topic_id in ((first, UUID(int=78)), (second, TOPIC_ID)):
+        made = logs_in(path, cluster_id="one")
+        made.create(A0, topic_id)
+        made.shut_down()
+    logs = Logs([first, second], environment(), lambda topic: LogConfig())
+    logs.load_all(lambda topic: UUID(int=78))
+    assert logs.get(A0) is not None
+    assert logs.directory_of(A0).path == first
+    assert len(list(second.glob("a-0.*-stray"))) == 1
+    assert logs.shut_down()
 
 
 def test_foreign_entries_are_left_alone(tmp_path: Path) -> None:
@@ -246,3 +279,35 @@ def test_retention_opens_what_may_be_due_and_leaves_it_unopened(tmp_path: Path) 
     again.apply_retention()
     assert any("t-0" in each for each in disk.operations[count:]), "other settings, another look"
     assert again.shut_down()
+
+
+def test_a_log_is_not_made_again_while_a_directory_is_missing(tmp_path: Path) -> None:
+    """An empty log in its place would be a loss nobody notices. KIP-112, KIP-858."""
+    disk = BreakableDisk()
+    paths = [tmp_path / "1", tmp_path / "2"]
+    logs = Logs(paths, environment(disk), lambda topic: LogConfig())
+    for partition in range(4):
+        logs.create(TopicPartition("t", partition), TOPIC_ID)
+    logs.shut_down()
+    disk.fail(paths[1], errno.EIO)
+    logs = Logs(paths, environment(disk), lambda topic: LogConfig())
+    logs.load_all()
+    assert [directory.error is None for directory in logs.directories] == [True, False]
+    lost = next(p for p in (TopicPartition("t", index) for index in range(4)) if p not in logs)
+    with pytest.raises(KafkaError, match="offline or missing"):
+        logs.find_or_create(lost, TOPIC_ID)
+    assert logs.directory_of(logs.create(TopicPartition("u", 0), TOPIC_ID).topic_partition).path == paths[0]
+    assert not logs.shut_down()
+    alone = Logs(paths[:1], environment(), lambda topic: LogConfig())
+    alone.load_all()
+    alone.directories.missing_ids = frozenset({"known from elsewhere"})
+    with pytest.raises(KafkaError, match="offline or missing"):
+        alone.find_or_create(lost, TOPIC_ID)
+    alone.shut_down()
+
+
+def test_without_any_directory_there_is_no_start(tmp_path: Path) -> None:
+    disk = BreakableDisk()
+    disk.fail(tmp_path, errno.EACCES)
+    with pytest.raises(StorageError, match="injected"):
+        Logs([tmp_path / "1", tmp_path / "2"], environment(disk), lambda topic: LogConfig())

@@ -1,0 +1,19 @@
+"""Settings that Apache Kafka does not have: rows of the tables in `broker_configs` and `topic_configs`.
+
+They are set, checked, described and stored like Kafka's; comparisons with Kafka leave them out by these names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+Row = tuple[str, str, str | None, object, str, int]
+
+OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
+    ("log.dir.reserved.bytes", "LONG", "-1", (-1, None), "medium", 2),
+    ("log.dirs.forget.missing", "BOOLEAN", "false", None, "low", 0),
+    ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
+)
+
+OWN_CONFIGS: Final = frozenset(row[0] for row in OWN_BROKER_ROWS)
+"""Their names."""
