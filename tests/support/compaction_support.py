@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from tests.support.log_support import PARTITION, environment
 
@@ -20,6 +21,7 @@ from tailrace.records.compression import Codec
 from tailrace.records.control import EndTxnMarker, build_end_txn_marker
 from tailrace.records.record import Record
 
+TOPIC_ID = UUID(int=9)
 COMPACTED = LogConfig(
     cleanup_policy=frozenset({"compact"}),
     segment_bytes=600,
@@ -55,7 +57,7 @@ class Compacted:
     def open(self) -> None:
         self.logs = Logs([self.directory], self.env, lambda topic: self.config)
         self.logs.load_all()
-        self.log: Log = self.logs.create(PARTITION, self.env.random.uuid())
+        self.log: Log = self.logs.create(PARTITION, TOPIC_ID)
         self.log.high_watermark = self.log.log_end_offset
         self.cleaner = Cleaner(self.logs, self.env, lambda: self.settings)
 
