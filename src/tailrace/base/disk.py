@@ -235,6 +235,9 @@ class RealDisk:
     def sync_directory(self, path: Path) -> None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("open", str(path), error) from error
+        try:
             try:
                 os.fsync(fd)
             finally:

@@ -34,6 +34,10 @@ CLEANER_THREADS_MAX: Final = 8
 """Most logs that are compacted at once, whatever `log.cleaner.threads` says: compaction computes, and there is one
 interpreter. Settings above it count as this."""
 
+SYNC_THREADS: Final = 8
+"""Threads for the syncs that answers wait for: each log has one running at most, so this many logs are synced at once.
+A journalling file system commits them together."""
+
 STOP_MAX_MS: Final = 4_500
 """How long a clean stop may take before the process ends anyway. Supervisors and users expect an end within 5 s; what
 was not flushed by then is recovered by the next start."""

@@ -145,6 +145,7 @@ log.dir.failure.timeout.ms: A broker that cannot tell the controller of a failed
 log.dir.reserved.bytes: Free bytes of a log directory's volume below which producing is refused. -1: by its size.
 log.dirs: Directories of the logs, separated by commas.
 log.dirs.forget.missing: Whether log directories gone at start are given up: their partitions begin again, empty.
+log.flush.before.ack: Whether records are forced to disk before acks=all is answered and before consumers see them.
 log.flush.interval.messages: Records after which a log is forced to disk.
 log.flush.interval.ms: Longest time in ms that a record stays unforced. Unset: log.flush.scheduler.interval.ms.
 log.flush.offset.checkpoint.interval.ms: How often in ms the recovery points are written down.
@@ -361,6 +362,7 @@ unclean.leader.election.enable: Whether a replica that is not in sync may lead w
 cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
 delete.retention.ms: How long in ms a tombstone stays after compaction.
 file.delete.delay.ms: How long in ms a deleted file stays on disk for those who still read it.
+flush.before.ack: Whether records are forced to disk before acks=all is answered and before consumers see them.
 flush.messages: Records after which the log is forced to disk.
 flush.ms: Longest time in ms that a record stays unforced.
 follower.replication.throttled.replicas: Replicas throttled as followers: partition:broker,... or * for all.

@@ -12,8 +12,11 @@ Row = tuple[str, str, str | None, object, str, int]
 OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
     ("log.dir.reserved.bytes", "LONG", "-1", (-1, None), "medium", 2),
     ("log.dirs.forget.missing", "BOOLEAN", "false", None, "low", 0),
+    ("log.flush.before.ack", "BOOLEAN", "false", None, "high", 2),
     ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
 )
 
-OWN_CONFIGS: Final = frozenset(row[0] for row in OWN_BROKER_ROWS)
+OWN_TOPIC_ROWS: Final[tuple[Row, ...]] = (("flush.before.ack", "BOOLEAN", "false", None, "medium", 2),)
+
+OWN_CONFIGS: Final = frozenset(row[0] for row in OWN_BROKER_ROWS + OWN_TOPIC_ROWS)
 """Their names."""

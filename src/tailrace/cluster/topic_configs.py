@@ -1,4 +1,4 @@
-"""Every topic setting of Kafka 4.3: type, default, range, and the broker settings it falls back to.
+"""Every topic setting of Kafka 4.3, and our own: type, default, range, and the broker settings it falls back to.
 
 A row is (name, type, default, valid, importance, update mode); see `base.config.ConfigDef`. Settings that nothing acts
 on yet (tiered storage, throttling) are listed and checked all the same: tools read all, change one, and write all back.
@@ -13,6 +13,7 @@ from typing import Final
 
 from tailrace.base.config import ConfigDefs, ConfigValue, render
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.cluster.own_configs import OWN_TOPIC_ROWS
 
 TOPIC_CONFIGS: Final = ConfigDefs(
     (
@@ -56,6 +57,7 @@ TOPIC_CONFIGS: Final = ConfigDefs(
         ("segment.jitter.ms", "LONG", "0", (0, None), "medium", 2),
         ("segment.ms", "LONG", "604800000", (1, None), "medium", 2),
         ("unclean.leader.election.enable", "BOOLEAN", "false", None, "medium", 2),
+        *OWN_TOPIC_ROWS,
     )
 )
 
@@ -71,6 +73,7 @@ BROKER_SYNONYMS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
     "compression.zstd.level": (("compression.zstd.level", 1),),
     "delete.retention.ms": (("log.cleaner.delete.retention.ms", 1),),
     "file.delete.delay.ms": (("log.segment.delete.delay.ms", 1),),
+    "flush.before.ack": (("log.flush.before.ack", 1),),
     "flush.messages": (("log.flush.interval.messages", 1),),
     "index.interval.bytes": (("log.index.interval.bytes", 1),),
     "local.retention.bytes": (("log.local.retention.bytes", 1),),

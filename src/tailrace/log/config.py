@@ -41,6 +41,7 @@ class LogConfig:
     compression_type: str = "producer"
     flush_messages: int = INT64_MAX
     flush_ms: int = INT64_MAX
+    flush_before_ack: bool = False
     min_cleanable_dirty_ratio: float = 0.5
     min_compaction_lag_ms: int = 0
     max_compaction_lag_ms: int = INT64_MAX
@@ -91,6 +92,10 @@ class RecoveryStatus(NamedTuple):
     is_done: bool
 
 
+def _at_once(work: Callable[[], object]) -> None:
+    work()
+
+
 def _ignore(status: RecoveryStatus) -> None:
     pass
 
@@ -109,6 +114,10 @@ class LogEnvironment:
     background: Background = field(default_factory=InlineBackground)
     cleaner: Background = field(default_factory=InlineBackground)
     """Where compaction runs: threads of its own, for a cleaning takes minutes."""
+    syncing: Background = field(default_factory=InlineBackground)
+    """Where the syncs go that answers wait for: apart from `background`, so that a long deletion holds up no answer."""
+    defer: Callable[[Callable[[], object]], object] = _at_once
+    """Runs a callback in the owner's thread when the owner has done what it has in hand: what gathers a window."""
     on_recovery: Callable[[RecoveryStatus], None] = _ignore
     """Told about once a MiB while a log is read after an unclean stop, and at its end."""
     open_files: OpenFiles = field(default_factory=OpenFiles)

@@ -17,9 +17,11 @@ from pathlib import Path
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log import lookup, partition_metadata
+from tailrace.log.append_rules import batch_rules, roll_ms
 from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
 from tailrace.log.files import DoomedFiles, rename_all
 from tailrace.log.flushing import Flushing
+from tailrace.log.group_commit import GroupCommit
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
 from tailrace.log.recovery import NOTHING_KNOWN, KnownOffsets, LoadedLog, load
@@ -35,7 +37,7 @@ from tailrace.log.snapshots import Snapshots, aborted_txn
 from tailrace.log.txn_index import AbortedTxn
 from tailrace.records.batch import TIMESTAMP_TYPE_MASK, RecordBatch, stamp, stamp_append_time
 from tailrace.records.control import end_txn_marker
-from tailrace.records.validate import BatchRules, recompressed, single_batch, validate_client_batch
+from tailrace.records.validate import recompressed, single_batch, validate_client_batch
 
 
 class Log:
@@ -45,6 +47,7 @@ class Log:
         "_config",
         "_doomed",
         "_env",
+        "_flush_every",
         "_flushing",
         "_high_watermark",
         "_is_append_time",
@@ -54,6 +57,7 @@ class Log:
         "_snapshots",
         "cleaning",
         "directory",
+        "group_commit",
         "first_dirty_offset",
         "leader_epochs",
         "log_end_offset",
@@ -90,6 +94,7 @@ class Log:
         self.log_start_offset = loaded.log_start_offset
         self.log_end_offset = loaded.log_end_offset
         self._flushing = Flushing(env, loaded)
+        self.group_commit = GroupCommit(env, directory, loaded.segments, self._flushing)
         self.topic_id = partition_metadata.read(env.disk, directory)
         self._high_watermark = loaded.log_start_offset
         self._doomed = DoomedFiles(env.disk)
@@ -132,18 +137,10 @@ class Log:
         self._config = config
         if not config.compacts:
             self._interrupt_cleaning()
+        self._flush_every = 1 if config.flush_before_ack else config.flush_messages
         self._is_append_time = config.message_timestamp_type == "LogAppendTime"
-        self._rules = BatchRules(
-            max_message_bytes=config.max_message_bytes,
-            is_compacted=config.compacts,
-            is_append_time=self._is_append_time,
-            timestamp_before_max_ms=config.message_timestamp_before_max_ms,
-            timestamp_after_max_ms=config.message_timestamp_after_max_ms,
-            compression_type=config.compression_type,
-        )
-        jitter_ms = self._env.random.integer(0, config.segment_jitter_ms) if config.segment_jitter_ms else 0
-        segment_ms = min(config.segment_ms, config.max_compaction_lag_ms) if config.compacts else config.segment_ms
-        self._roll_ms = segment_ms - jitter_ms
+        self._rules = batch_rules(config)
+        self._roll_ms = roll_ms(config, self._env.random)
         for segment in self._segments:
             segment.index_interval_bytes = config.index_interval_bytes
 
@@ -168,6 +165,19 @@ class Log:
     def recovery_point(self) -> int:
         """Every offset below is on the device: recovery_point <= log_end_offset."""
         return self._flushing.recovery_point
+
+    @property
+    def flushed_offset(self) -> int:
+        """Every batch below would survive a power failure: recovery_point <= flushed_offset <= log_end_offset."""
+        return self._flushing.flushed_offset
+
+    @property
+    def committable_offset(self) -> int:
+        """How far the high watermark may go by this replica: to what is flushed while a flush is owed, else to the end.
+
+        A flush is owed for every append with `flush.before.ack`, for every n-th record with `flush.messages`.
+        """
+        return self._flushing.flushed_offset if self.group_commit.is_owed else self.log_end_offset
 
     @property
     def flush_error(self) -> StorageError | None:
@@ -279,8 +289,8 @@ class Log:
             elif not batch.is_control:
                 states.update(batch)
         states.map_end_offset = self.log_end_offset
-        if self.log_end_offset - self._flushing.recovery_point >= self._config.flush_messages:
-            self.flush()
+        if self.log_end_offset - self._flushing.flushed_offset >= self._flush_every:
+            self.group_commit.want(self.log_end_offset)
 
     def _must_roll(self, segment: Segment, batch: RecordBatch, now_ms: int) -> bool:
         config = self._config
@@ -413,7 +423,7 @@ class Log:
             self._segments.active.truncate_to(offset)
         finally:  # wherever it stopped, the log ends where its segments do
             self.log_end_offset = self._segments.active.next_offset()
-            self._flushing.on_truncate(self.log_end_offset)
+            self.group_commit.on_truncate(self.log_end_offset)
             self._high_watermark = min(self._high_watermark, self.log_end_offset)
             self.first_dirty_offset = min(self.first_dirty_offset, self.log_end_offset)
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
@@ -429,7 +439,7 @@ class Log:
             self._doom(segment)
         self._add_segment(offset)
         self.log_start_offset = self.log_end_offset = self._high_watermark = offset
-        self._flushing.on_truncate(offset)
+        self.group_commit.on_truncate(self.log_end_offset)
         self.leader_epochs.clear()
         self._snapshots.drop_above(-1)
         self.producer_states.replace([], offset)
@@ -556,7 +566,7 @@ class Log:
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
-        self._interrupt_cleaning()
+        self._end()
         if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
             self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
         if self._segments.active.settle() or self.log_end_offset > self.recovery_point:
@@ -564,21 +574,26 @@ class Log:
         for segment in self._segments:
             segment.close()
 
+    def _end(self) -> None:
+        """What runs elsewhere for this log has nobody to tell any more."""
+        self._interrupt_cleaning()
+        self._flushing.is_closed = True
+
     def release(self) -> None:
         """Let go of the files without touching them: their directory failed. Slices that are being sent keep theirs."""
-        self._interrupt_cleaning()
+        self._end()
         for segment in self._segments:
             segment.unload()
 
     def abandon(self) -> None:
         """Close the files as a crash would leave them: nothing is flushed or noted."""
-        self._interrupt_cleaning()
+        self._end()
         for segment in self._segments:
             segment.abandon()
 
     def delete(self, unique_directory: Path) -> None:
         """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that."""
-        self._interrupt_cleaning()
         self._env.disk.rename(self.directory, unique_directory)
+        self._end()
         self._env.disk.sync_directory(unique_directory.parent)
         self.directory = unique_directory

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from tailrace.base.limits import BACKGROUND_THREADS
+from tailrace.base.limits import BACKGROUND_THREADS, CLEANER_THREADS_MAX, SYNC_THREADS
 
 T = TypeVar("T")
 
@@ -43,3 +43,19 @@ class ThreadBackground:
     def close(self) -> None:
         """Wait for the work at hand and end the threads."""
         self._executor.shutdown(wait=True)
+
+
+class Pools:
+    """The pools of one broker, each for work that must not wait for the others'."""
+
+    __slots__ = ("background", "cleaner", "syncing")
+
+    def __init__(self, call_soon_threadsafe: Callable[[Callable[[], object]], None]) -> None:
+        self.background = ThreadBackground(call_soon_threadsafe)
+        self.syncing = ThreadBackground(call_soon_threadsafe, SYNC_THREADS, "tailrace-sync")
+        self.cleaner = ThreadBackground(call_soon_threadsafe, CLEANER_THREADS_MAX, "tailrace-cleaner")
+
+    def close(self) -> None:
+        """Wait for the work at hand and end the threads."""
+        for pool in (self.background, self.syncing, self.cleaner):
+            pool.close()

@@ -1,7 +1,7 @@
 """The coordinator's topic as the coordinator sees it: records in, records out, over the partitions of this broker.
 
-The adapter between `coordinator.ports` and `replication`, which do not know each other. A batch is committed when it is
-appended, as long as there is one replica.
+The adapter between `coordinator.ports` and `replication`, which do not know each other. A batch is committed when the
+high watermark has passed it: at once, or, with `flush.before.ack`, when it is on the device.
 """
 
 from __future__ import annotations
@@ -37,25 +37,31 @@ class GroupLog:
     def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
         """Append `records` as one batch; completes with None, or with why not."""
         outcome: Pending[ErrorCode | None] = Pending()
-        outcome.complete(self._append(partition, records))
+        found = self._partitions.get(GROUP_METADATA_TOPIC, partition)
+        if found is None:
+            outcome.complete(ErrorCode.NOT_COORDINATOR)
+            return outcome
+        appended = self._append(found, records)
+        if isinstance(appended, ErrorCode):
+            outcome.complete(appended)
+        else:
+            found.wait_committed(appended, outcome.complete)
         return outcome
 
-    def _append(self, index: int, records: list[GroupRecord]) -> ErrorCode | None:
-        partition = self._partitions.get(GROUP_METADATA_TOPIC, index)
-        if partition is None:
-            return ErrorCode.NOT_COORDINATOR
+    def _append(self, partition: Partition, records: list[GroupRecord]) -> int | ErrorCode:
+        """The offset after the records, or why they were refused."""
         builder = BatchBuilder()
         now_ms = self._clock.wall_ms()
         for record in records:
             builder.append(now_ms, record.key, record.value)
         try:
-            partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
+            info = partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
         except KafkaError as error:
             return error.code
         except StorageError as error:
             self._report(error)
             return ErrorCode.KAFKA_STORAGE_ERROR
-        return None
+        return info.last_offset + 1
 
     def records(self, partition: int) -> Iterator[GroupRecord]:
         """Every committed record from the start of the log, in order."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
-from tailrace.base.limits import CLEANER_THREADS_MAX, OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
+from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
 from tailrace.base.page_cache import KernelPageCache, PageCache
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
@@ -35,7 +35,7 @@ from tailrace.net.address import Address
 from tailrace.net.connection import Connection
 from tailrace.net.handler import ConnectionOptions, ListenOptions
 from tailrace.net.loop import Engine, running_engine
-from tailrace.node.background import ThreadBackground
+from tailrace.node.background import Pools
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.group_log import GroupLog
 from tailrace.node.group_settings import group_settings
@@ -74,9 +74,8 @@ class Server:
         self.faults = Faults()
         self._engine: Engine | None = None
         self._services: Services | None = None
-        self._background: ThreadBackground | None = None
+        self._pools: Pools | None = None
         self._cleaner: Cleaner | None = None
-        self._cleaner_background: ThreadBackground | None = None
         self._upkeep: Upkeep | None = None
 
     @property
@@ -91,12 +90,9 @@ class Server:
         Raises TailraceError or OSError, one sentence each; then nothing is left open.
         """
         engine = self._engine = running_engine()
-        self._background = ThreadBackground(engine.call_soon_threadsafe)
-        self._cleaner_background = ThreadBackground(
-            engine.call_soon_threadsafe, CLEANER_THREADS_MAX, "tailrace-cleaner"
-        )
+        self._pools = Pools(engine.call_soon_threadsafe)
         try:
-            self._services = services = self._build(engine, self._background)
+            self._services = services = self._build(engine, self._pools)
             self._readers = self._read_past(engine, services)
             served = self._listen(engine, services, self._readers)
         except BaseException:
@@ -131,21 +127,27 @@ class Server:
             services.metadata.close()
         if self._readers is not None:
             await loop.run_in_executor(None, self._readers.close)
-        if self._background is not None:
-            await loop.run_in_executor(None, self._background.close)
-        if self._cleaner_background is not None:
-            await loop.run_in_executor(None, self._cleaner_background.close)
+        if self._pools is not None:
+            await loop.run_in_executor(None, self._pools.close)
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def _build(self, engine: Engine, background: ThreadBackground) -> Services:
+    def _build(self, engine: Engine, pools: Pools) -> Services:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
         log_dirs = self._log_dirs(settings)
         node_id = _node_id(settings, log_dirs[0])
         open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
-        cleaner = self._cleaner_background or background
-        environment = LogEnvironment(RealDisk(), clock, random, background, cleaner=cleaner, open_files=open_files)
+        environment = LogEnvironment(
+            RealDisk(),
+            clock,
+            random,
+            pools.background,
+            cleaner=pools.cleaner,
+            syncing=pools.syncing,
+            defer=engine.selector.post,
+            open_files=open_files,
+        )
         config_of = _ConfigOf(settings)
         logs = Logs(log_dirs, environment, config_of, node_id=node_id)
         try:

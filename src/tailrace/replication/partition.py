@@ -1,9 +1,10 @@
 """One partition of which this broker is the leader.
 
-Invariant: log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset. With one replica every appended
-record is committed at once, so the high watermark follows the log's end; the rule stands in one place,
-`_advance_high_watermark`, for the day there are followers. One owner, the loop's thread: writes are serialised by
-construction. Not its business: requests, sessions, deadlines. Source: Kafka `Partition`.
+Invariant: log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset. With one replica a record is
+committed as soon as this one says so: when it is appended, or, where the topic's settings ask for a flush, when it is
+on the device. The rule stands in one place, `_advance_high_watermark`, for the day there are followers.
+One owner, the loop's thread: writes are serialised by construction. Not its business: requests, sessions, deadlines.
+Source: Kafka `Partition`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log.log import AppendInfo, AppendOrigin, FetchSlice, Log
+from tailrace.replication.commit_waits import CommitWaits, Told
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
@@ -37,6 +39,7 @@ class Partition:
     """Leader role over one log."""
 
     __slots__ = (
+        "_commit_waits",
         "_waiters",
         "in_sync_replicas",
         "leader_epoch",
@@ -56,11 +59,19 @@ class Partition:
         self.replicas = replicas
         self.in_sync_replicas = list(replicas)
         self._waiters: dict[Waiter, None] = {}
+        self._commit_waits = CommitWaits()
+        log.group_commit.on_flushed = self._on_flushed
 
     def become_leader(self, leader_epoch: int) -> None:
-        """Start leading in `leader_epoch`: from now on batches carry it. Source: KIP-101."""
+        """Start leading in `leader_epoch`: from now on batches carry it. Source: KIP-101.
+
+        With `flush.before.ack` what an unclean end left in the page cache is flushed first, and waited for: it counts
+        as committed from here on. Raises StorageError.
+        """
         if leader_epoch == self.leader_epoch:
             return
+        if self.log.config.flush_before_ack:
+            self.log.flush()
         self.leader_epoch = leader_epoch
         self.log.assign_leader_epoch(leader_epoch)
         self._advance_high_watermark()
@@ -116,10 +127,19 @@ class Partition:
 
     def _advance_high_watermark(self) -> None:
         log = self.log
-        if log.high_watermark < log.log_end_offset:
-            log.high_watermark = log.log_end_offset
+        committed = log.committable_offset
+        if log.high_watermark < committed:
+            log.high_watermark = committed
+            if self._commit_waits:
+                self._commit_waits.on_high_watermark(committed)
             if self._waiters:
                 self.wake_waiters()
+
+    def _on_flushed(self, error: StorageError | None) -> None:
+        if error is None:
+            self._advance_high_watermark()
+        else:
+            self._commit_waits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
 
     def delete_records(self, offset: int) -> int:
         """Move the log's start up to `offset` (-1: the high watermark); returns the new start.
@@ -160,6 +180,36 @@ class Partition:
         return self.leader_epoch if offset >= self.log.log_end_offset else self.log.leader_epochs.epoch_for(offset)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def must_wait(self, offset: int, acks: int) -> bool:
+        """Whether who appended up to `offset` is answered later: with acks -1 when all below is committed, with 1 only
+        for a flush that `flush.messages` asked for, which Kafka makes every producer wait for."""
+        log = self.log
+        if log.high_watermark >= offset:
+            return False
+        return acks == -1 or offset - log.flushed_offset >= log.config.flush_messages
+
+    def wait_committed(self, offset: int, told: Told) -> int:
+        """Call `told(None)` once, when everything below `offset` is committed, or `told(code)` when it will not be.
+
+        Perhaps at once. Answers a ticket for `cancel_wait`.
+        """
+        if self.high_watermark >= offset:
+            told(None)
+            return 0
+        if self.log.group_commit.is_lost:
+            told(ErrorCode.KAFKA_STORAGE_ERROR)
+            return 0
+        return self._commit_waits.add(offset, told)
+
+    def cancel_wait(self, ticket: int) -> None:
+        """Undo `wait_committed`; harmless when it was told."""
+        self._commit_waits.cancel(ticket)
+
+    def end(self, code: ErrorCode) -> None:
+        """The partition is led no more: `code` to those who wait for a commit, a last look to the readers."""
+        self._commit_waits.fail(code)
+        self.wake_waiters()
 
     def add_waiter(self, waiter: Waiter) -> None:
         """Call `waiter(partition)` each time something becomes readable, until it is removed."""

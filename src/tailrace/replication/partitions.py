@@ -74,7 +74,7 @@ class Partitions:
         self._set_online(topic_partition)
         found = self._pop(topic_partition)
         if found is not None:
-            found.wake_waiters()
+            found.end(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         return found
 
     def clear(self) -> None:
@@ -91,7 +91,7 @@ class Partitions:
         self.add_topic(topic_id, name)
         found = self._pop(topic_partition)
         if found is not None:
-            found.wake_waiters()
+            found.end(ErrorCode.KAFKA_STORAGE_ERROR)
 
     def is_offline(self, topic: str, partition: int) -> bool:
         """Whether the partition is this broker's but its storage is not to be had."""

@@ -20,7 +20,7 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
-from tailrace.log.config import InlineBackground, LogEnvironment
+from tailrace.log.config import Background, InlineBackground, LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.net.timers import TimingWheel
 from tailrace.node.group_log import GroupLog
@@ -42,6 +42,7 @@ class Bench:
         settings: dict[str, str] | None = None,
         disk: Disk | None = None,
         metadata: Metadata | None = None,
+        syncing: Background | None = None,
     ) -> None:
         self._log_dirs = log_dirs
         self._disk = disk or RealDisk()
@@ -52,7 +53,9 @@ class Bench:
         broker_settings = BrokerSettings(settings or {})
         self.metadata = metadata or Metadata(MemoryStore(self.clock), 1, broker_settings, random)
         self.metadata.register_broker(BrokerRecord(1, "", 0, None))
-        environment = LogEnvironment(self._disk, self.clock, random, InlineBackground())
+        environment = LogEnvironment(
+            self._disk, self.clock, random, syncing=InlineBackground() if syncing is None else syncing
+        )
         self.logs = Logs(log_dirs, environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40))
         self.logs.load_all()
         self.partitions = Partitions()

@@ -17,6 +17,7 @@ from tailrace.broker.handlers import (
     describe_topic_partitions,
     metadata,
 )
+from tailrace.cluster.topic_configs import TOPIC_CONFIGS
 from tailrace.records.builder import BatchBuilder
 from tailrace.wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from tailrace.wire.messages.create_topics import (
@@ -67,7 +68,7 @@ def test_a_created_topic_is_led_at_once_and_answers_with_its_settings(bench: Ben
     assert result.topic_id == bench.partitions.of("a", 2).topic_id
     assert result.configs is not None
     shown = {config.name: config for config in result.configs}
-    assert len(shown) == 33
+    assert len(shown) == len(TOPIC_CONFIGS)
     assert (shown["retention.ms"].value, shown["retention.ms"].config_source) == ("5", 1)
     assert (shown["segment.bytes"].value, shown["segment.bytes"].config_source) == ("1073741824", 5)
     assert bench.partitions.of("a", 0).log.config.retention_ms == 5

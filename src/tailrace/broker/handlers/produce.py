@@ -1,8 +1,9 @@
 """Produce (key 0), v0-v13.
 
 Behaviour: every partition is appended on its own and answered with its own code; acks 0 gets no answer, and an error
-    then closes the connection, the only sign a client can see. With one replica acks 1 and all are the same: the
-    high watermark follows the append.
+    then closes the connection, the only sign a client can see. acks 1 is answered after the append, acks all when
+    the high watermark has passed it, or else with REQUEST_TIMED_OUT when the request's timeout has. With one replica
+    the high watermark follows the append, unless the topic's settings ask for a flush first.
 Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 transactional id; v7 zstd; v8 record
     errors (KIP-467); v10 current leader (KIP-951); v13 topic ids (KIP-516).
 """
@@ -10,7 +11,9 @@ Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 tr
 from __future__ import annotations
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageError
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
+from tailrace.broker.delayed_produce import CommitWait, delay
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.records.batch import (
     ATTRIBUTES_OFFSET,
@@ -45,10 +48,13 @@ _WITHOUT_LOG_START = frozenset(
 """Refusals of the log in which Kafka does not tell where it starts. Source: `ReplicaManager.appendToLocalLog`."""
 
 
-def handle(services: Services, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
+def handle(
+    services: Services, context: RequestContext, request: ProduceRequest
+) -> ProduceResponse | Pending[ProduceResponse] | None:
     """Append every partition's records; None for acks 0."""
     version = context.api_version
     topics: list[TopicProduceResponse] = []
+    waits: list[CommitWait] = []
     failed = False
     refusal = _refusal(request)
     for topic in request.topic_data:
@@ -58,7 +64,7 @@ def handle(services: Services, context: RequestContext, request: ProduceRequest)
             if refusal is not None:
                 answer = PartitionProduceResponse(data.index, refusal, base_offset=-1)
             else:
-                answer = _append(services, context, name, data)
+                answer = _append(services, context, name, data, request.acks, waits)
             failed = failed or answer.error_code != 0
             answers.append(answer)
         topics.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
@@ -66,7 +72,8 @@ def handle(services: Services, context: RequestContext, request: ProduceRequest)
         if failed:
             raise CloseConnection("a Produce with acks=0 was refused")
         return None
-    return ProduceResponse(topics)
+    response = ProduceResponse(topics)
+    return delay(response, waits, services.timers, request.timeout_ms) if waits else response
 
 
 def _refusal(request: ProduceRequest) -> ErrorCode | None:
@@ -90,9 +97,14 @@ def _is_transactional(records: bytes | bytearray | memoryview | None) -> bool:
 
 
 def _append(
-    services: Services, context: RequestContext, name: str | None, data: PartitionProduceData
+    services: Services,
+    context: RequestContext,
+    name: str | None,
+    data: PartitionProduceData,
+    acks: int,
+    waits: list[CommitWait],
 ) -> PartitionProduceResponse:
-    """Append one partition's records; every refusal becomes its answer."""
+    """Append one partition's records; every refusal becomes its answer. One that must wait is added to `waits`."""
     log_start_offset = -1
     try:
         if name is None:
@@ -108,7 +120,10 @@ def _append(
     except StorageError as error:
         services.on_storage_error(error)
         return PartitionProduceResponse(data.index, ErrorCode.KAFKA_STORAGE_ERROR, base_offset=-1)
-    return PartitionProduceResponse(data.index, 0, info.first_offset, info.log_append_time_ms, info.log_start_offset)
+    answer = PartitionProduceResponse(data.index, 0, info.first_offset, info.log_append_time_ms, info.log_start_offset)
+    if partition.must_wait(info.last_offset + 1, acks):
+        waits.append(CommitWait(partition, info.last_offset + 1, answer))
+    return answer
 
 
 def _refused(index: int, error: KafkaError, log_start_offset: int) -> PartitionProduceResponse:
