@@ -3,8 +3,8 @@
     tick -> dirtiest log -> plan -> step in a thread -> swap in the loop -> step ... -> clean up to here -> dirtiest log
 
 Invariant: a log is cleaned once at a time; a result is put in place only if nobody interrupted the cleaning, which
-everybody does who changes the log's sealed segments (`Log.cleaning`). One that cannot be cleaned (corrupt, or a map
-too small) is logged and left alone until the next start; the others go on.
+everybody does who changes the log's sealed segments (`Log.cleaning`). One that cannot be cleaned, because it is
+corrupt, is logged and left alone until the next start; the others go on.
 Everything here runs in the owner's thread, but for what is submitted. Source: Kafka LogCleaner, LogCleanerManager.
 """
 
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 from tailrace.log import checkpoint
 from tailrace.log.compaction.candidates import dirtiest, plan_of
@@ -29,9 +29,9 @@ from tailrace.log.logs import Logs
 
 _log = logging.getLogger("tailrace.cleaner")
 
-STORAGE_RETRY_MS: Final = 300_000
-"""A log whose cleaning the disk failed is tried again after so long: it may be full for a while, and each try reads
-all of it. As often as retention runs, which makes room."""
+RETRY_MS: Final = 300_000
+"""A log whose cleaning the disk or a setting failed is tried again after so long: each try reads much of it. As often
+as retention runs, which makes room."""
 
 
 class CleanerSettings(NamedTuple):
@@ -73,7 +73,7 @@ class Cleaner:
         self._running: dict[TopicPartition, _Run] = {}
         self._uncleanable: dict[TopicPartition, Log] = {}
         self._resting: dict[TopicPartition, float] = {}
-        """Until when a log is left alone after the disk failed, by the monotonic clock."""
+        """Until when a log is left alone, by the monotonic clock."""
         self._is_choosing = False
         self._is_stopped = False
 
@@ -164,10 +164,12 @@ class Cleaner:
 
     def _fail(self, run: _Run, error: Exception) -> None:
         topic_partition = run.log.topic_partition
+        is_too_large = isinstance(error, KafkaError) and error.code is ErrorCode.INVALID_CONFIG
         if isinstance(error, StorageError):
             self._logs.on_storage_error(error)
+        if isinstance(error, StorageError) or is_too_large:
             _log.error("%s was not compacted and will be tried again: %s", topic_partition, error)
-            self._resting[topic_partition] = self._env.clock.monotonic_ms() + STORAGE_RETRY_MS
+            self._resting[topic_partition] = self._env.clock.monotonic_ms() + RETRY_MS
         else:
             is_known = isinstance(error, TailraceError)
             _log.error(
