@@ -26,6 +26,8 @@ from tailrace.base.limits import LOAD_MAX_BYTES, RECENT_BYTES, RESIDENCY_STRIDE_
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 _UNTOLD: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM})
 """How file systems, kernels and sandboxes refuse RWF_NOWAIT, as opposed to refusing to wait (EAGAIN)."""
+_BUFFER_BYTES: Final = 64 * 1024
+"""Reads up to this size go through memory that is kept: clearing fresh memory would cost as much as reading."""
 
 
 class HasFileno(Protocol):
@@ -67,10 +69,11 @@ class PageCache(Protocol):
 class KernelPageCache:
     """The machine's."""
 
-    __slots__ = ("_probe",)
+    __slots__ = ("_buffer", "_probe")
 
     def __init__(self) -> None:
         self._probe = [bytearray(1)]
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
 
     def is_resident(self, fd: int, position: int, size: int) -> bool:
         # A sample each stride and the last byte: readers leave runs in memory, and the kernel takes runs away. A hole
@@ -89,7 +92,7 @@ class KernelPageCache:
 
     def pread(self, fd: int, size: int, position: int) -> bytes | None:
         if _NOWAIT:
-            buffer = bytearray(size)
+            buffer = self._buffer[:size] if size <= _BUFFER_BYTES else memoryview(bytearray(size))
             try:
                 count = os.preadv(fd, [buffer], position, _NOWAIT)
             except BlockingIOError:
@@ -100,7 +103,7 @@ class KernelPageCache:
             else:
                 if count < size and position + count < os.fstat(fd).st_size:
                     return None
-                return bytes(memoryview(buffer)[:count])
+                return bytes(buffer if count == size else buffer[:count])
         return os.pread(fd, size, position) if _is_recent(fd, position) else None
 
     def load(self, fd: int, position: int, size: int) -> None:

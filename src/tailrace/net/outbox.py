@@ -197,14 +197,16 @@ def _end_of_run(parts: Parts, start: int) -> int:
 
 def _send_range(sock: StreamSocket, part: FileRange, gate: RangeGate | None) -> int:
     """Send from the front of a file range. Raises OSError(EIO) when the file ends before it does."""
-    done = 0
+    done = admitted = 0
     while done < part.size and done < WRITE_TURN_BYTES:
         count = min(part.size - done, WRITE_TURN_BYTES)
         try:
             if gate is not None:
-                count = gate.admit(part.file, part.position + done, count)
-                if not count:
-                    break
+                if not admitted:
+                    admitted = gate.admit(part.file, part.position + done, count)
+                    if not admitted:
+                        break
+                count = admitted
             if isinstance(sock, socket.socket):
                 sent = os.sendfile(sock.fileno(), part.file.fileno(), part.position + done, count)
             else:
@@ -216,8 +218,7 @@ def _send_range(sock: StreamSocket, part: FileRange, gate: RangeGate | None) -> 
         if not sent:
             raise OSError(errno.EIO, f"file ends {part.size - done} bytes before its range")
         done += sent
-        if gate is not None and sent < count:
-            break  # The socket is full. To try it again the next bytes would have to be looked at first.
+        admitted -= sent if gate is not None else 0
     return done
 
 

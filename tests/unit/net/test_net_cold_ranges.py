@@ -105,7 +105,7 @@ def test_without_memory_to_keep_anything_each_load_is_followed_by_progress() -> 
 def test_what_left_memory_while_the_peer_was_slow_is_loaded_again() -> None:
     h, disk = cold_harness(100)
     disk.resident_until = 100
-    h.sock.room.extend([10, 0])
+    h.sock.room.extend([10, BlockingIOError()])
     h.connection.write([FileRange(AFile(), 0, 100), b"tail"])
     assert len(h.sock.sent) == 10 and not disk.loads
     disk.resident_until = 0
