@@ -175,6 +175,19 @@ class ReadScope:
             raise missing
 
 
+class Waiting:
+    """Within it reads of this thread wait, whatever scope is around: for work that must not be left half done."""
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> None:
+        self._outer = _here.scope
+        _here.scope = None
+
+    def __exit__(self, *_: object) -> None:
+        _here.scope = self._outer
+
+
 def read_scope() -> ReadScope | None:
     """The scope this thread is in."""
     return _here.scope

@@ -200,8 +200,8 @@ class Logs:
         directory = self._directory_of_unopened(topic_partition)
         if directory is None:
             return None
+        log = self._load(directory, topic_partition)  # NotResident: it stays unopened, and is asked for again
         del directory.unopened[topic_partition]
-        log = self._load(directory, topic_partition)
         if log is not None:
             self._add(directory, log)
         return log

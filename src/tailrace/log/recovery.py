@@ -21,6 +21,7 @@ from zlib import crc32
 
 from tailrace.base.disk import Disk, File
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.page_cache import Waiting
 from tailrace.log import filenames as names
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.filenames import offset_of
@@ -77,7 +78,8 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     trusted_count = len(segments) if was_clean else segments.floor_index(recovery_point)
     opening.mend_indexes(trusted_count)
     if trusted_count < len(segments):
-        opening.recover(trusted_count, recovery_point)
+        with Waiting():
+            opening.recover(trusted_count, recovery_point)
     end_offset = segments.active.next_offset() if len(segments) else -1
     if end_offset < log_start_offset:
         opening.drop_all()
@@ -208,7 +210,8 @@ class _Opening:
         for index, segment in enumerate(list(self.segments)[:count]):
             is_active = index + 1 == len(self.segments)
             if not (segment.has_sound_indexes() if is_active else segment.has_plausible_indexes()):
-                self._rebuild(index, segment)
+                with Waiting():
+                    self._rebuild(index, segment)
 
     def _segment(self, base_offset: int) -> Segment:
         env = self.env

@@ -15,6 +15,7 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.limits import COLD_WAIT_MAX_MS, INLINE_MAX_BYTES
 from tailrace.base.page_cache import HasFileno, NotResident, ReadScope, load_missing
 from tailrace.base.pending import Pending
+from tailrace.base.types import TopicPartition
 from tailrace.broker.handlers import list_offsets
 from tailrace.net.handler import FileRange
 from tailrace.replication.partition import Partition
@@ -74,6 +75,14 @@ def make_cold(bench: Bench, cache: ColdCache, topic: str) -> Partition:
         if path.exists():
             cache.evict(path)
     return partition
+
+
+def lead(bench: Bench, name: str, index: int) -> Partition | None:
+    log = bench.logs.get(TopicPartition(name, index))
+    if log is None:
+        return None
+    bench.partitions.add(Partition(log, log.topic_id, 1, [1]))
+    return bench.partitions.get_present(name, index)
 
 
 def paths_of(reads: LaterReads) -> list[str]:
@@ -162,6 +171,26 @@ class TestFetch:
         reads.run()
         bench.run_soon()
         assert data_of(answer).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+    def test_a_log_that_was_not_asked_for_before_is_opened_from_memory(self, bench: Bench, reads: LaterReads) -> None:
+        partition = make_cold(bench, reads.cache, "cold")
+        bench.partitions.remove(partition.topic_partition)
+        directory = partition.log.directory
+        partition.log.close()
+        home = bench.logs.directory_of(partition.topic_partition)
+        bench.logs._by_partition.clear()  # as a start after a clean end leaves it
+        bench.logs._home.clear()
+        home.was_clean = True
+        home.unopened[partition.topic_partition] = 0
+        bench.partitions.lead_missing = lambda name, index: lead(bench, name, index)
+        for path in directory.iterdir():
+            reads.cache.evict(path)
+        answer = get(bench, ask("cold", 0, wait_ms=100))
+        assert isinstance(answer, Pending) and partition.topic_partition in home.unopened
+        while not answer.done:
+            assert len(reads.waiting) == 1
+            reads.run_one()
+        assert values(data_of(answer))[0] == b"0" * 3000 and not home.unopened
 
     def test_old_readers_convert_what_was_loaded(self, bench: Bench, reads: LaterReads) -> None:
         make_cold(bench, reads.cache, "cold")

@@ -12,6 +12,7 @@ Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-22
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
@@ -185,6 +186,9 @@ class _Fetch:
                     self._services.on_storage_error(error)
                     data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
                     self._failed = True
+                except NotResident as missing:  # of a log that has to be opened first
+                    self._missing.append((entry, missing))
+                    data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
                 self._answers.append((entry, data))
 
     def _partition_of(self, entry: SessionPartition) -> Partition:
@@ -196,7 +200,11 @@ class _Fetch:
         return self._services.partitions.of(name, entry.partition)
 
     def _read_one(self, entry: SessionPartition) -> PartitionData:
+        if self._broken and id(entry) in self._broken:
+            raise self._broken[id(entry)]
         partition = self._partition_of(entry)
+        if self._pending is not None:
+            partition.add_waiter(self._on_progress)
         partition.check_leader_epoch(entry.current_leader_epoch)
         if self._version < 10 and partition.log.config.compression_type == "zstd":
             raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
@@ -206,8 +214,6 @@ class _Fetch:
         data.records = b""
         if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
             return data
-        if self._broken and id(entry) in self._broken:
-            raise self._broken[id(entry)]
         try:
             self._read_records(partition, entry, data)
         except NotResident as missing:
@@ -254,10 +260,19 @@ class _Fetch:
         self._pending = Pending()
         self._is_over = max_wait_ms <= 0
         self._timer = self._services.timers.schedule(COLD_WAIT_MAX_MS if self._is_over else max_wait_ms, self._on_time)
-        for entry in self._partitions:
-            self._partition_of(entry).add_waiter(self._on_progress)
+        for partition in self._open_partitions():
+            partition.add_waiter(self._on_progress)
         self._load_missing()
         return self._pending
+
+    def _open_partitions(self) -> Iterator[Partition]:
+        """Those that are there: others went away meanwhile, or are still to be opened."""
+        partitions = self._services.partitions
+        for entry in self._partitions:
+            name = entry.topic if entry.topic is not None else partitions.name_of(entry.topic_id)
+            found = None if name is None else partitions.get_present(name, entry.partition)
+            if found is not None:
+                yield found
 
     def _on_progress(self, _: Partition) -> None:
         """Data came: look again, once, when the loop's turn is done with what else came."""
@@ -300,11 +315,8 @@ class _Fetch:
     def _finish(self) -> None:
         assert self._pending is not None and self._timer is not None
         self._timer.cancel()
-        for entry in self._partitions:
-            try:
-                self._partition_of(entry).remove_waiter(self._on_progress)
-            except KafkaError:
-                continue  # the partition went away while its readers waited
+        for partition in self._open_partitions():
+            partition.remove_waiter(self._on_progress)
         self._pending.complete(self.response())
 
     # -- answering -------------------------------------------------------------------------------------------------
