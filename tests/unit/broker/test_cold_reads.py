@@ -81,7 +81,9 @@ def lead(bench: Bench, name: str, index: int) -> Partition | None:
     log = bench.logs.get(TopicPartition(name, index))
     if log is None:
         return None
-    bench.partitions.add(Partition(log, log.topic_id, 1, [1]))
+    partition = Partition(log, log.topic_id, 1, [1])
+    bench.partitions.add(partition)
+    partition.become_leader(0)
     return bench.partitions.get_present(name, index)
 
 
