@@ -119,11 +119,16 @@ def generate() -> dict[Path, str]:
         name = path.stem.removesuffix("Key")
         value = path.with_name(f"{name}Value.json")
         source = module_source(f"{name} record", [path.name, value.name], [load(path), load(value)])
-        files[WIRE / "group_records" / f"{snake_case(name)}.py"] = formatted(source)
+        files[WIRE / _record_folder(name) / f"{snake_case(name)}.py"] = formatted(source)
     for path in sorted((ROOT / "schema" / "metadata").glob("*Record.json")):
         source = module_source(path.stem, [path.name], [load(path)])
         files[WIRE / "metadata_records" / f"{snake_case(path.stem.removesuffix('Record'))}.py"] = formatted(source)
     return files
+
+
+def _record_folder(name: str) -> str:
+    """The package of a record's module: one for each internal topic."""
+    return "transaction_records" if name.startswith("Transaction") else "group_records"
 
 
 def main() -> int:

@@ -205,7 +205,7 @@ def _field(raw: JsonObject) -> Field:
         name=snake_case(raw["name"]),
         type=kind.removeprefix("[]"),
         is_array=is_array,
-        versions=Versions.parse(raw["versions"]),
+        versions=Versions.parse(raw.get("versions") or raw["taggedVersions"]),
         nullable=Versions.parse(raw["nullableVersions"]) if "nullableVersions" in raw else NEVER,
         tagged=tagged,
         tag=raw.get("tag", -1),

@@ -46,7 +46,8 @@ def _kinds() -> dict[str, Kind]:
         found[path.stem] = Kind(load(path), f"tailrace.wire.messages.{snake_case(stem)}")
     for path in sorted((SCHEMA / "records").glob("*.json")):
         stem = path.stem.removesuffix("Key").removesuffix("Value")
-        found[path.stem] = Kind(load(path), f"tailrace.wire.group_records.{snake_case(stem)}")
+        folder = "transaction_records" if stem.startswith("Transaction") else "group_records"
+        found[path.stem] = Kind(load(path), f"tailrace.wire.{folder}.{snake_case(stem)}")
     for path in sorted((SCHEMA / "metadata").glob("*.json")):
         stem = path.stem.removesuffix("Record")
         found[path.stem] = Kind(load(path), f"tailrace.wire.metadata_records.{snake_case(stem)}")

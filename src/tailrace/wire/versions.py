@@ -34,6 +34,11 @@ class ApiKey(IntEnum):
     DELETE_RECORDS = 21
     INIT_PRODUCER_ID = 22
     OFFSET_FOR_LEADER_EPOCH = 23
+    ADD_PARTITIONS_TO_TXN = 24
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    WRITE_TXN_MARKERS = 27
+    TXN_OFFSET_COMMIT = 28
     DESCRIBE_CONFIGS = 32
     ALTER_CONFIGS = 33
     DESCRIBE_LOG_DIRS = 35
@@ -43,6 +48,8 @@ class ApiKey(IntEnum):
     OFFSET_DELETE = 47
     DESCRIBE_CLUSTER = 60
     DESCRIBE_PRODUCERS = 61
+    DESCRIBE_TRANSACTIONS = 65
+    LIST_TRANSACTIONS = 66
     LIST_CONFIG_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
 
@@ -67,6 +74,11 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     21: (0, 2, 2),
     22: (0, 5, 2),
     23: (0, 4, 4),
+    24: (0, 5, 3),
+    25: (0, 4, 3),
+    26: (0, 5, 3),
+    27: (1, 2, 1),
+    28: (0, 6, 3),
     32: (0, 4, 4),
     33: (0, 2, 2),
     35: (0, 5, 2),
@@ -76,6 +88,8 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     47: (0, 0, 32767),
     60: (0, 2, 0),
     61: (0, 0, 0),
+    65: (0, 0, 0),
+    66: (0, 2, 0),
     74: (0, 1, 0),
     75: (0, 0, 0),
 }
