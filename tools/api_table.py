@@ -106,7 +106,6 @@ NOTES = {
     ApiKey.PRODUCE: "message sets of before v3 are converted to batches",
     ApiKey.FETCH: "before v4 batches are converted to message sets",
     ApiKey.API_VERSIONS: "any other version is answered in v0 with error 35 (KIP-511)",
-    ApiKey.INIT_PRODUCER_ID: "idempotent producers; a transactional id is refused",
 }
 
 

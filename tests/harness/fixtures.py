@@ -6,7 +6,10 @@ import pytest
 from tests.harness.brokers import BrokerProcess, chosen_broker
 from tests.harness.drivers import Driver
 
-SETTINGS = {"auto.create.topics.enable": "true"}
+SETTINGS = {
+    "auto.create.topics.enable": "true",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+}
 
 
 @pytest.fixture(scope="module")

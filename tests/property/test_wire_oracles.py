@@ -148,4 +148,6 @@ def test_every_version_has_an_oracle() -> None:
         ("ApiVersionsResponse", 5),
         ("DeleteGroupsRequest", 3),
         ("DeleteGroupsResponse", 3),
+        ("TxnOffsetCommitRequest", 6),
+        ("TxnOffsetCommitResponse", 6),
     }

@@ -15,7 +15,7 @@ from tailrace.base.rand import SeededRandom
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.ports import CoordinatorRecord, InTransaction
 from tailrace.net.timers import TimingWheel
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import (
@@ -31,13 +31,15 @@ class FakeGroupLog:
     """PartitionWriter and PartitionLoader in memory. `hold` keeps appends waiting; `refuse` fails the next ones."""
 
     def __init__(self) -> None:
-        self.committed: dict[int, list[GroupRecord]] = {}
+        self.committed: dict[int, list[CoordinatorRecord]] = {}
         self.is_holding = False
         self.refusals: list[ErrorCode] = []
-        self._held: list[tuple[int, list[GroupRecord], Pending[ErrorCode | None]]] = []
+        self._held: list[tuple[int, list[CoordinatorRecord], Pending[ErrorCode | None]]] = []
 
-    def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
-        assert records
+    def append(
+        self, partition: int, records: list[CoordinatorRecord], transaction: InTransaction | None = None
+    ) -> Pending[ErrorCode | None]:
+        assert records and transaction is None
         outcome: Pending[ErrorCode | None] = Pending()
         if self.is_holding:
             self._held.append((partition, records, outcome))
@@ -62,10 +64,10 @@ class FakeGroupLog:
         self.is_holding = False
         self.refusals.clear()
 
-    def records(self, partition: int) -> Iterator[GroupRecord]:
+    def records(self, partition: int) -> Iterator[CoordinatorRecord]:
         return iter(list(self.committed.get(partition, ())))
 
-    def _end(self, partition: int, records: list[GroupRecord], outcome: Pending[ErrorCode | None]) -> None:
+    def _end(self, partition: int, records: list[CoordinatorRecord], outcome: Pending[ErrorCode | None]) -> None:
         if self.refusals:
             outcome.complete(self.refusals.pop(0))
             return

@@ -19,6 +19,7 @@ from tailrace.cluster.image import INTERNAL_TOPICS, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.log.logs import Logs
 from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
@@ -39,6 +40,7 @@ class Services:
     metadata: Metadata
     partitions: Partitions
     groups: GroupCoordinator
+    transactions: TransactionCoordinator
     logs: Logs
     fetch_sessions: FetchSessions
     timers: TimingWheel

@@ -11,10 +11,14 @@ heartbeats, so a client that gave up and came back would leave a ghost for ever.
 EMPTY_GROUP_RETRY_MS: Final = 5_000
 """Pause before the record of an emptied group is tried again after a failed append: Kafka's commit timeout."""
 
-GROUP_QUEUE_MAX_OPERATIONS: Final = 10_000
-"""Most operations that wait for one group's append. Above any real group's member count, so only a stuck log fills it.
-At it: COORDINATOR_NOT_AVAILABLE."""
+QUEUE_MAX_OPERATIONS: Final = 10_000
+"""Most operations that wait for one append of a group or a transactional id. Above any real group's member count, so
+only a stuck log fills it. At it: COORDINATOR_NOT_AVAILABLE."""
 
-HASHED_GROUPS_MAX: Final = 4096
-"""Group ids whose hash is remembered: every heartbeat needs it, and in Python it costs as much as the rest of one.
-Half a megabyte at most; beyond it the least used is computed again."""
+HASHED_KEYS_MAX: Final = 4096
+"""Group ids and transactional ids whose hash is remembered: every heartbeat needs it, and in Python it costs as much as
+the rest of one. Half a megabyte at most; beyond it the least used is computed again."""
+
+MARKER_RETRY_MS: Final = 100
+"""Pause before a transaction marker that could not be written is tried again: Kafka's request retry back-off. There is
+no limit to how often: a transaction that is decided must end, and only its own partitions wait for it."""

@@ -12,18 +12,45 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
 
 
-class GroupRecord(NamedTuple):
+class CoordinatorRecord(NamedTuple):
     """One record of an internal topic. `value` None is a tombstone."""
 
     key: bytes
     value: bytes | None
 
 
+class InTransaction(NamedTuple):
+    """Whose transaction a write is a part of. `verification` is the partition's word that its coordinator knows."""
+
+    producer_id: int
+    producer_epoch: int
+    verification: int = 0
+
+
+class TransactionalRecord(NamedTuple):
+    """A record that was written in a transaction: it counts when the producer's next marker says commit."""
+
+    producer_id: int
+    record: CoordinatorRecord
+
+
+class TransactionEnd(NamedTuple):
+    """A marker: everything the producer wrote since its last one counts, or does not."""
+
+    producer_id: int
+    is_commit: bool
+
+
+LogEntry = CoordinatorRecord | TransactionalRecord | TransactionEnd
+
+
 class PartitionWriter(Protocol):
     """Appends to the partitions of the coordinator's topic that this broker leads."""
 
-    def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
-        """Append `records` as one batch, all or none.
+    def append(
+        self, partition: int, records: list[CoordinatorRecord], transaction: InTransaction | None = None
+    ) -> Pending[ErrorCode | None]:
+        """Append `records` as one batch, all or none; with `transaction` as a part of that.
 
         Completes when they are committed (None) or refused (why). Appends to one partition complete in order.
         """
@@ -33,8 +60,8 @@ class PartitionWriter(Protocol):
 class PartitionLoader(Protocol):
     """Reads a partition of the coordinator's topic when this broker becomes its leader."""
 
-    def records(self, partition: int) -> Iterator[GroupRecord]:
-        """Every committed record from the start of the log, in order."""
+    def records(self, partition: int) -> Iterator[LogEntry]:
+        """Every committed record and marker from the start of the log, in order."""
         ...
 
 

@@ -222,11 +222,9 @@ class Log:
             if rebuilt is not None:
                 batch = RecordBatch.parse(memoryview(rebuilt))
         if batch.producer_id >= 0 and not batch.is_control:
-            known = self.producer_states.find_duplicate(batch)
+            known = self.producer_states.admit(batch, has_sequence=origin is AppendOrigin.CLIENT)
             if known is not None:
                 return AppendInfo(known.first_offset, known.last_offset, known.timestamp, self.log_start_offset, True)
-            if origin is AppendOrigin.CLIENT:
-                self.producer_states.check(batch)
         if batch.size > self._config.segment_bytes:
             raise KafkaError(
                 ErrorCode.RECORD_LIST_TOO_LARGE,

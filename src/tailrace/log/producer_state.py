@@ -114,6 +114,19 @@ class ProducerStates:
 
     # A leader's checks
 
+    def admit(self, batch: RecordBatch, *, has_sequence: bool) -> BatchMetadata | None:
+        """The remembered batch that `batch` repeats, which is not to be appended again; None for one that may be.
+
+        A coordinator's batches have no sequence: only their epoch is checked. Raises as `check`.
+        """
+        if not has_sequence:
+            self.check_epoch(batch.producer_id, batch.producer_epoch)
+            return None
+        known = self.find_duplicate(batch)
+        if known is None:
+            self.check(batch)
+        return known
+
     def find_duplicate(self, batch: RecordBatch) -> BatchMetadata | None:
         """The remembered batch that `batch` repeats: same epoch, same first and last sequence."""
         entry = self._entries.get(batch.producer_id)
@@ -131,14 +144,9 @@ class ProducerStates:
         Raises KafkaError: INVALID_PRODUCER_EPOCH for an epoch below the known one, OUT_OF_ORDER_SEQUENCE_NUMBER,
         INVALID_TXN_STATE for a batch outside the producer's open transaction.
         """
-        entry = self._entries.get(batch.producer_id)
+        entry = self.check_epoch(batch.producer_id, batch.producer_epoch)
         if entry is None:
             return
-        if batch.producer_epoch < entry.producer_epoch:
-            raise KafkaError(
-                ErrorCode.INVALID_PRODUCER_EPOCH,
-                f"Epoch {batch.producer_epoch} of producer {batch.producer_id} is below {entry.producer_epoch}.",
-            )
         if batch.producer_epoch != entry.producer_epoch:
             in_order = batch.base_sequence == 0 or entry.producer_epoch == NO_EPOCH
         else:
@@ -154,6 +162,31 @@ class ProducerStates:
                 ErrorCode.INVALID_TXN_STATE,
                 f"Producer {batch.producer_id} has an open transaction; the batch is outside of it.",
             )
+
+    def check_epoch(self, producer_id: int, producer_epoch: int) -> ProducerEntry | None:
+        """What is known of a producer. Raises INVALID_PRODUCER_EPOCH for an epoch below the known one."""
+        entry = self._entries.get(producer_id)
+        if entry is not None and producer_epoch < entry.producer_epoch:
+            raise KafkaError(
+                ErrorCode.INVALID_PRODUCER_EPOCH,
+                f"Epoch {producer_epoch} of producer {producer_id} is below {entry.producer_epoch}.",
+            )
+        return entry
+
+    def has_open_transaction(self, producer_id: int, producer_epoch: int) -> bool:
+        """Whether the producer has written in a transaction of this epoch that has no marker yet."""
+        entry = self._entries.get(producer_id)
+        return entry is not None and entry.current_txn_first_offset >= 0 and entry.producer_epoch == producer_epoch
+
+    def check_bumped_marker(self, producer_id: int, producer_epoch: int) -> None:
+        """Whether a marker of transactions v2 is of a later epoch than the data it ends.
+
+        The known epoch is allowed where nothing is open: the same marker, sent again (KIP-890, KAFKA-19999).
+        Raises INVALID_PRODUCER_EPOCH.
+        """
+        entry = self._entries.get(producer_id)
+        if entry is not None and producer_epoch == entry.producer_epoch and entry.current_txn_first_offset >= 0:
+            raise KafkaError(ErrorCode.INVALID_PRODUCER_EPOCH, "the marker's epoch is that of the open transaction")
 
     def check_marker(self, batch: RecordBatch, marker: EndTxnMarker) -> None:
         """Whether a leader may append a marker. Raises INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED."""

@@ -11,19 +11,16 @@ from collections.abc import Callable, Iterator
 
 from tailrace.base.errors import KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
-from tailrace.cluster.image import GROUP_METADATA_TOPIC, MetadataDelta, TopicImage
+from tailrace.cluster.image import MetadataDelta, TopicImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import PartitionRecord, ResourceType
-from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.log import Log
 from tailrace.log.log_directory import LogDirectory
 from tailrace.log.logs import LogMissing, Logs
 from tailrace.log.trouble import Trouble
-from tailrace.node.group_log import GroupLog
-from tailrace.node.group_settings import apply_group_settings
+from tailrace.node.coordinators import Coordinators
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
-from tailrace.wire.primitives import DecodeError
 
 _log = logging.getLogger("tailrace.node")
 
@@ -36,13 +33,16 @@ class Leadership:
     """Applies metadata to what this broker holds."""
 
     def __init__(
-        self, metadata: Metadata, logs: Logs, partitions: Partitions, groups: GroupCoordinator, group_log: GroupLog
+        self,
+        metadata: Metadata,
+        logs: Logs,
+        partitions: Partitions,
+        coordinators: Coordinators,
     ) -> None:
         self._metadata = metadata
         self._logs = logs
         self._partitions = partitions
-        self._groups = groups
-        self._group_log = group_log
+        self._coordinators = coordinators
 
     def start(self) -> None:
         """Lead what the image says, and follow it and the log directories from here on.
@@ -54,7 +54,7 @@ class Leadership:
         self._partitions.lead_missing = self._lead_missing
         if not all(directory.was_clean for directory in self._logs.directories.online):
             self._metadata.commit(list(self._next_epochs()))
-        for topic in self._metadata.image.topics.values():
+        for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic, self._logs.find_or_create)
         if self._partitions.offline:
             _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))
@@ -74,7 +74,7 @@ class Leadership:
         for topic in delta.topics_deleted:
             self._drop_topic(topic)
         if delta.topics_deleted:
-            self._groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
+            self._coordinators.groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
         for topic in delta.topics_created:
             self._lead_topic(topic, self._logs.create)
         for topic_partition in delta.partitions_added:
@@ -82,7 +82,7 @@ class Leadership:
         for topic_partition in delta.partitions_changed:
             self._lead_by_name(topic_partition, self._logs.find_or_create)
         if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
-            apply_group_settings(self._groups.settings, self._metadata.settings)
+            self._coordinators.apply_settings()
             self._logs.update_configs()
         for resource in delta.configs_changed:
             if resource.type == ResourceType.TOPIC:
@@ -104,12 +104,10 @@ class Leadership:
 
     def _take_offline(self, topic: TopicImage, index: int) -> None:
         self._partitions.take_offline(TopicPartition(topic.name, index), topic.topic_id)
-        if topic.name == GROUP_METADATA_TOPIC:
-            self._groups.unload(index)
+        self._coordinators.drop(topic.name, index)
 
     def _lead_topic(self, topic: TopicImage, log_of: LogOf) -> None:
-        if topic.name == GROUP_METADATA_TOPIC:
-            self._groups.settings.offsets_topic_num_partitions = len(topic.partitions)
+        self._coordinators.on_topic(topic.name, len(topic.partitions))
         self._partitions.add_topic(topic.topic_id, topic.name)
         for index in range(len(topic.partitions)):
             self._lead(topic, index, log_of)
@@ -130,13 +128,13 @@ class Leadership:
     def _lead(self, topic: TopicImage, index: int, log_of: LogOf, *, asked_for: bool = False) -> None:
         """Lead a partition if the image says so. A log that cannot be had takes only its partition offline.
 
-        A log that ended cleanly is left alone until somebody asks for it, unless it holds groups.
+        A log that ended cleanly is left alone until somebody asks for it, unless a coordinator reads it.
         """
         image = topic.partitions[index]
         if image.leader != self._metadata.node_id:
             return
         topic_partition = TopicPartition(topic.name, index)
-        if not asked_for and topic.name != GROUP_METADATA_TOPIC and self._logs.is_unopened(topic_partition):
+        if not asked_for and not self._coordinators.coordinate(topic.name) and self._logs.is_unopened(topic_partition):
             return
         partition = self._partitions.get_present(topic.name, index)
         try:
@@ -151,28 +149,21 @@ class Leadership:
             if not isinstance(error, StorageError) or self._logs.on_storage_error(error) is Trouble.DIRECTORY:
                 self._take_offline(topic, index)
             return  # what the process or the volume lacked may be there when the partition is asked for again
-        if topic.name == GROUP_METADATA_TOPIC:
-            self._load_groups(index)
-
-    def _load_groups(self, index: int) -> None:
-        """Serve the groups of a partition; one that cannot be read is not served, and the others are."""
-        try:
-            self._groups.load(index, self._group_log)
-        except (DecodeError, KafkaError, StorageError) as error:
-            self._groups.unload(index)
-            _log.error("groups of %s-%d are not served: %s", GROUP_METADATA_TOPIC, index, error)
-            if isinstance(error, StorageError):
-                self._logs.on_storage_error(error)
+        self._coordinators.lead(topic.name, index, image.leader_epoch)
 
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):
             topic_partition = TopicPartition(topic.name, index)
             self._partitions.remove(topic_partition)
-            if topic.name == GROUP_METADATA_TOPIC:
-                self._groups.unload(index)
+            self._coordinators.drop(topic.name, index)
             try:
                 self._logs.delete(topic_partition)
             except StorageError as error:
                 _log.error("%s was not deleted from disk: %s", topic_partition, error)
                 self._logs.on_storage_error(error)
         self._partitions.remove_topic(topic.topic_id)
+
+
+def _coordinated_last(topic: TopicImage) -> tuple[bool, str]:
+    """Internal topics after all others, transactions after offsets: what they go on with needs those partitions."""
+    return topic.is_internal, topic.name

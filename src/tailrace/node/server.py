@@ -26,7 +26,6 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord, ClusterRecord
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.cluster.sqlite_store import SqliteStore
-from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log import meta_properties
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
@@ -37,8 +36,7 @@ from tailrace.net.handler import ConnectionOptions, ListenOptions
 from tailrace.net.loop import Engine, running_engine
 from tailrace.node.background import Pools
 from tailrace.node.cleaning import Cleaner
-from tailrace.node.group_log import GroupLog
-from tailrace.node.group_settings import group_settings
+from tailrace.node.coordinators import Coordinators
 from tailrace.node.kafka_directory import METADATA_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
 from tailrace.node.listeners import advertised_address, listen_addresses
@@ -46,6 +44,7 @@ from tailrace.node.log_settings import log_config
 from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.registration import forget_missing, register_broker
+from tailrace.node.surroundings import Surroundings
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
@@ -117,6 +116,7 @@ class Server:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
             services, self._services = self._services, None
+            services.transactions.close()
             services.groups.close()
             services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
@@ -156,9 +156,8 @@ class Server:
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
-            group_log = GroupLog(partitions, clock, logs.on_storage_error)
-            groups = GroupCoordinator(group_settings(settings), group_log, engine.timers, clock, random)
-            Leadership(metadata, logs, partitions, groups, group_log).start()
+            coordinators = Coordinators(Surroundings(metadata, logs, partitions, engine.timers, clock, random))
+            Leadership(metadata, logs, partitions, coordinators).start()
             if not partitions.offline:
                 forget_missing(metadata, logs.directories)
         except BaseException:
@@ -170,7 +169,8 @@ class Server:
             settings=settings,
             metadata=metadata,
             partitions=partitions,
-            groups=groups,
+            groups=coordinators.groups,
+            transactions=coordinators.transactions,
             logs=logs,
             fetch_sessions=sessions,
             timers=engine.timers,

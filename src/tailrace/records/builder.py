@@ -96,3 +96,7 @@ class BatchBuilder:
     def build(self, codec: Codec = Codec.NONE) -> bytearray:
         """The batch, base offset 0, no producer id. At least one record must have been added."""
         return build_batch(self._records, codec=codec)
+
+    def build_transactional(self, producer_id: int, producer_epoch: int) -> bytearray:
+        """The same as part of a producer's transaction, without a sequence: a coordinator's, not a client's."""
+        return build_batch(self._records, producer_id=producer_id, producer_epoch=producer_epoch, is_transactional=True)

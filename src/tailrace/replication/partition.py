@@ -16,6 +16,7 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log.log import AppendInfo, AppendOrigin, FetchSlice, Log
 from tailrace.replication.commit_waits import CommitWaits, Told
+from tailrace.replication.verification import Verifications
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
@@ -40,6 +41,7 @@ class Partition:
 
     __slots__ = (
         "_commit_waits",
+        "_verifications",
         "_waiters",
         "in_sync_replicas",
         "leader_epoch",
@@ -60,6 +62,7 @@ class Partition:
         self.in_sync_replicas = list(replicas)
         self._waiters: dict[Waiter, None] = {}
         self._commit_waits = CommitWaits()
+        self._verifications: Verifications | None = None
         log.group_commit.on_flushed = self._on_flushed
 
     def become_leader(self, leader_epoch: int) -> None:
@@ -112,6 +115,13 @@ class Partition:
         if current_leader_epoch < self.leader_epoch:
             raise KafkaError(ErrorCode.FENCED_LEADER_EPOCH)
         raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+
+    @property
+    def verifications(self) -> Verifications:
+        """Transactions about to begin here. Made when first asked for: few partitions ever see one."""
+        if self._verifications is None:
+            self._verifications = Verifications()
+        return self._verifications
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -19,14 +19,13 @@ from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.config import Background, InlineBackground, LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.net.timers import TimingWheel
-from tailrace.node.group_log import GroupLog
-from tailrace.node.group_settings import group_settings
+from tailrace.node.coordinators import Coordinators
 from tailrace.node.leadership import Leadership
 from tailrace.node.log_settings import log_config
+from tailrace.node.surroundings import Surroundings
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
@@ -59,15 +58,17 @@ class Bench:
         self.logs = Logs(log_dirs, environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40))
         self.logs.load_all()
         self.partitions = Partitions()
-        log = GroupLog(self.partitions, self.clock, self.logs.on_storage_error)
-        groups = GroupCoordinator(group_settings(broker_settings), log, self.timers, self.clock, random)
-        Leadership(self.metadata, self.logs, self.partitions, groups, log).start()
+        coordinators = Coordinators(
+            Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
+        )
+        Leadership(self.metadata, self.logs, self.partitions, coordinators).start()
         self.services = Services(
             node_id=1,
             settings=broker_settings,
             metadata=self.metadata,
             partitions=self.partitions,
-            groups=groups,
+            groups=coordinators.groups,
+            transactions=coordinators.transactions,
             logs=self.logs,
             fetch_sessions=FetchSessions(10, self.clock, random),
             timers=self.timers,

@@ -9,12 +9,12 @@ from tests.scenario.group_bench import GroupBench
 
 from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
-from tailrace.coordinator.groups.coordinator import java_hash
-from tailrace.coordinator.groups.deadline import Decision
+from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.groups.joining import Caller
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.limits import GROUP_QUEUE_MAX_OPERATIONS
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.limits import QUEUE_MAX_OPERATIONS
+from tailrace.coordinator.partitioning import java_hash
+from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.wire.messages.heartbeat import HeartbeatRequest
 from tailrace.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from tailrace.wire.messages.offset_commit import (
@@ -123,10 +123,10 @@ def test_a_bug_after_a_commit_does_not_stop_the_group() -> None:
 
 
 def test_a_group_behind_a_stuck_log_refuses_at_its_limit() -> None:
-    """GROUP_QUEUE_MAX_OPERATIONS wait, the next is refused, and timers are never lost."""
+    """QUEUE_MAX_OPERATIONS wait, the next is refused, and timers are never lost."""
     bench = GroupBench()
     bench.log.is_holding = True
-    waiting = [commit(bench, offset) for offset in range(GROUP_QUEUE_MAX_OPERATIONS + 1)]
+    waiting = [commit(bench, offset) for offset in range(QUEUE_MAX_OPERATIONS + 1)]
     assert not any(answer.done for answer in waiting)
     assert code_of(commit(bench, 0).value) == ErrorCode.COORDINATOR_NOT_AVAILABLE
     ran: list[int] = []
@@ -142,8 +142,8 @@ def test_a_log_that_cannot_be_read_is_not_served() -> None:
     bench = GroupBench()
 
     class Damaged:
-        def records(self, partition: int) -> Iterator[GroupRecord]:
-            yield GroupRecord(b"\0\1\0", b"")
+        def records(self, partition: int) -> Iterator[CoordinatorRecord]:
+            yield CoordinatorRecord(b"\0\1\0", b"")
 
     with pytest.raises(DecodeError):
         bench.groups.load(0, Damaged())

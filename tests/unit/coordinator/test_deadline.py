@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tailrace.coordinator.groups.deadline import Deadline, Decision, Operation
+from tailrace.coordinator.decision import Decision, Operation
+from tailrace.coordinator.groups.deadline import Deadline
 from tailrace.net.timers import TimingWheel
 
 

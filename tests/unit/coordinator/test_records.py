@@ -14,11 +14,11 @@ from tailrace.coordinator.groups.records import (
     offset_tombstone,
     read_record,
 )
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.wire.primitives import DecodeError
 
 # Written by Apache Kafka 4.3.1 for a group of two members, and for a commit with metadata "by-hand".
-KAFKA_GROUP = GroupRecord(
+KAFKA_GROUP = CoordinatorRecord(
     b"\x00\x02\x00\ng.bdd895ad",
     b"\x00\x03\x00\x08consumer\x00\x00\x00\x02\x00\x05range\x00,clientA-c82d4786-f906-4598-a2ec-28037553c337"
     b"\x00\x00\x01\xa1\xfcD\nT\x00\x00\x00\x02\x00,clientA-c82d4786-f906-4598-a2ec-28037553c337\xff\xff\x00\x07clientA"
@@ -26,7 +26,7 @@ KAFKA_GROUP = GroupRecord(
     b"\x00\x00\x00\x04t1-0\x00,clientB-2371bc13-f0f4-40b7-a2b6-8dfcb5b35817\xff\xff\x00\x07clientB\x00\n/127.0.0.1"
     b"\x00\x00u0\x00\x00'\x10\x00\x00\x00\x0e\x00\x00\x00\x00\x00\x01\x00\x02t1\xff\xff\xff\xff\x00\x00\x00\x04t1-1",
 )
-KAFKA_OFFSET = GroupRecord(
+KAFKA_OFFSET = CoordinatorRecord(
     b"\x00\x01\x00\x0fsimple.75967bae\x00\x02t1\x00\x00\x00\x00",
     b"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x07\xff\xff\xff\xff\x08by-hand\x00\x00\x01\xa1\xfcD\xc8\x9c\x01\x00\x10"
     b"/1\xef\xe7W\xc4F\xba\xb9\x9d\xc0\xfe\x04\xe8@\xac",
@@ -74,28 +74,28 @@ def test_legacy_offset_record() -> None:
     """Type and value version 0, of Kafka before 0.9."""
     key = b"\0\0\0\1g\0\1t\0\0\0\3"
     value = b"\0\0" + (9).to_bytes(8, "big") + b"\0\1m" + (77).to_bytes(8, "big")
-    assert read_record(GroupRecord(key, value)) == OffsetEntry("g", "t", 3, CommittedOffset(9, -1, "m", 77))
+    assert read_record(CoordinatorRecord(key, value)) == OffsetEntry("g", "t", 3, CommittedOffset(9, -1, "m", 77))
 
 
 def test_other_types_are_passed_over() -> None:
     """Records of the consumer protocol (KIP-848) belong to groups this coordinator does not run."""
-    assert read_record(GroupRecord(b"\0\3\0\1g", b"\0\0whatever")) is None
+    assert read_record(CoordinatorRecord(b"\0\3\0\1g", b"\0\0whatever")) is None
 
 
 @pytest.mark.parametrize("record", [KAFKA_GROUP, KAFKA_OFFSET], ids=["group", "offset"])
-def test_every_truncation_is_refused(record: GroupRecord) -> None:
+def test_every_truncation_is_refused(record: CoordinatorRecord) -> None:
     """Cut at any byte, key or value is a DecodeError and nothing else."""
     assert record.value is not None
     for end in range(len(record.key)):
         with pytest.raises(DecodeError):
-            read_record(GroupRecord(record.key[:end], record.value))
+            read_record(CoordinatorRecord(record.key[:end], record.value))
     for end in range(len(record.value)):
         with pytest.raises(DecodeError):
-            read_record(GroupRecord(record.key, record.value[:end]))
+            read_record(CoordinatorRecord(record.key, record.value[:end]))
 
 
 @pytest.mark.parametrize("key", [KAFKA_GROUP.key, KAFKA_OFFSET.key], ids=["group", "offset"])
 def test_unknown_value_version_is_refused(key: bytes) -> None:
     """A version from the future is not guessed at."""
     with pytest.raises(DecodeError, match="version 9"):
-        read_record(GroupRecord(key, b"\0\x09" + bytes(100)))
+        read_record(CoordinatorRecord(key, b"\0\x09" + bytes(100)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -26,6 +27,14 @@ from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
+)
+from tailrace.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
 )
 from tailrace.wire.primitives import DecodeError, decode_whole
 
@@ -54,6 +63,30 @@ GOLDEN: list[tuple[str, Any, int, str]] = [
         DeleteGroupsResponse(results=[DeletableGroupResult(group_id="g", error_code=68, error_message="no")]),
         3,
         "00000000  02  02 67  0044  03 6e6f  00  00",
+    ),
+    (
+        "offsets of a transaction by topic id, since 4.4 (KIP-1319)",
+        TxnOffsetCommitRequest(
+            "x",
+            "g",
+            5,
+            2,
+            3,
+            "m",
+            None,
+            [TxnOffsetCommitRequestTopic("", UUID(int=1), [TxnOffsetCommitRequestPartition(4, 7, 6, "y")])],
+        ),
+        6,
+        "02 78  02 67  0000000000000005  0002  00000003  02 6d  00"
+        "  02 00000000000000000000000000000001  02 00000004 0000000000000007 00000006 02 79 00  00  00",
+    ),
+    (
+        "and their answer",
+        TxnOffsetCommitResponse(
+            0, [TxnOffsetCommitResponseTopic("", UUID(int=1), [TxnOffsetCommitResponsePartition(4, 100)])]
+        ),
+        6,
+        "00000000  02 00000000000000000000000000000001  02 00000004 0064 00  00  00",
     ),
     ("all topics in version 0: an empty list", MetadataRequest(topics=[]), 0, "00000000"),
     ("all topics since version 1: null", MetadataRequest(topics=None), 1, "ffffffff"),

@@ -3,6 +3,7 @@
 Behaviour: answered whatever else is refused. From v3 on the client names its software; a name outside
     [a-zA-Z0-9](?:[a-zA-Z0-9\\-.]*[a-zA-Z0-9])? is INVALID_REQUEST (KIP-511). An unknown version never gets here:
     dispatch answers it in v0. Features: none is finalized that is not served.
+    A supported feature whose lowest version is 0 is not told before v4: older Java clients throw (KAFKA-17011).
 Versions: v5 lets a client say which broker it believes it talks to (KIP-1242): another cluster or node is
     REBOOTSTRAP_REQUIRED.
 """
@@ -13,12 +14,20 @@ import re
 
 from tailrace.base.errors import ErrorCode
 from tailrace.broker.context import RequestContext
-from tailrace.broker.served import SERVED
+from tailrace.broker.served import FEATURES, SERVED
 from tailrace.broker.services import Services
 from tailrace.wire.api import versions
-from tailrace.wire.messages.api_versions import ApiVersion, ApiVersionsRequest, ApiVersionsResponse
+from tailrace.wire.messages.api_versions import (
+    ApiVersion,
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+    FinalizedFeatureKey,
+    SupportedFeatureKey,
+)
 
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
+
+_ZERO_FEATURES_FROM = 4
 
 
 def handle(services: Services, context: RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse:
@@ -26,7 +35,11 @@ def handle(services: Services, context: RequestContext, request: ApiVersionsRequ
     code = _refusal(services, context, request)
     if code is not None:
         return ApiVersionsResponse(code)
-    return ApiVersionsResponse(0, _served(), finalized_features_epoch=0)
+    response = ApiVersionsResponse(0, _served(), finalized_features_epoch=services.metadata.image.version)
+    if context.api_version >= _ZERO_FEATURES_FROM:
+        response.supported_features = [SupportedFeatureKey(name, 0, highest) for name, highest in FEATURES.items()]
+    response.finalized_features = [FinalizedFeatureKey(name, highest, highest) for name, highest in FEATURES.items()]
+    return response
 
 
 def _refusal(services: Services, context: RequestContext, request: ApiVersionsRequest) -> ErrorCode | None:

@@ -1,9 +1,7 @@
-"""FindCoordinator (key 10), v0-v6: which broker keeps a group.
+"""FindCoordinator (key 10), v0-v6: which broker keeps a group or a transactional id.
 
-Behaviour: this broker keeps every group, at the address the client dialled or the advertised one. The topic the groups
-    are kept in is created by the first question.
-    A transactional id is INVALID_REQUEST: transactions are not served, and this code ends a producer's initTransactions
-    at once where a retriable one would keep it waiting until its timeout. So is a share group's key.
+Behaviour: this broker keeps all of them, at the address the client dialled or the advertised one. The topic they are
+    kept in is created by the first question. A share group's key is INVALID_REQUEST: they are not served.
 Versions:  v0 has no key type; v4 asks for several keys (KIP-699).
 """
 
@@ -14,14 +12,12 @@ from typing import Final
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.cluster.image import GROUP_METADATA_TOPIC
+from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
 from tailrace.wire.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
-_GROUP: Final = 0
-_REFUSALS: Final = {
-    1: "transactions are not served",
-    2: "share groups are not served",
-}
+_TOPICS: Final = {0: GROUP_METADATA_TOPIC, 1: TRANSACTION_STATE_TOPIC}
+"""Kind of key -> the topic its coordinators' state is in."""
+_REFUSALS: Final = {2: "share groups are not served"}
 
 
 def handle(services: Services, context: RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
@@ -35,11 +31,12 @@ def handle(services: Services, context: RequestContext, request: FindCoordinator
 
 
 def _locate(services: Services, context: RequestContext, key_type: int, key: str) -> Coordinator:
-    if key_type != _GROUP:
+    topic = _TOPICS.get(key_type)
+    if topic is None:
         message = _REFUSALS.get(key_type, f"unknown coordinator type {key_type}")
         return Coordinator(key, -1, "", -1, ErrorCode.INVALID_REQUEST, message)
     try:
-        services.auto_create(GROUP_METADATA_TOPIC)
+        services.auto_create(topic)
     except KafkaError as error:
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
     host, port = services.advertised(context)

@@ -1,35 +1,48 @@
-"""InitProducerId (key 22), v0-v5: an identity for an idempotent producer.
+"""InitProducerId (key 22), v0-v5: an identity for an idempotent or transactional producer.
 
 Behaviour: without a transactional id every request gets a new id with epoch 0, whatever id and epoch the producer had:
-    a new id cannot be confused with what went before. Source: Kafka TransactionCoordinator.handleInitProducerId.
-    With a transactional id: transactions are not served. FindCoordinator says so first; a client that comes here all
-    the same gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED (no transactional id is allowed here), because it is the one
-    code that both librdkafka (rd_kafka_idemp_check_error) and the Java producer give up on at once. The codes of an
-    absent coordinator would be asked again for ever.
-Versions: v3 the producer's id and epoch (KIP-360): one without the other is INVALID_REQUEST.
+    a new id cannot be confused with what went before. With one, the coordinator fences whoever used it before.
+    Source: Kafka TransactionCoordinator.handleInitProducerId.
+Versions: v3 the producer's id and epoch (KIP-360): one without the other is INVALID_REQUEST; before v4 clients know
+    INVALID_PRODUCER_EPOCH in the place of PRODUCER_FENCED.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from tailrace.base.errors import ErrorCode
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
+from tailrace.coordinator.transactions.coordinator import Outcome
+from tailrace.coordinator.transactions.transaction import ProducerIdAndEpoch
 from tailrace.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 
-_NONE = -1
+_NONE: Final = -1
+_FENCED_FROM: Final = 4
 
 
-def handle(services: Services, context: RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse:
-    """Give out a producer id."""
-    if (request.producer_id == _NONE) != (request.producer_epoch == _NONE) or request.transactional_id == "":
-        return _refused(ErrorCode.INVALID_REQUEST)
-    if request.transactional_id is not None:
-        longest = services.settings.integer("transaction.max.timeout.ms")
-        if not 0 < request.transaction_timeout_ms <= longest:
-            return _refused(ErrorCode.INVALID_TRANSACTION_TIMEOUT)
-        return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-    return InitProducerIdResponse(producer_id=services.metadata.next_producer_id(), producer_epoch=0)
+def handle(
+    services: Services, context: RequestContext, request: InitProducerIdRequest
+) -> InitProducerIdResponse | Pending[InitProducerIdResponse]:
+    """Give out a producer id, or the next epoch of one."""
+    if (request.producer_id == _NONE) != (request.producer_epoch == _NONE):
+        return InitProducerIdResponse(0, ErrorCode.INVALID_REQUEST, _NONE, _NONE)
+    if request.transactional_id is None:
+        return InitProducerIdResponse(producer_id=services.metadata.next_producer_id(), producer_epoch=0)
+    expected = None
+    if request.producer_id != _NONE:
+        expected = ProducerIdAndEpoch(request.producer_id, request.producer_epoch)
+    later: Pending[InitProducerIdResponse] = Pending()
 
+    def answer(outcome: Outcome) -> None:
+        code = outcome.code
+        if code is ErrorCode.PRODUCER_FENCED and context.api_version < _FENCED_FROM:
+            code = ErrorCode.INVALID_PRODUCER_EPOCH
+        later.complete(InitProducerIdResponse(0, code, outcome.producer_id, outcome.producer_epoch))
 
-def _refused(code: ErrorCode) -> InitProducerIdResponse:
-    return InitProducerIdResponse(error_code=code, producer_id=_NONE, producer_epoch=_NONE)
+    services.transactions.init_producer_id(
+        request.transactional_id, request.transaction_timeout_ms, expected
+    ).on_complete(answer)
+    return later

@@ -1,20 +1,22 @@
 """OffsetFetch (key 9), v0-v10: how far a group has read.
 
 Behaviour: a partition without a commit, and every one of an unknown group, is answered with offset -1 and no error.
-    `require_stable` (KIP-447) is accepted: without transactions every offset is stable. Member id and epoch (v9) belong
+    With `require_stable` (KIP-447) a partition with an offset in an open transaction is UNSTABLE_OFFSET_COMMIT: what
+    is committed may be about to be replaced. Member id and epoch (v9) belong
     to the consumer protocol of KIP-848, which is not served.
 Versions:  v2 null topics: everything the group has; v8 several groups, their errors apart (KIP-709); v10 topic ids.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.coordinator.groups.offsets import Offsets
+from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.wire.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -35,13 +37,15 @@ _ERROR_AT_TOP_FROM: Final = 2
 def handle(services: Services, context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
     """Read committed offsets."""
     if context.api_version >= _GROUPS_FROM:
-        return OffsetFetchResponse(groups=[_group(services, context, group) for group in request.groups])
+        groups = [_group(services, context, group, request.require_stable) for group in request.groups]
+        return OffsetFetchResponse(groups=groups)
     topics = None
     if request.topics is not None:
         topics = [
             OffsetFetchRequestTopics(topic.name, ZERO_TOPIC_ID, topic.partition_indexes) for topic in request.topics
         ]
-    group = _group(services, context, OffsetFetchRequestGroup(request.group_id, topics=topics))
+    asked = OffsetFetchRequestGroup(request.group_id, topics=topics)
+    group = _group(services, context, asked, request.require_stable)
     response = OffsetFetchResponse(error_code=group.error_code)
     if group.error_code and context.api_version < _ERROR_AT_TOP_FROM:
         assert topics is not None
@@ -63,23 +67,46 @@ def _older(partition: OffsetFetchResponsePartitions) -> OffsetFetchResponseParti
     )
 
 
-def _group(services: Services, context: RequestContext, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup:
+class _Commits(NamedTuple):
+    """What a group has committed, and what may not be told."""
+
+    offsets: Offsets
+    unstable: PendingOffsets | None
+    """Offsets in open transactions; None when the client takes what is committed."""
+
+    def of(self, topic: str, partition: int) -> OffsetFetchResponsePartitions:
+        """The answer for one partition."""
+        if self.unstable is not None and self.unstable.has(topic, partition):
+            return OffsetFetchResponsePartitions(partition, -1, -1, "", ErrorCode.UNSTABLE_OFFSET_COMMIT)
+        committed = self.offsets.get(topic, partition)
+        if committed is None:
+            return OffsetFetchResponsePartitions(partition, -1, -1, "", ErrorCode.NONE)
+        return OffsetFetchResponsePartitions(
+            partition, committed.offset, committed.leader_epoch, committed.metadata, ErrorCode.NONE
+        )
+
+
+def _group(
+    services: Services, context: RequestContext, asked: OffsetFetchRequestGroup, require_stable: bool
+) -> OffsetFetchResponseGroup:
     response = OffsetFetchResponseGroup(asked.group_id)
     try:
         offsets = services.groups.committed_offsets(asked.group_id)
+        unstable = services.groups.pending_offsets(asked.group_id) if require_stable else None
     except KafkaError as error:
         response.error_code = error.code
         return response
+    commits = _Commits(offsets, unstable)
     by_id = context.api_version >= _TOPIC_IDS_FROM
     if asked.topics is None:
-        response.topics = _everything(services, offsets, by_id)
+        response.topics = _everything(services, commits, by_id)
     else:
-        response.topics = [_topic(services, offsets, topic, by_id) for topic in asked.topics]
+        response.topics = [_topic(services, commits, topic, by_id) for topic in asked.topics]
     return response
 
 
 def _topic(
-    services: Services, offsets: Offsets, asked: OffsetFetchRequestTopics, by_id: bool
+    services: Services, commits: _Commits, asked: OffsetFetchRequestTopics, by_id: bool
 ) -> OffsetFetchResponseTopics:
     name = asked.name
     if by_id:
@@ -87,15 +114,15 @@ def _topic(
         if topic is None:
             return _refused(asked, ErrorCode.UNKNOWN_TOPIC_ID)
         name = topic.name
-    partitions = [_partition(offsets, name, index) for index in asked.partition_indexes]
+    partitions = [commits.of(name, index) for index in asked.partition_indexes]
     return OffsetFetchResponseTopics("" if by_id else name, asked.topic_id, partitions)
 
 
-def _everything(services: Services, offsets: Offsets, by_id: bool) -> list[OffsetFetchResponseTopics]:
+def _everything(services: Services, commits: _Commits, by_id: bool) -> list[OffsetFetchResponseTopics]:
     """All a group has committed. By id, a topic that is gone has no name to the client and is left out."""
     topics = []
-    for name in offsets.topics():
-        partitions = [_partition(offsets, name, index) for index in offsets.partitions(name)]
+    for name in commits.offsets.topics():
+        partitions = [commits.of(name, index) for index in commits.offsets.partitions(name)]
         if not by_id:
             topics.append(OffsetFetchResponseTopics(name, ZERO_TOPIC_ID, partitions))
             continue
@@ -103,15 +130,6 @@ def _everything(services: Services, offsets: Offsets, by_id: bool) -> list[Offse
         if topic is not None:
             topics.append(OffsetFetchResponseTopics("", topic.topic_id, partitions))
     return topics
-
-
-def _partition(offsets: Offsets, topic: str, partition: int) -> OffsetFetchResponsePartitions:
-    committed = offsets.get(topic, partition)
-    if committed is None:
-        return OffsetFetchResponsePartitions(partition, -1, -1, "", ErrorCode.NONE)
-    return OffsetFetchResponsePartitions(
-        partition, committed.offset, committed.leader_epoch, committed.metadata, ErrorCode.NONE
-    )
 
 
 def _refused(asked: OffsetFetchRequestTopics, code: int) -> OffsetFetchResponseTopics:

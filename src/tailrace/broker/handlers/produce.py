@@ -4,27 +4,29 @@ Behaviour: every partition is appended on its own and answered with its own code
     then closes the connection, the only sign a client can see. acks 1 is answered after the append, acks all when
     the high watermark has passed it, or else with REQUEST_TIMED_OUT when the request's timeout has. With one replica
     the high watermark follows the append, unless the topic's settings ask for a flush first.
+    Transactional records need their coordinator's word first.
 Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 transactional id; v7 zstd; v8 record
-    errors (KIP-467); v10 current leader (KIP-951); v13 topic ids (KIP-516).
+    errors (KIP-467); v10 current leader (KIP-951); v12 adds to transactions (KIP-890); v13 topic ids (KIP-516).
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.delayed_produce import CommitWait, delay
 from tailrace.broker.services import CloseConnection, Services
-from tailrace.records.batch import (
-    ATTRIBUTES_OFFSET,
-    LOG_OVERHEAD,
-    MAGIC,
-    MAGIC_OFFSET,
-    TRANSACTIONAL_MASK,
-    RecordBatch,
-)
+from tailrace.broker.transaction_entry import Entry
+from tailrace.broker.transactional_produce import enter_transaction, has_transactional_records, is_transactional
+from tailrace.records.batch import LOG_OVERHEAD, MAGIC, MAGIC_OFFSET, RecordBatch
 from tailrace.records.compression import Codec
 from tailrace.records.legacy import up_convert
+from tailrace.replication.partition import Partition
+from tailrace.replication.transactional import append_transactional
+from tailrace.replication.verification import NONE_NEEDED
 from tailrace.wire.messages.produce import (
     BatchIndexAndErrorMessage,
     PartitionProduceData,
@@ -48,15 +50,63 @@ _WITHOUT_LOG_START = frozenset(
 """Refusals of the log in which Kafka does not tell where it starts. Source: `ReplicaManager.appendToLocalLog`."""
 
 
+class Appends(NamedTuple):
+    """What the appends of one request have in common, and which of them are to be waited for."""
+
+    acks: int
+    waits: list[CommitWait]
+    entry: Entry | None
+    """What the transaction's coordinator said; None outside of transactions."""
+
+
 def handle(
     services: Services, context: RequestContext, request: ProduceRequest
 ) -> ProduceResponse | Pending[ProduceResponse] | None:
     """Append every partition's records; None for acks 0."""
+    if request.acks not in (-1, 0, 1):
+        return _append_all(services, context, request, ErrorCode.INVALID_REQUIRED_ACKS)
+    if not has_transactional_records(request):
+        return _append_all(services, context, request)
+    if request.transactional_id is None:
+        return _append_all(services, context, request, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    entered = enter_transaction(services, context, request)
+    if entered.done:
+        return _append_all(services, context, request, entry=entered.value)
+    return _append_later(services, context, request, entered)
+
+
+def _append_later(
+    services: Services, context: RequestContext, request: ProduceRequest, entered: Pending[Entry]
+) -> Pending[ProduceResponse] | None:
+    """Append when the coordinator's log has taken the partitions. Until then the request outlives its frame."""
+    for topic in request.topic_data:
+        for data in topic.partition_data:
+            data.records = None if data.records is None else bytearray(data.records)
+    later: Pending[ProduceResponse] = Pending()
+
+    def append(entry: Entry) -> None:
+        with suppress(CloseConnection):  # the connection of a refused acks=0 is not in our hand by now
+            response = _append_all(services, context, request, entry=entry)
+            if isinstance(response, Pending):
+                response.on_complete(later.complete)
+            elif response is not None:
+                later.complete(response)
+
+    entered.on_complete(append)
+    return None if request.acks == 0 else later
+
+
+def _append_all(
+    services: Services,
+    context: RequestContext,
+    request: ProduceRequest,
+    refusal: ErrorCode | None = None,
+    entry: Entry | None = None,
+) -> ProduceResponse | Pending[ProduceResponse] | None:
     version = context.api_version
     topics: list[TopicProduceResponse] = []
-    waits: list[CommitWait] = []
+    appends = Appends(request.acks, [], entry)
     failed = False
-    refusal = _refusal(request)
     for topic in request.topic_data:
         name = topic.name if version < 13 else services.partitions.name_of(topic.topic_id)
         answers: list[PartitionProduceResponse] = []
@@ -64,7 +114,7 @@ def handle(
             if refusal is not None:
                 answer = PartitionProduceResponse(data.index, refusal, base_offset=-1)
             else:
-                answer = _append(services, context, name, data, request.acks, waits)
+                answer = _append(services, context, name, data, appends)
             failed = failed or answer.error_code != 0
             answers.append(answer)
         topics.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
@@ -73,38 +123,14 @@ def handle(
             raise CloseConnection("a Produce with acks=0 was refused")
         return None
     response = ProduceResponse(topics)
+    waits = appends.waits
     return delay(response, waits, services.timers, request.timeout_ms) if waits else response
 
 
-def _refusal(request: ProduceRequest) -> ErrorCode | None:
-    """A reason to refuse the whole request. Nobody may write in transactions, for they are not served."""
-    if request.acks not in (-1, 0, 1):
-        return ErrorCode.INVALID_REQUIRED_ACKS
-    if request.transactional_id is not None or _has_transactional_records(request):
-        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    return None
-
-
-def _has_transactional_records(request: ProduceRequest) -> bool:
-    return any(_is_transactional(data.records) for topic in request.topic_data for data in topic.partition_data)
-
-
-def _is_transactional(records: bytes | bytearray | memoryview | None) -> bool:
-    low_attributes = ATTRIBUTES_OFFSET + 1
-    if records is None or len(records) <= low_attributes or records[MAGIC_OFFSET] != MAGIC:
-        return False
-    return records[low_attributes] & TRANSACTIONAL_MASK != 0
-
-
 def _append(
-    services: Services,
-    context: RequestContext,
-    name: str | None,
-    data: PartitionProduceData,
-    acks: int,
-    waits: list[CommitWait],
+    services: Services, context: RequestContext, name: str | None, data: PartitionProduceData, appends: Appends
 ) -> PartitionProduceResponse:
-    """Append one partition's records; every refusal becomes its answer. One that must wait is added to `waits`."""
+    """Append one partition's records; every refusal becomes its answer. One that must wait is noted."""
     log_start_offset = -1
     try:
         if name is None:
@@ -114,16 +140,29 @@ def _append(
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {name}.")
         records = _batch_of(data, context.api_version)
         log_start_offset = partition.log_start_offset
-        info = partition.append(records)
+        if appends.entry is not None and is_transactional(records):
+            info = append_transactional(partition, records, _verification(partition, appends.entry))
+        else:
+            info = partition.append(records)
     except KafkaError as error:
         return _refused(data.index, error, log_start_offset)
     except StorageError as error:
         services.on_storage_error(error)
         return PartitionProduceResponse(data.index, ErrorCode.KAFKA_STORAGE_ERROR, base_offset=-1)
     answer = PartitionProduceResponse(data.index, 0, info.first_offset, info.log_append_time_ms, info.log_start_offset)
-    if partition.must_wait(info.last_offset + 1, acks):
-        waits.append(CommitWait(partition, info.last_offset + 1, answer))
+    if partition.must_wait(info.last_offset + 1, appends.acks):
+        appends.waits.append(CommitWait(partition, info.last_offset + 1, answer))
     return answer
+
+
+def _verification(partition: Partition, entry: Entry) -> int:
+    """The partition's word that the coordinator lets the batch in; raises why it does not."""
+    code = entry.refused.get(partition.topic_partition)
+    if code is ErrorCode.INVALID_TXN_STATE:
+        raise KafkaError(code, "Partition was not added to the transaction")
+    if code is not None:
+        raise KafkaError(code)
+    return entry.verifications.get(partition.topic_partition, NONE_NEEDED)
 
 
 def _refused(index: int, error: KafkaError, log_start_offset: int) -> PartitionProduceResponse:

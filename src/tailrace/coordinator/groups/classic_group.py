@@ -23,6 +23,7 @@ from tailrace.base.pending import Pending
 from tailrace.coordinator.groups.deadline import Deadline
 from tailrace.coordinator.groups.member import Member, Protocols
 from tailrace.coordinator.groups.offsets import Offsets
+from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE, subscribed_topics
 from tailrace.wire.group_records.group_metadata import GroupMetadataValue
 from tailrace.wire.messages.join_group import JoinGroupResponse, JoinGroupResponseMember
@@ -57,6 +58,7 @@ class ClassicGroup:
         "new_member_added",
         "offsets",
         "pending_members",
+        "pending_offsets",
         "pending_syncs",
         "protocol",
         "protocol_type",
@@ -96,6 +98,7 @@ class ClassicGroup:
         """Whether the log holds a record of the group itself."""
         self.rebalance_reason = ""
         self.offsets = Offsets()
+        self.pending_offsets = PendingOffsets()
         self.join_deadline = join_deadline
         self.sync_deadline = sync_deadline
         self._spoken: Counter[str] = Counter()
@@ -245,7 +248,7 @@ class ClassicGroup:
     @property
     def is_void(self) -> bool:
         """Whether neither the log nor any client knows of it."""
-        return not (self.is_recorded or self.offsets or self.members or self.pending_members)
+        return not (self.is_recorded or self.offsets or self.pending_offsets or self.members or self.pending_members)
 
     def move_to(self, state: GroupState, now_ms: int) -> None:
         """Enter `state`."""

@@ -7,6 +7,7 @@ Source: Kafka's `OffsetMetadataManager`, `ClassicGroup.validateOffsetCommit`, KI
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -16,7 +17,7 @@ from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import group_tombstone, offset_record, offset_tombstone
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -52,10 +53,10 @@ def check_commit(
 
 def commit_records(
     settings: GroupSettings, now_ms: int, request: OffsetCommitRequest
-) -> tuple[list[GroupRecord], OffsetCommitResponse]:
+) -> tuple[list[CoordinatorRecord], OffsetCommitResponse]:
     """The records of a commit, and its answer once they are in the log."""
     expire_ms = -1 if request.retention_time_ms == -1 else now_ms + request.retention_time_ms
-    records: list[GroupRecord] = []
+    records: list[CoordinatorRecord] = []
     response = OffsetCommitResponse()
     for topic in request.topics:
         answered = OffsetCommitResponseTopic(topic.name, topic.topic_id)
@@ -107,7 +108,7 @@ def check_delete_offsets(group: ClassicGroup | None) -> ClassicGroup:
 
 def delete_offset_records(
     group: ClassicGroup, request: OffsetDeleteRequest
-) -> tuple[list[GroupRecord], frozenset[str]]:
+) -> tuple[list[CoordinatorRecord], frozenset[str]]:
     """Tombstones for what is asked and exists; and the topics that are refused because a member consumes them."""
     subscribed = frozenset(topic.name for topic in request.topics if group.is_subscribed(topic.name))
     records = [
@@ -120,30 +121,38 @@ def delete_offset_records(
     return records, subscribed
 
 
-def delete_topic_records(group: ClassicGroup, topics: frozenset[str]) -> list[GroupRecord]:
+def delete_topic_records(group: ClassicGroup, topics: frozenset[str]) -> list[CoordinatorRecord]:
     """Tombstones for every offset of deleted topics."""
-    return [
-        offset_tombstone(group.group_id, topic, partition) for topic, partition, _ in group.offsets if topic in topics
-    ]
+    return [tombstone for topic, tombstone in _tombstones(group) if topic in topics]
 
 
-def delete_group_records(group: ClassicGroup) -> list[GroupRecord]:
+def delete_group_records(group: ClassicGroup) -> list[CoordinatorRecord]:
     """Tombstones for a group and all its offsets."""
-    records = [offset_tombstone(group.group_id, topic, partition) for topic, partition, _ in group.offsets]
+    records = [tombstone for _, tombstone in _tombstones(group)]
     if group.is_recorded or records:
         records.append(group_tombstone(group.group_id))
     return records
 
 
-def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list[GroupRecord]:
+def _tombstones(group: ClassicGroup) -> Iterator[tuple[str, CoordinatorRecord]]:
+    """Every topic and a tombstone for each offset there, committed or in an open transaction."""
+    places = dict.fromkeys((topic, partition) for topic, partition, _ in group.offsets)
+    places.update(dict.fromkeys(group.pending_offsets.places()))
+    for topic, partition in places:
+        yield topic, offset_tombstone(group.group_id, topic, partition)
+
+
+def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list[CoordinatorRecord]:
     """Tombstones for expired offsets, and for a group that has neither members nor offsets left (KIP-211)."""
     expired = [
         (topic, partition)
         for topic, partition, committed in group.offsets
         if _is_expired(group, topic, committed, now_ms, retention_ms)
+        and not group.pending_offsets.has(topic, partition)
     ]
     records = [offset_tombstone(group.group_id, topic, partition) for topic, partition in expired]
-    is_unused = group.state is GroupState.EMPTY and not group.pending_members and len(expired) == len(group.offsets)
+    is_idle = group.state is GroupState.EMPTY and not group.pending_members and not group.pending_offsets
+    is_unused = is_idle and len(expired) == len(group.offsets)
     if is_unused and (group.is_recorded or records):
         records.append(group_tombstone(group.group_id))
     return records

@@ -12,24 +12,37 @@ Source: Kafka's `GroupCoordinatorService` and `CoordinatorRuntime`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
-from typing import Final
+from functools import partial
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
+from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups import commits, joining, listing, membership
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState, refused_join
-from tailrace.coordinator.groups.deadline import Decision, Operation
 from tailrace.coordinator.groups.joining import Caller, Join
+from tailrace.coordinator.groups.loading import remains
 from tailrace.coordinator.groups.offsets import Offsets
+from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.groups.shard import GroupShard, Turn
-from tailrace.coordinator.limits import GROUP_QUEUE_MAX_OPERATIONS, HASHED_GROUPS_MAX
-from tailrace.coordinator.ports import GroupRecord, PartitionLoader, PartitionWriter, Timers
+from tailrace.coordinator.groups.shard import GroupShard
+from tailrace.coordinator.groups.transactional_commits import (
+    check_transactional_commit,
+    refused_transactional_commit,
+    transactional_commit_records,
+)
+from tailrace.coordinator.partitioning import partition_for
+from tailrace.coordinator.ports import (
+    CoordinatorRecord,
+    InTransaction,
+    PartitionLoader,
+    PartitionWriter,
+    Timers,
+    TransactionalRecord,
+)
+from tailrace.coordinator.turns import Turn, Turns, refuse_nobody, refuse_waiting
 from tailrace.wire.messages.delete_groups import DeletableGroupResult
 from tailrace.wire.messages.describe_groups import DescribedGroup
 from tailrace.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -44,31 +57,9 @@ from tailrace.wire.messages.offset_delete import (
     OffsetDeleteResponseTopic,
 )
 from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
 
 Refuse = Callable[[ErrorCode], None]
-
-_APPEND_ERRORS: Final = {
-    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
-    ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
-    ErrorCode.MESSAGE_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
-    ErrorCode.RECORD_LIST_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
-    ErrorCode.INVALID_FETCH_SIZE: ErrorCode.UNKNOWN_SERVER_ERROR,
-}
-"""What a client is told when the log refuses. Source: Kafka's `CoordinatorOperationExceptionHelper`."""
-
-
-@lru_cache(maxsize=HASHED_GROUPS_MAX)
-def java_hash(text: str) -> int:
-    """Java's String.hashCode: over UTF-16 code units, wrapped to a signed 32-bit number."""
-    value = 0
-    data = text.encode("utf-16-be", "surrogatepass")
-    for index in range(0, len(data), 2):
-        value = (31 * value + (data[index] << 8 | data[index + 1])) & 0xFFFFFFFF
-    return value - (1 << 32) if value & 0x80000000 else value
 
 
 class GroupCoordinator:
@@ -78,7 +69,7 @@ class GroupCoordinator:
         self, settings: GroupSettings, writer: PartitionWriter, timers: Timers, clock: Clock, random: Random
     ) -> None:
         self.settings = settings
-        self._writer = writer
+        self._turns = Turns(writer)
         self._timers = timers
         self._clock = clock
         self._random = random
@@ -88,9 +79,8 @@ class GroupCoordinator:
     # Partitions
 
     def partition_for(self, group_id: str) -> int:
-        """Partition of `__consumer_offsets` that keeps this group: `abs(hash) % count`, where abs(-2**31) is 0."""
-        hashed = java_hash(group_id)
-        return (0 if hashed == -(1 << 31) else abs(hashed)) % self.settings.offsets_topic_num_partitions
+        """Partition of `__consumer_offsets` that keeps this group."""
+        return partition_for(group_id, self.settings.offsets_topic_num_partitions)
 
     def begin_load(self, partition: int) -> GroupShard:
         """This broker leads `partition`: its groups are loading until `finish_load`. Feed its records to `.replay`."""
@@ -107,24 +97,26 @@ class GroupCoordinator:
     def load(self, partition: int, loader: PartitionLoader) -> None:
         """Load a partition in one go.
 
-        Only the last record of each key is looked into: the log repeats a busy key thousands of times between two
-        compactions, and what came before says nothing. Raises DecodeError for one nobody can read: the partition is
-        then not served, as in Kafka, because going on could take back commits.
+        Raises DecodeError for a record nobody can read: the partition is then not served, as in Kafka, because going
+        on could take back commits.
         """
         shard = self.begin_load(partition)
         try:
-            latest: dict[bytes, GroupRecord] = {}
-            for record in loader.records(partition):
-                if record.value is None:
-                    latest.pop(record.key, None)
+            for entry in remains(loader.records(partition)):
+                if isinstance(entry, TransactionalRecord):
+                    shard.replay_transactional(*entry)
                 else:
-                    latest[record.key] = record
-            for record in latest.values():
-                shard.replay(record)
+                    shard.replay(entry)
         except BaseException:
             self.unload(partition)
             raise
         self.finish_load(shard)
+
+    def end_transaction(self, partition: int, producer_id: int, is_commit: bool) -> None:
+        """A marker of this producer was written to `partition` of the topic, after all it committed there."""
+        shard = self._shards.get(partition)
+        if shard is not None:
+            shard.replay_end(producer_id, is_commit)
 
     def unload(self, partition: int) -> None:
         """This broker no longer leads `partition`: refuse what waits there, forget its groups."""
@@ -132,9 +124,7 @@ class GroupCoordinator:
         if shard is None:
             return
         shard.is_closed = True
-        for waiting in shard.turns.values():
-            while waiting:
-                waiting.popleft().refuse(ErrorCode.NOT_COORDINATOR)
+        refuse_waiting(shard)
         for group in shard.groups.values():
             shard.silence(group)
             group.state = GroupState.DEAD
@@ -165,70 +155,11 @@ class GroupCoordinator:
         except KafkaError as error:
             refuse(error.code)
             return
-        self._take_turn(shard, group_id, Turn(partial(decide, shard), refuse))
+        self._turns.take(shard, group_id, Turn(partial(decide, shard), refuse))
 
     def _take_timer_turn(self, shard: GroupShard, group_id: str, operation: Operation) -> None:
         if not shard.is_closed:
-            self._take_turn(shard, group_id, Turn(operation, _refuse_nobody))
-
-    def _take_turn(self, shard: GroupShard, group_id: str, turn: Turn) -> None:
-        waiting = shard.turns.get(group_id)
-        if waiting is None:
-            shard.turns[group_id] = deque((turn,))
-            self._run_turns(shard, group_id)
-        elif len(waiting) < GROUP_QUEUE_MAX_OPERATIONS or turn.refuse is _refuse_nobody:
-            waiting.append(turn)  # a group's timers are few; losing one would lose a rebalance
-        else:
-            turn.refuse(ErrorCode.COORDINATOR_NOT_AVAILABLE)
-
-    def _run_turns(self, shard: GroupShard, group_id: str) -> None:
-        """Run what waits for a group until nothing does, or records are on their way."""
-        waiting = shard.turns[group_id]
-        try:
-            while waiting:
-                turn = waiting.popleft()
-                if shard.is_closed:
-                    turn.refuse(ErrorCode.NOT_COORDINATOR)
-                    continue
-                try:
-                    decision = turn.operation()
-                except KafkaError as error:
-                    turn.refuse(error.code)
-                    continue
-                while decision is not None:
-                    appended = self._writer.append(shard.partition, decision.records)
-                    if not appended.done:
-                        appended.on_complete(partial(self._on_appended, shard, group_id, decision))
-                        return
-                    decision = self._settle(shard, decision, appended.value)
-        except BaseException:
-            # A bug in one operation must not leave its group without turns for ever.
-            if waiting:
-                self._run_turns(shard, group_id)
-            else:
-                shard.turns.pop(group_id, None)
-            raise
-        del shard.turns[group_id]
-
-    def _on_appended(self, shard: GroupShard, group_id: str, decision: Decision, code: ErrorCode | None) -> None:
-        try:
-            following = self._settle(shard, decision, code)
-            if following is not None:
-                shard.turns[group_id].appendleft(Turn(lambda: following, _refuse_nobody))
-        finally:
-            self._run_turns(shard, group_id)
-
-    def _settle(self, shard: GroupShard, decision: Decision, code: ErrorCode | None) -> Decision | None:
-        """Records are committed or refused: replay and answer, or answer. May be followed by another decision."""
-        if shard.is_closed:
-            code = ErrorCode.NOT_LEADER_OR_FOLLOWER
-        if code is None:
-            for record in decision.records:
-                shard.replay(record)
-            decision.on_commit()
-            return None
-        following = decision.on_failure(_APPEND_ERRORS.get(code, code))
-        return None if shard.is_closed else following
+            self._turns.take(shard, group_id, Turn(operation, refuse_nobody))
 
     # Membership
 
@@ -338,6 +269,35 @@ class GroupCoordinator:
         self._submit(request.group_id, decide, refuse)
         return answer
 
+    def commit_transactional_offsets(
+        self, request: TxnOffsetCommitRequest, verification: int
+    ) -> Pending[TxnOffsetCommitResponse]:
+        """TxnOffsetCommit for partitions that exist, by topic name: completes when the records are in the log.
+
+        `verification` is the partition's, confirmed by the transaction's coordinator.
+        """
+        answer: Pending[TxnOffsetCommitResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            check_transactional_commit(shard.groups.get(request.group_id), request)
+            records, response = transactional_commit_records(self.settings, self._clock.wall_ms(), request)
+            transaction = InTransaction(request.producer_id, request.producer_epoch, verification)
+            if records:
+                return Decision(records, lambda: answer.complete(response), refuse, transaction)
+            answer.complete(response)
+            return None
+
+        def refuse(code: ErrorCode) -> None:
+            answer.complete(refused_transactional_commit(request, code))
+
+        self._submit(request.group_id, decide, refuse)
+        return answer
+
+    def pending_offsets(self, group_id: str) -> PendingOffsets:
+        """Offsets of a group in open transactions, to look at now. Raises as `committed_offsets`."""
+        group = self._shard(group_id).groups.get(group_id)
+        return PendingOffsets() if group is None else group.pending_offsets
+
     def committed_offsets(self, group_id: str) -> Offsets:
         """Committed offsets of a group, for reading in this turn of the loop; nothing for an unknown group.
 
@@ -430,7 +390,7 @@ class GroupCoordinator:
         now_ms, retention_ms = self._clock.wall_ms(), self.settings.offsets_retention_ms
         self._clean(lambda group: commits.expired_records(group, now_ms, retention_ms))
 
-    def _clean(self, records_of: Callable[[ClassicGroup], list[GroupRecord]]) -> None:
+    def _clean(self, records_of: Callable[[ClassicGroup], list[CoordinatorRecord]]) -> None:
         """Give every group of every loaded partition a turn that appends `records_of` it."""
         for shard in list(self._shards.values()):
             if not shard.is_loading:
@@ -439,7 +399,7 @@ class GroupCoordinator:
 
 
 def _clean_one(
-    shard: GroupShard, group: ClassicGroup, records_of: Callable[[ClassicGroup], list[GroupRecord]]
+    shard: GroupShard, group: ClassicGroup, records_of: Callable[[ClassicGroup], list[CoordinatorRecord]]
 ) -> Decision | None:
     if group.state is GroupState.DEAD:
         return None
@@ -456,10 +416,6 @@ def _known(shard: GroupShard, group_id: str, code: ErrorCode) -> ClassicGroup:
     if group is None:
         raise KafkaError(code)
     return group
-
-
-def _refuse_nobody(_: ErrorCode) -> None:
-    """A timer's operation has nobody to answer."""
 
 
 def _nothing() -> None:

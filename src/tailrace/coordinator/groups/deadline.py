@@ -1,4 +1,4 @@
-"""A timer that acts in its group's turn, and the shape of what is done in a turn.
+"""A timer that acts in its group's turn.
 
 Between a timer's firing and its turn, other operations of the group may run; one that moves or clears the deadline
 voids that firing. So a heartbeat queued before the expiry always wins.
@@ -8,49 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tailrace.base.errors import ErrorCode
-from tailrace.coordinator.ports import GroupRecord, TimerHandle, Timers
-
-
-class Decision:
-    """What an operation wants appended, and what is to follow.
-
-    `on_commit` runs after the records were committed and replayed, `on_failure` when they were refused: then nothing
-    they say has happened.
-    """
-
-    __slots__ = ("on_commit", "on_failure", "records")
-
-    def __init__(
-        self,
-        records: list[GroupRecord],
-        on_commit: Callable[[], None],
-        on_failure: Callable[[ErrorCode], Decision | None],
-    ) -> None:
-        assert records, "a decision without records is None"
-        self.records = records
-        self.on_commit = on_commit
-        self.on_failure = on_failure
-        """May decide again, in the same turn."""
-
-    def and_then(self, on_commit: Callable[[], None], on_failure: Callable[[ErrorCode], None]) -> Decision:
-        """The same records with something more to do, afterwards."""
-        first_commit, first_failure = self.on_commit, self.on_failure
-
-        def commit() -> None:
-            first_commit()
-            on_commit()
-
-        def failure(code: ErrorCode) -> Decision | None:
-            decision = first_failure(code)
-            on_failure(code)
-            return decision
-
-        return Decision(self.records, commit, failure)
-
-
-Operation = Callable[[], Decision | None]
-"""One turn of a group. May raise KafkaError before it changes anything."""
+from tailrace.coordinator.decision import Decision, Operation
+from tailrace.coordinator.ports import TimerHandle, Timers
 
 
 class Deadline:

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
+from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState, refused_join
-from tailrace.coordinator.groups.deadline import Decision
 from tailrace.coordinator.groups.member import Member, Protocols
 from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import group_record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
+from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState
-from tailrace.coordinator.groups.deadline import Decision
 from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import group_record
 from tailrace.wire.messages.heartbeat import HeartbeatRequest

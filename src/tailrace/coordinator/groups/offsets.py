@@ -21,6 +21,8 @@ class CommittedOffset(NamedTuple):
     metadata: str
     commit_timestamp_ms: int
     expire_timestamp_ms: int = -1
+    order: int = 0
+    """Which commit of its partition of `__consumer_offsets` this is: of two, the newer has the higher number."""
 
 
 class Offsets:

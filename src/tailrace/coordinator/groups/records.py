@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from tailrace.coordinator.groups.offsets import CommittedOffset
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.wire.group_records.group_metadata import GroupMetadataKey, GroupMetadataValue
 from tailrace.wire.group_records.legacy_offset_commit import LegacyOffsetCommitKey, LegacyOffsetCommitValue
 from tailrace.wire.group_records.offset_commit import OffsetCommitKey, OffsetCommitValue
@@ -45,7 +45,7 @@ class GroupEntry(NamedTuple):
     value: GroupMetadataValue | None
 
 
-def offset_record(group_id: str, topic: str, partition: int, committed: CommittedOffset) -> GroupRecord:
+def offset_record(group_id: str, topic: str, partition: int, committed: CommittedOffset) -> CoordinatorRecord:
     """The record of one committed offset."""
     expires = committed.expire_timestamp_ms != -1
     value = OffsetCommitValue(
@@ -56,25 +56,25 @@ def offset_record(group_id: str, topic: str, partition: int, committed: Committe
         expire_timestamp=committed.expire_timestamp_ms,
     )
     version = _OFFSET_VALUE_VERSION_WITH_EXPIRY if expires else _OFFSET_VALUE_VERSION
-    return GroupRecord(_offset_key(group_id, topic, partition), _encode(version, value, version))
+    return CoordinatorRecord(_offset_key(group_id, topic, partition), _encode(version, value, version))
 
 
-def offset_tombstone(group_id: str, topic: str, partition: int) -> GroupRecord:
+def offset_tombstone(group_id: str, topic: str, partition: int) -> CoordinatorRecord:
     """The record that deletes one committed offset."""
-    return GroupRecord(_offset_key(group_id, topic, partition), None)
+    return CoordinatorRecord(_offset_key(group_id, topic, partition), None)
 
 
-def group_record(group_id: str, value: GroupMetadataValue) -> GroupRecord:
+def group_record(group_id: str, value: GroupMetadataValue) -> CoordinatorRecord:
     """The record of a group's generation, members and assignments."""
-    return GroupRecord(_group_key(group_id), _encode(_GROUP_VALUE_VERSION, value, _GROUP_VALUE_VERSION))
+    return CoordinatorRecord(_group_key(group_id), _encode(_GROUP_VALUE_VERSION, value, _GROUP_VALUE_VERSION))
 
 
-def group_tombstone(group_id: str) -> GroupRecord:
+def group_tombstone(group_id: str) -> CoordinatorRecord:
     """The record that deletes a group."""
-    return GroupRecord(_group_key(group_id), None)
+    return CoordinatorRecord(_group_key(group_id), None)
 
 
-def read_record(record: GroupRecord) -> OffsetEntry | GroupEntry | None:
+def read_record(record: CoordinatorRecord) -> OffsetEntry | GroupEntry | None:
     """What a record says; None for a type that is not the classic protocol's.
 
     Raises DecodeError when the bytes are not what their type and version say.

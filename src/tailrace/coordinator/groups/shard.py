@@ -9,29 +9,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from tailrace.base.clock import Clock
-from tailrace.base.errors import ErrorCode
+from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
-from tailrace.coordinator.groups.deadline import Operation
+from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import GroupEntry, OffsetEntry, read_record
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.ports import GroupRecord, Timers
-
-
-class Turn(NamedTuple):
-    """An operation waiting for its group, and how to refuse it."""
-
-    operation: Operation
-    refuse: Callable[[ErrorCode], None]
+from tailrace.coordinator.ports import CoordinatorRecord, Timers
+from tailrace.coordinator.turns import Turn
 
 
 class GroupShard:
     """State machine of one partition."""
 
-    __slots__ = ("groups", "is_closed", "is_loading", "partition", "rebalance", "turns")
+    __slots__ = (
+        "_offset_count",
+        "groups",
+        "is_closed",
+        "is_loading",
+        "open_transactions",
+        "partition",
+        "rebalance",
+        "turns",
+    )
 
     def __init__(
         self,
@@ -45,6 +47,9 @@ class GroupShard:
         self.groups: dict[str, ClassicGroup] = {}
         self.turns: dict[str, deque[Turn]] = {}
         """A group has an entry while it is in a turn: what waits for it."""
+        self.open_transactions: dict[int, set[str]] = {}
+        """Producer id -> the groups it has committed offsets of, in a transaction without a marker."""
+        self._offset_count = 0
         self.is_loading = True
         self.is_closed = False
         self.rebalance = Rebalance(
@@ -57,7 +62,16 @@ class GroupShard:
         group.state_timestamp_ms = self.rebalance.now_ms()
         return group
 
-    def replay(self, record: GroupRecord) -> None:
+    def apply(self, decision: Decision) -> None:
+        """Replay the records of a decision that is committed."""
+        transaction = decision.transaction
+        for record in decision.records:
+            if transaction is None:
+                self.replay(record)
+            else:
+                self.replay_transactional(transaction.producer_id, record)
+
+    def replay(self, record: CoordinatorRecord) -> None:
         """Apply one committed record. Raises DecodeError for bytes nobody can read."""
         entry = read_record(record)
         if isinstance(entry, OffsetEntry):
@@ -65,14 +79,46 @@ class GroupShard:
         elif isinstance(entry, GroupEntry):
             self._replay_group(entry)
 
-    def _replay_offset(self, entry: OffsetEntry) -> None:
-        group = self.groups.get(entry.group_id)
-        if entry.committed is not None:
+    def replay_transactional(self, producer_id: int, record: CoordinatorRecord) -> None:
+        """Apply one record of an open transaction: only offsets are ever written in one. Raises DecodeError."""
+        entry = read_record(record)
+        if isinstance(entry, OffsetEntry) and entry.committed is not None:
+            group = self._group(entry.group_id)
+            group.pending_offsets.set(producer_id, entry.topic, entry.partition, self._ordered(entry.committed))
+            self.open_transactions.setdefault(producer_id, set()).add(entry.group_id)
+
+    def replay_end(self, producer_id: int, is_commit: bool) -> None:
+        """Apply a marker: what the producer committed in its transaction is the groups', or is forgotten."""
+        for group_id in self.open_transactions.pop(producer_id, ()):
+            group = self.groups.get(group_id)
             if group is None:
-                group = self.groups[entry.group_id] = self.new_group(entry.group_id)
-            group.offsets.set(entry.topic, entry.partition, entry.committed)
-        elif group is not None:
-            group.offsets.remove(entry.topic, entry.partition)
+                continue
+            for topic, partition, committed in group.pending_offsets.take(producer_id):
+                known = group.offsets.get(topic, partition)
+                if is_commit and (known is None or known.order < committed.order):
+                    group.offsets.set(topic, partition, committed)
+            if group.is_void and group_id not in self.turns:
+                self.forget(group)
+
+    def _ordered(self, committed: CommittedOffset) -> CommittedOffset:
+        self._offset_count += 1
+        return committed._replace(order=self._offset_count)
+
+    def _group(self, group_id: str) -> ClassicGroup:
+        group = self.groups.get(group_id)
+        if group is None:
+            group = self.groups[group_id] = self.new_group(group_id)
+        return group
+
+    def _replay_offset(self, entry: OffsetEntry) -> None:
+        if entry.committed is not None:
+            group = self._group(entry.group_id)
+            group.offsets.set(entry.topic, entry.partition, self._ordered(entry.committed))
+            return
+        known = self.groups.get(entry.group_id)
+        if known is not None:
+            known.offsets.remove(entry.topic, entry.partition)
+            known.pending_offsets.remove(entry.topic, entry.partition)
 
     def _replay_group(self, entry: GroupEntry) -> None:
         group = self.groups.get(entry.group_id)
@@ -81,12 +127,12 @@ class GroupShard:
                 group = self.groups[entry.group_id] = self.new_group(entry.group_id)
             group.replay(entry.value)
         elif group is not None:
-            if group.offsets:
+            if group.offsets or group.pending_offsets:
                 # Compaction may keep an offset whose group is gone: to Kafka it then belongs to no group's life.
-                kept = group.offsets
+                kept, pending = group.offsets, group.pending_offsets
                 self.forget(group)
                 group = self.groups[entry.group_id] = self.new_group(entry.group_id)
-                group.offsets = kept
+                group.offsets, group.pending_offsets = kept, pending
             else:
                 self.forget(group)
 

@@ -1,4 +1,4 @@
-"""What the group coordinator is told of a log that holds transactions."""
+"""What a coordinator is told of a log that holds transactions, and what is left of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from tests.support.log_support import environment, open_log
 from tailrace.base.clock import ManualClock
 from tailrace.base.types import ZERO_TOPIC_ID, TopicPartition
 from tailrace.cluster.image import GROUP_METADATA_TOPIC
+from tailrace.coordinator.groups.loading import remains
+from tailrace.coordinator.ports import CoordinatorRecord, TransactionalRecord, TransactionEnd
 from tailrace.log.log import Log
-from tailrace.node.group_log import GroupLog
+from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.records.builder import build_batch
 from tailrace.records.control import EndTxnMarker, build_end_txn_marker
 from tailrace.records.record import Record
@@ -43,6 +45,7 @@ def test_offsets_of_a_transaction_count_from_its_commit_on(tmp_path: Path) -> No
     commit(log, b"a", b"2", producer_id=7)
     commit(log, b"a", b"3", producer_id=8)
     commit(log, b"a", b"4")
+    commit(log, b"c", b"2", producer_id=7)
     end(log, 8, is_commit=False)
     end(log, 7, is_commit=True)
     commit(log, b"b", b"5", producer_id=9)  # never decided
@@ -50,5 +53,19 @@ def test_offsets_of_a_transaction_count_from_its_commit_on(tmp_path: Path) -> No
     partition.become_leader(1)
     partitions = Partitions()
     partitions.add(partition)
-    told = [(record.key, record.value) for record in GroupLog(partitions, ManualClock(), lambda error: None).records(0)]
-    assert told == [(b"a", b"1"), (b"a", b"4"), (b"a", b"2")]
+    coordinator_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, ManualClock(), lambda error: None)
+    assert list(coordinator_log.records(0)) == [
+        CoordinatorRecord(b"a", b"1"),
+        TransactionalRecord(7, CoordinatorRecord(b"a", b"2")),
+        TransactionalRecord(8, CoordinatorRecord(b"a", b"3")),
+        CoordinatorRecord(b"a", b"4"),
+        TransactionalRecord(7, CoordinatorRecord(b"c", b"2")),
+        TransactionEnd(8, False),
+        TransactionEnd(7, True),
+        TransactionalRecord(9, CoordinatorRecord(b"b", b"5")),
+    ]
+    assert remains(coordinator_log.records(0)) == [
+        CoordinatorRecord(b"a", b"4"),  # committed outside of the transaction, after what the transaction wrote
+        CoordinatorRecord(b"c", b"2"),
+        TransactionalRecord(9, CoordinatorRecord(b"b", b"5")),
+    ]

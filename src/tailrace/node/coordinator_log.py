@@ -1,4 +1,4 @@
-"""The coordinator's topic as the coordinator sees it: records in, records out, over the partitions of this broker.
+"""A coordinator's topic as the coordinator sees it: records in, records out, over the partitions of this broker.
 
 The adapter between `coordinator.ports` and `replication`, which do not know each other. A batch is committed when the
 high watermark has passed it: at once, or, with `flush.before.ack`, when it is on the device.
@@ -11,51 +11,64 @@ from collections.abc import Callable, Iterator
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
-from tailrace.cluster.image import GROUP_METADATA_TOPIC
-from tailrace.coordinator.ports import GroupRecord
+from tailrace.coordinator.ports import CoordinatorRecord, InTransaction, LogEntry, TransactionalRecord, TransactionEnd
 from tailrace.log.log import AppendOrigin
 from tailrace.records.batch import iter_whole_batches
 from tailrace.records.builder import BatchBuilder
 from tailrace.records.control import end_txn_marker
 from tailrace.replication.partition import IsolationLevel, Partition
 from tailrace.replication.partitions import Partitions
+from tailrace.replication.transactional import append_transactional
 
 LOAD_BYTES = 1 << 20
 """How much of the log is read at once while loading. `offsets.load.buffer.size` is 5 MiB; memory is dearer here."""
 
 
-class GroupLog:
-    """PartitionWriter and PartitionLoader of `__consumer_offsets`."""
+class CoordinatorLog:
+    """PartitionWriter and PartitionLoader of one coordinator's topic."""
 
-    __slots__ = ("_clock", "_partitions", "_report")
+    __slots__ = ("_clock", "_partitions", "_report", "_topic")
 
-    def __init__(self, partitions: Partitions, clock: Clock, report: Callable[[StorageError], object]) -> None:
+    def __init__(
+        self, topic: str, partitions: Partitions, clock: Clock, report: Callable[[StorageError], object]
+    ) -> None:
+        self._topic = topic
         self._partitions = partitions
         self._clock = clock
         self._report = report
 
-    def append(self, partition: int, records: list[GroupRecord]) -> Pending[ErrorCode | None]:
+    def append(
+        self, partition: int, records: list[CoordinatorRecord], transaction: InTransaction | None = None
+    ) -> Pending[ErrorCode | None]:
         """Append `records` as one batch; completes with None, or with why not."""
         outcome: Pending[ErrorCode | None] = Pending()
-        found = self._partitions.get(GROUP_METADATA_TOPIC, partition)
+        found = self._partitions.get(self._topic, partition)
         if found is None:
             outcome.complete(ErrorCode.NOT_COORDINATOR)
             return outcome
-        appended = self._append(found, records)
+        appended = self._append(found, records, transaction)
         if isinstance(appended, ErrorCode):
             outcome.complete(appended)
         else:
             found.wait_committed(appended, outcome.complete)
         return outcome
 
-    def _append(self, partition: Partition, records: list[GroupRecord]) -> int | ErrorCode:
+    def _append(
+        self, partition: Partition, records: list[CoordinatorRecord], transaction: InTransaction | None
+    ) -> int | ErrorCode:
         """The offset after the records, or why they were refused."""
         builder = BatchBuilder()
         now_ms = self._clock.wall_ms()
         for record in records:
             builder.append(now_ms, record.key, record.value)
         try:
-            info = partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
+            if transaction is None:
+                info = partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
+            else:
+                batch = builder.build_transactional(transaction.producer_id, transaction.producer_epoch)
+                info = append_transactional(
+                    partition, memoryview(batch), transaction.verification, AppendOrigin.COORDINATOR
+                )
         except KafkaError as error:
             return error.code
         except StorageError as error:
@@ -63,18 +76,13 @@ class GroupLog:
             return ErrorCode.KAFKA_STORAGE_ERROR
         return info.last_offset + 1
 
-    def records(self, partition: int) -> Iterator[GroupRecord]:
-        """Every committed record from the start of the log, in order."""
-        found = self._partitions.get(GROUP_METADATA_TOPIC, partition)
+    def records(self, partition: int) -> Iterator[LogEntry]:
+        """Every committed record and marker from the start of the log, in order."""
+        found = self._partitions.get(self._topic, partition)
         return iter(()) if found is None else _records(found)
 
 
-def _records(partition: Partition) -> Iterator[GroupRecord]:
-    """Offsets committed within a transaction count from its commit marker on; those of an aborted one never do.
-
-    A log that Apache Kafka wrote may hold such. Source: Kafka CoordinatorLoaderImpl.
-    """
-    undecided: dict[int, list[GroupRecord]] = {}
+def _records(partition: Partition) -> Iterator[LogEntry]:
     offset = partition.log_start_offset
     while True:
         found = partition.read(offset, LOAD_BYTES, IsolationLevel.READ_UNCOMMITTED, min_one_batch=True)
@@ -84,12 +92,12 @@ def _records(partition: Partition) -> Iterator[GroupRecord]:
             offset = batch.next_offset
             if batch.is_control:
                 marker = end_txn_marker(batch)
-                decided = undecided.pop(batch.producer_id, []) if marker is not None else []
-                if marker is not None and marker.is_commit:
-                    yield from decided
+                if marker is not None:
+                    yield TransactionEnd(batch.producer_id, marker.is_commit)
                 continue
-            records = (GroupRecord(record.key, record.value) for record in batch.records() if record.key is not None)
-            if batch.is_transactional:
-                undecided.setdefault(batch.producer_id, []).extend(records)
-            else:
-                yield from records
+            for record in batch.records():
+                if record.key is not None:
+                    found_record = CoordinatorRecord(record.key, record.value)
+                    yield (
+                        TransactionalRecord(batch.producer_id, found_record) if batch.is_transactional else found_record
+                    )

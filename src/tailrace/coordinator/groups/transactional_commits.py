@@ -1,0 +1,72 @@
+"""TxnOffsetCommit, decided: offsets that are committed when, and only if, the producer's transaction is.
+
+Who may: a member of the present generation, in whatever state the group is (the producer's fence is what counts then,
+KIP-447); anybody with generation -1 and no ids, for producers older than KIP-447 say no more than that.
+Source: Kafka's `OffsetMetadataManager.validateTransactionalOffsetCommit`, `ClassicGroup.validateOffsetCommit`.
+"""
+
+from __future__ import annotations
+
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState
+from tailrace.coordinator.groups.offsets import CommittedOffset
+from tailrace.coordinator.groups.records import offset_record
+from tailrace.coordinator.groups.settings import GroupSettings
+from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
+)
+
+
+def check_transactional_commit(group: ClassicGroup | None, request: TxnOffsetCommitRequest) -> None:
+    """Raise KafkaError unless the commit is allowed."""
+    generation, member_id = request.generation_id_or_member_epoch, request.member_id
+    if group is None:
+        if generation >= 0:
+            raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
+        return
+    is_nobody = member_id == NO_MEMBER_ID and request.group_instance_id is None
+    if generation < 0 and (is_nobody or group.state is GroupState.EMPTY):
+        return
+    group.validate_member(member_id, request.group_instance_id)
+    group.validate_generation(generation)
+
+
+def transactional_commit_records(
+    settings: GroupSettings, now_ms: int, request: TxnOffsetCommitRequest
+) -> tuple[list[CoordinatorRecord], TxnOffsetCommitResponse]:
+    """The records of a commit, and its answer once they are in the log."""
+    records: list[CoordinatorRecord] = []
+    response = TxnOffsetCommitResponse()
+    for topic in request.topics:
+        answered = TxnOffsetCommitResponseTopic(topic.name, topic.topic_id)
+        for partition in topic.partitions:
+            metadata = partition.committed_metadata or ""
+            code = ErrorCode.NONE
+            if len(metadata) > settings.offset_metadata_max_bytes:
+                code = ErrorCode.OFFSET_METADATA_TOO_LARGE
+            else:
+                committed = CommittedOffset(
+                    partition.committed_offset, partition.committed_leader_epoch, metadata, now_ms
+                )
+                records.append(offset_record(request.group_id, topic.name, partition.partition_index, committed))
+            answered.partitions.append(TxnOffsetCommitResponsePartition(partition.partition_index, code))
+        response.topics.append(answered)
+    return records, response
+
+
+def refused_transactional_commit(request: TxnOffsetCommitRequest, code: ErrorCode) -> TxnOffsetCommitResponse:
+    """The same error for every partition of a commit."""
+    return TxnOffsetCommitResponse(
+        topics=[
+            TxnOffsetCommitResponseTopic(
+                topic.name,
+                topic.topic_id,
+                [TxnOffsetCommitResponsePartition(partition.partition_index, code) for partition in topic.partitions],
+            )
+            for topic in request.topics
+        ]
+    )

@@ -1,0 +1,48 @@
+"""Proof that a transaction's coordinator was asked about a partition, and of nothing that happened since.
+
+Invariant: a verification belongs to one producer id and epoch, and lives from `begin` to the producer's next marker or
+first batch. So an answer of the coordinator that comes after the marker it raced with is of no use (KIP-890, part 1).
+Source: Kafka VerificationGuard, VerificationStateEntry.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+NONE_NEEDED: Final = 0
+"""The verification of a batch whose transaction is open in the partition already."""
+
+
+class _Begun(NamedTuple):
+    producer_epoch: int
+    number: int
+
+
+class Verifications:
+    """The verifications of one partition, by producer id: one per transaction that is about to begin."""
+
+    __slots__ = ("_begun", "_count")
+
+    def __init__(self) -> None:
+        self._begun: dict[int, _Begun] = {}
+        self._count = 0
+
+    def begin(self, producer_id: int, producer_epoch: int) -> int:
+        """The number of this producer's verification, never 0; one of an older epoch is void."""
+        known = self._begun.get(producer_id)
+        if known is None or known.producer_epoch < producer_epoch:
+            self._count += 1
+            known = self._begun[producer_id] = _Begun(producer_epoch, self._count)
+        return known.number
+
+    def holds(self, producer_id: int, number: int) -> bool:
+        """Whether that verification still lives."""
+        known = self._begun.get(producer_id)
+        return known is not None and known.number == number
+
+    def end(self, producer_id: int) -> None:
+        """The producer's transaction began or ended here."""
+        self._begun.pop(producer_id, None)
+
+    def __len__(self) -> int:
+        return len(self._begun)
