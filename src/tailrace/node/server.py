@@ -98,7 +98,7 @@ class Server:
             await self.stop(clean=False)
             raise
         assert self._cleaner is not None
-        self._upkeep = Upkeep(services.logs, self._cleaner, services.settings, engine.timers)
+        self._upkeep = Upkeep(services.logs, self._cleaner, services.settings, engine.timers, services.clock)
         self._upkeep.start()
         return served
 

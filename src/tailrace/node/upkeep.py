@@ -6,15 +6,18 @@
     log.flush.offset.checkpoint.interval.ms          recovery points, log starts and high watermarks
     log.flush.start.offset.checkpoint.interval.ms    log starts
 
-An idle broker wakes only for these. Each round is told the disk's failures and goes on: the next round tries again.
+An idle broker wakes only for these. A round over all logs is cut into turns, and requests are answered between them.
+Each round is told the disk's failures and goes on: the next round tries again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from tailrace.base.clock import Clock
 from tailrace.base.errors import StorageError
+from tailrace.base.limits import ROUND_PAUSE_MS, ROUND_TURN_MS
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.log.logs import Logs
 from tailrace.net.timers import Timer, TimingWheel
@@ -32,16 +35,19 @@ DOOMED_CHECK_MS = 30_000
 class Upkeep:
     """The periodic work of one broker, on the loop's timing wheel."""
 
-    def __init__(self, logs: Logs, cleaner: Cleaner, settings: BrokerSettings, timers: TimingWheel) -> None:
+    def __init__(
+        self, logs: Logs, cleaner: Cleaner, settings: BrokerSettings, timers: TimingWheel, clock: Clock
+    ) -> None:
         self._logs = logs
         self._cleaner = cleaner
         self._settings = settings
         self._timers = timers
+        self._clock = clock
         self._running: list[Timer] = []
 
     def start(self) -> None:
         """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
-        self._every("log.retention.check.interval.ms", self._logs.apply_retention)
+        self._every("log.retention.check.interval.ms", self._in_turns(self._logs.retention_steps))
         self._every("log.cleaner.backoff.ms", self._cleaner.tick)
         self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
         self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
@@ -54,6 +60,22 @@ class Upkeep:
             timer.cancel()
         self._running.clear()
 
+    def _in_turns(self, begin: Callable[[], Iterator[object]]) -> Callable[[], bool]:
+        """Work that does as many steps of a round as fit into a turn, and answers whether the round goes on."""
+        steps: Iterator[object] | None = None
+
+        def turn() -> bool:
+            nonlocal steps
+            steps, round_ = None, steps or begin()
+            end_ms = self._clock.monotonic_ms() + ROUND_TURN_MS
+            for _ in round_:
+                if self._clock.monotonic_ms() >= end_ms:
+                    steps = round_
+                    return True
+            return False
+
+        return turn
+
     def _every(self, setting: str, work: Callable[[], object]) -> None:
         interval_ms = max(self._settings.integer(setting), 1)
         if interval_ms <= UNSCHEDULED_MS:
@@ -61,12 +83,13 @@ class Upkeep:
 
     def _again(self, interval_ms: int, work: Callable[[], object]) -> None:
         def run() -> None:
+            goes_on = False
             try:
-                work()
+                goes_on = work() is True
             except StorageError as error:
                 _log.error("upkeep failed and will be tried again: %s", error)
                 self._logs.on_storage_error(error)
-            timer.reset(interval_ms)
+            timer.reset(ROUND_PAUSE_MS if goes_on else interval_ms)
 
         timer = self._timers.schedule(interval_ms, run)
         self._running.append(timer)
