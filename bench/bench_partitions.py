@@ -94,7 +94,7 @@ def fill(address: str, topics: dict[str, int]) -> dict[str, float]:
     consumer.assign([TopicPartition(name, p, 0) for name, count in topics.items() for p in range(count)])
     seen = 0
     while seen < total:
-        got = consumer.consume(10_000, 5.0)
+        got = consumer.consume(min(10_000, total - seen), 5.0)
         seen += len(got)
         assert time.perf_counter() - started < PATIENCE_S, f"only {seen} of {total} came"
     figures["consume_all_s"] = time.perf_counter() - started

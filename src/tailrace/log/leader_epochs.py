@@ -1,8 +1,9 @@
 """Leader epochs of one log: at which offset each leader's term began.
 
 Invariant: epochs and start offsets both rise; a batch of epoch e lies at or above e's start and below the next one's.
-Written to `leader-epoch-checkpoint` at once, and synced by the log's flush: what a power cut takes of it, recovery
-reads again in the batches above the recovery point, and a file that does not parse in all of them.
+Written to `leader-epoch-checkpoint` with the epoch's first batch, because an epoch without batches tells nothing, and
+synced by the log's flush: what a power cut takes of it, recovery reads again in the batches above the recovery point,
+and a file that does not parse in all of them.
 Source: Kafka LeaderEpochFileCache, KIP-101, KIP-279.
 """
 
@@ -22,12 +23,16 @@ UNDEFINED = (-1, -1)
 class LeaderEpochs:
     """(epoch, start offset) by rising epoch."""
 
-    __slots__ = ("_disk", "_entries", "path")
+    __slots__ = ("_disk", "_entries", "path", "written_epoch")
+
+    written_epoch: int
+    """The latest epoch when the file was last read or written: a batch of another one has to be told of."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
         self.path = path
         self._entries: list[tuple[int, int]] = []
+        self.written_epoch = -1
 
     def load(self) -> bool:
         """Read the file. False where it does not parse or does not rise: the batches then tell the epochs."""
@@ -38,6 +43,7 @@ class LeaderEpochs:
         if any(a[0] >= b[0] or a[1] > b[1] for a, b in itertools.pairwise(entries)):
             return False
         self._entries = entries
+        self.written_epoch = self.latest_epoch
         return True
 
     @property
@@ -51,9 +57,12 @@ class LeaderEpochs:
         return list(self._entries)
 
     def assign(self, epoch: int, start_offset: int) -> None:
-        """Note that `epoch` begins at `start_offset`; nothing where it is known or negative. Raises StorageError."""
+        """Note and write that `epoch` begins at `start_offset`; nothing where it is negative, or known and written.
+
+        Raises StorageError.
+        """
         before = self.entries
-        if self.assign_in_memory(epoch, start_offset):
+        if self.assign_in_memory(epoch, start_offset) or (epoch >= 0 and epoch != self.written_epoch):
             try:
                 self.write()
             except StorageError:
@@ -61,7 +70,10 @@ class LeaderEpochs:
                 raise
 
     def assign_in_memory(self, epoch: int, start_offset: int) -> bool:
-        """Like `assign`, without writing: for recovery, which writes once at its end. Whether anything changed."""
+        """Like `assign`, without writing: for recovery, which writes once at its end, and for an epoch without batches.
+
+        Whether anything changed.
+        """
         entries = self._entries
         if epoch < 0 or (entries and entries[-1][0] == epoch and entries[-1][1] <= start_offset):
             return False
@@ -119,3 +131,4 @@ class LeaderEpochs:
     def write(self) -> None:
         """Replace the file. Raises StorageError."""
         write_epochs(self._disk, self.path, self._entries)
+        self.written_epoch = self.latest_epoch

@@ -274,7 +274,7 @@ class Log:
         segment = self._segments.active
         if self._must_roll(segment, batch, now_ms):
             segment = self.roll(batch.base_offset)
-        if batch.partition_leader_epoch != self.leader_epochs.latest_epoch:
+        if batch.partition_leader_epoch != self.leader_epochs.written_epoch:
             self.leader_epochs.assign(batch.partition_leader_epoch, batch.base_offset)
         segment.append(batch.view, batch)
         self.log_end_offset = batch.base_offset + batch.last_offset_delta + 1
@@ -403,8 +403,8 @@ class Log:
     # Epochs, truncation, deletion
 
     def assign_leader_epoch(self, epoch: int) -> None:
-        """A leader of `epoch` begins at the log's end. Raises StorageError."""
-        self.leader_epochs.assign(epoch, self.log_end_offset)
+        """A leader of `epoch` begins at the log's end. Written with its first batch."""
+        self.leader_epochs.assign_in_memory(epoch, self.log_end_offset)
 
     def truncate_to(self, offset: int) -> None:
         """Drop every batch that reaches `offset` or beyond; nothing where the log ends before. Raises StorageError."""

@@ -265,6 +265,7 @@ class _Opening:
             self._recover_segment(suspects.pop(0), begin, size)
             if segment.size < size or not suspects:
                 break
+            segment.seal()  # the last one: when it rolls or is closed; its indexes are written when it is flushed
             segment = suspects[0]
             size = segment.size
             begin = 0, segment.base_offset
@@ -288,7 +289,6 @@ class _Opening:
         if segment.size < size:
             _refuse_older_format(segment, size)
             segment.file.truncate(segment.size)
-        segment.seal()
 
     def _drop(self, segment: Segment) -> None:
         for path in (*segment.paths(), self.snapshots.path(segment.base_offset)):
@@ -306,7 +306,8 @@ class _Opening:
     def create(self, base_offset: int) -> None:
         """The first segment of an empty log."""
         segment = self._segment(base_offset)
-        segment.create()
+        if base_offset:  # else the file comes with the first batch: its name tells nothing
+            segment.create()
         self.segments.add(segment)
 
     def finish(self, start_offset: int, end_offset: int) -> None:

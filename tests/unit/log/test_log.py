@@ -407,3 +407,22 @@ def test_idle_logs_hold_no_descriptor(tmp_path: Path) -> None:
     assert opened <= 20
     del logs, log
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_an_epoch_is_written_with_its_first_batch(tmp_path: Path) -> None:
+    """A broker of 10,000 partitions writes no 10,000 files when it enters a new epoch after a crash."""
+    log = open_log(tmp_path)
+    path = tmp_path / "leader-epoch-checkpoint"
+    log.assign_leader_epoch(3)
+    assert not path.exists()
+    assert log.leader_epochs.entries == [(3, 0)]
+    log.append_as_leader(batch_of(2), 3)
+    assert path.read_text() == "0\n1\n3 0\n"
+    log.assign_leader_epoch(5)
+    assert log.end_offset_for_epoch(3) == (3, 2)
+    assert log.end_offset_for_epoch(5) == (5, 2)
+    assert path.read_text() == "0\n1\n3 0\n"
+    log.append_as_leader(batch_of(1), 5)
+    assert path.read_text() == "0\n2\n3 0\n5 2\n"
+    log.abandon()
+    assert open_log(tmp_path).leader_epochs.entries == [(3, 0), (5, 2)]
