@@ -21,6 +21,10 @@ class HeldBackground:
     def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
         self._held.append((work, done))
 
+    def take(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+        """The oldest piece and what follows it, for who wants to do it another way."""
+        return self._held.popleft()
+
     def run(self, index: int = 0) -> None:
         """Do one piece of work and tell its end."""
         work, done = self._held[index]

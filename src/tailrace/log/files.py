@@ -7,12 +7,14 @@ Source: Kafka LocalLog.deleteSegmentFiles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tailrace.base.disk import Disk
 from tailrace.base.errors import StorageError
+from tailrace.log.config import LogEnvironment
 from tailrace.log.filenames import DELETED_SUFFIX
 
 
@@ -41,10 +43,11 @@ def rename_all(disk: Disk, steps: Iterable[tuple[Path, Path]]) -> None:
 class DoomedFiles:
     """Renamed files that wait for their removal, by due time."""
 
-    __slots__ = ("_disk", "_waiting")
+    __slots__ = ("_disk", "_env", "_waiting")
 
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
+    def __init__(self, env: LogEnvironment) -> None:
+        self._env = env
+        self._disk = env.disk
         self._waiting: deque[tuple[float, Path]] = deque()
 
     def __len__(self) -> int:
@@ -64,8 +67,37 @@ class DoomedFiles:
         """Take over files that bear their `.deleted` names already."""
         self._waiting.extend((due_ms, path) for path in paths)
 
+    def forget(self, is_meant: Callable[[Path], bool]) -> None:
+        """Leave those where they are for which `is_meant` says so."""
+        self._waiting = deque(waiting for waiting in self._waiting if not is_meant(waiting[1]))
+
     def remove_due(self, now_ms: float) -> None:
-        """Unlink those whose time has come. Raises StorageError; the rest waits for the next call."""
+        """Unlink those whose time has come, in the background: a large file takes its time. What fails waits on."""
+        due: list[tuple[float, Path]] = []
         while self._waiting and self._waiting[0][0] <= now_ms:
-            self._disk.remove(self._waiting[0][1])
-            self._waiting.popleft()
+            due.append(self._waiting.popleft())
+        if not due:
+            return
+
+        def done(result: object) -> None:
+            if isinstance(result, StorageError):
+                self._waiting.extendleft(reversed(due))
+                self._env.report(result)
+            elif isinstance(result, Exception):
+                raise result
+
+        self._env.background.submit(partial(_remove, self._disk, [path for _, path in due]), done)
+
+
+def _remove(disk: Disk, paths: list[Path]) -> None:
+    for path in paths:
+        remove_tree(disk, path)
+
+
+def remove_tree(disk: Disk, path: Path) -> None:
+    """Remove a file, or a directory with the files in it; nothing where it is missing. Raises StorageError."""
+    found = disk.stat(path)
+    if found is not None and found.is_directory:
+        for name in disk.list(path):
+            disk.remove(path / name)
+    disk.remove(path)

@@ -13,18 +13,48 @@ Source: Kafka UnifiedLog.flush, LogManager.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from tailrace.base.disk import sync_path
+from tailrace.base.disk import Disk, File, sync_path
 from tailrace.base.errors import StorageError
 from tailrace.log.config import LogEnvironment
 from tailrace.log.filenames import PARTITION_METADATA
 from tailrace.log.recovery import LoadedLog
+from tailrace.log.segment import Segment
+
+Done = Callable[[StorageError | None], object]
+"""Told how a flush ended: None, or why it failed."""
+
+
+def told_nobody(_: StorageError | None) -> None:
+    """For a flush that nobody waits for; a failure has been reported."""
 
 
 def is_lost(error: StorageError) -> bool:
     """Whether `error` means that bytes may be gone that the process believes written: an fsync that failed."""
     return error.operation == "fsync"
+
+
+class AllDone:
+    """Tells `done` once, when all of `count` have ended (at once where there are none): None, or the first failure."""
+
+    __slots__ = ("_count", "_done", "_error")
+
+    def __init__(self, count: int, done: Done) -> None:
+        self._count = count
+        self._done = done
+        self._error: StorageError | None = None
+        if count == 0:
+            done(None)
+
+    def one(self, error: StorageError | None) -> None:
+        """One of them has ended."""
+        self._error = self._error or error
+        self._count -= 1
+        if self._count == 0:
+            self._done(self._error)
 
 
 class Flushing:
@@ -33,6 +63,7 @@ class Flushing:
     __slots__ = (
         "_env",
         "_flushed_ms",
+        "_is_running",
         "_loaded",
         "_segments",
         "error",
@@ -63,6 +94,7 @@ class Flushing:
         self.flushed_offset = self.recovery_point
         self.error = None
         self.is_closed = False
+        self._is_running = False
 
     def is_due(self, flush_ms: int) -> bool:
         """Whether `flush_ms` have passed since the last flush."""
@@ -99,41 +131,62 @@ class Flushing:
             raise
         self._note(log_end_offset)
 
-    def flush_sealed(self, directory: Path, upto: int) -> None:
-        """Sync the sealed segments below `upto` in the background.
+    def begin(self, directory: Path, log_end_offset: int, done: Done) -> None:
+        """Begin to flush everything below `log_end_offset`, the end, in the background; then `done(None or why not)`.
 
-        Their files are opened here, because by then they may bear another name.
+        While such a flush is running another call answers at once, with None.
         """
-        disk = self._env.disk
+        if self._is_running:
+            done(None)
+            return
+        segments = self._segments.from_offset(self.recovery_point)
+        try:
+            segments[-1].write_pending()
+        except StorageError as error:
+            done(error)
+            return
+
+        def ended(error: StorageError | None) -> None:
+            self._is_running = False
+            done(error)
+
+        self._is_running = True
+        self._submit(directory, segments, log_end_offset, ended)
+
+    def begin_sealed(self, directory: Path, upto: int) -> None:
+        """Begin to flush the sealed segments below `upto`, in the background."""
         sealed = [s for s in self._segments.from_offset(self.recovery_point) if s.base_offset < upto]
-        paths = [path for segment in sealed for path in segment.paths()]
-        directories = self._unsynced_directories(directory)
+        self._submit(directory, sealed, upto, told_nobody)
+
+    def _submit(self, directory: Path, segments: Sequence[Segment], upto: int, done: Done) -> None:
+        """Sync the files of `segments` elsewhere. They are opened here: by then they may bear another name."""
+        if self.is_lost:
+            done(self.error)
+            return
+        disk = self._env.disk
+        paths = [path for segment in segments for path in segment.paths()]
         truncation_count = self.truncation_count
         try:
             files = [disk.open(path) for path in (*paths, *self._small_files(directory)) if disk.stat(path) is not None]
         except StorageError as error:
             self.error = error  # they are flushed with what comes after them
+            done(error)
             return
 
-        def work() -> None:
-            for file in files:
-                file.sync()
-                file.close()
-            for each in directories:
-                disk.sync_directory(each)
-
-        def done(result: object) -> None:
+        def end(result: object) -> None:
+            error = result if isinstance(result, StorageError) else None
             if self.is_closed:
-                return
-            if isinstance(result, StorageError):
-                self.error = result
-                self._env.report(result)
+                pass
+            elif error is not None:
+                self.error = error
+                self._env.report(error)
             elif isinstance(result, Exception):
                 raise result
             elif truncation_count == self.truncation_count and not self.is_lost:
                 self._note(upto)
+            done(error)
 
-        self._env.background.submit(work, done)
+        self._env.background.submit(partial(_sync, disk, files, self._unsynced_directories(directory)), end)
 
     def _small_files(self, directory: Path) -> list[Path]:
         snapshots = self._loaded.snapshots
@@ -148,3 +201,11 @@ class Flushing:
         self.recovery_point = max(self.recovery_point, offset)
         self.flushed_offset = max(self.flushed_offset, offset)
         self._flushed_ms = self._env.clock.monotonic_ms()
+
+
+def _sync(disk: Disk, files: Sequence[File], directories: Sequence[Path]) -> None:
+    for file in files:
+        file.sync()
+        file.close()
+    for directory in directories:
+        disk.sync_directory(directory)

@@ -17,10 +17,10 @@ from pathlib import Path
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log import lookup, partition_metadata
-from tailrace.log.append_rules import batch_rules, roll_ms
-from tailrace.log.config import INT64_MAX, LogConfig, LogEnvironment
+from tailrace.log.append_rules import batch_rules, must_roll, roll_ms
+from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.files import DoomedFiles, rename_all
-from tailrace.log.flushing import Flushing
+from tailrace.log.flushing import Done, Flushing, told_nobody
 from tailrace.log.group_commit import GroupCommit
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
@@ -31,7 +31,7 @@ from tailrace.log.results import AppendInfo as AppendInfo
 from tailrace.log.results import AppendOrigin as AppendOrigin
 from tailrace.log.results import FetchSlice as FetchSlice
 from tailrace.log.retention import next_due_ms, segments_to_delete
-from tailrace.log.segment import MAX_RELATIVE_OFFSET, Segment
+from tailrace.log.segment import Segment
 from tailrace.log.segments import Segments
 from tailrace.log.snapshots import Snapshots, aborted_txn
 from tailrace.log.txn_index import AbortedTxn
@@ -97,7 +97,7 @@ class Log:
         self.group_commit = GroupCommit(env, directory, loaded.segments, self._flushing)
         self.topic_id = partition_metadata.read(env.disk, directory)
         self._high_watermark = loaded.log_start_offset
-        self._doomed = DoomedFiles(env.disk)
+        self._doomed = DoomedFiles(env)
         self.first_dirty_offset = -1
         self.cleaning = None
         self.update_config(config)
@@ -272,7 +272,7 @@ class Log:
             if marker is not None:
                 self.producer_states.check_marker(batch, marker)
         segment = self._segments.active
-        if self._must_roll(segment, batch, now_ms):
+        if must_roll(segment, batch, self._config, self._roll_ms, now_ms):
             segment = self.roll(batch.base_offset)
         if batch.partition_leader_epoch != self.leader_epochs.written_epoch:
             self.leader_epochs.assign(batch.partition_leader_epoch, batch.base_offset)
@@ -290,23 +290,6 @@ class Log:
         if self.log_end_offset - self._flushing.flushed_offset >= self._flush_every:
             self.group_commit.want(self.log_end_offset)
 
-    def _must_roll(self, segment: Segment, batch: RecordBatch, now_ms: int) -> bool:
-        config = self._config
-        if segment.size + batch.size > config.segment_bytes:
-            return True
-        if segment.size == 0:
-            return batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
-        first_timestamp = segment.first_timestamp
-        if first_timestamp >= 0 and batch.max_timestamp >= 0:
-            waited_ms = batch.max_timestamp - first_timestamp
-        else:
-            waited_ms = now_ms - segment.created_ms
-        return (
-            waited_ms > self._roll_ms
-            or segment.index_bytes >= config.segment_index_bytes
-            or batch.last_offset - segment.base_offset > MAX_RELATIVE_OFFSET
-        )
-
     def roll(self, base_offset: int | None = None) -> Segment:
         """Seal the active segment and begin one at `base_offset` (the log's end). Answers the active segment.
 
@@ -322,7 +305,7 @@ class Log:
         segment = self._add_segment(base_offset)
         if active.size == 0:
             self._doom(active)
-        self._flushing.flush_sealed(self.directory, base_offset)
+        self._flushing.begin_sealed(self.directory, base_offset)
         return segment
 
     def _add_segment(self, base_offset: int) -> Segment:
@@ -512,7 +495,7 @@ class Log:
             self.cleaning.interrupt()
 
     def remove_doomed_files(self) -> None:
-        """Unlink the deleted segments whose delay is over. Raises StorageError."""
+        """Unlink the deleted segments whose delay is over, in the background. What fails is tried again."""
         self._doomed.remove_due(self._env.clock.monotonic_ms())
 
     def apply_retention(self, now_ms: int) -> int:
@@ -556,17 +539,33 @@ class Log:
         self._flushing.flush(self.directory, self.log_end_offset)
 
     def maybe_flush(self) -> None:
-        """Flush if `flush.ms` has passed since the last time. Raises StorageError."""
-        flush_ms = self._config.flush_ms
-        is_dirty = self.log_end_offset > self.recovery_point
-        if is_dirty and flush_ms < INT64_MAX and self._flushing.is_due(flush_ms):
-            self.flush()
+        """Begin to flush, in the background, if `flush.ms` has passed since the last time."""
+        if self.log_end_offset > self.recovery_point and self._flushing.is_due(self._config.flush_ms):
+            self.begin_flush()
+
+    def begin_flush(self, done: Done = told_nobody) -> None:
+        """Begin to flush everything, in the background; then `done(None)`, or why it failed.
+
+        Where all is flushed, or while such a flush is running, nothing begins and `done(None)` comes at once.
+        """
+        if self.log_end_offset > self.recovery_point:
+            self._flushing.begin(self.directory, self.log_end_offset, done)
+        else:
+            done(None)
+
+    def begin_close(self, done: Done) -> None:
+        """Begin what `close` would otherwise wait for: then it finds nothing left to flush."""
+        try:
+            self._snapshots.write_last(self.producer_states, self.log_start_offset, self.log_end_offset)
+            self._segments.active.settle()
+        except StorageError:
+            pass  # `close` tries again and tells
+        self.begin_flush(done)
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""
         self._end()
-        if self.log_end_offset > max(self._snapshots.newest_offset, self.log_start_offset):
-            self._snapshots.write(self.producer_states.entries(), self.log_end_offset)
+        self._snapshots.write_last(self.producer_states, self.log_start_offset, self.log_end_offset)
         if self._segments.active.settle() or self.log_end_offset > self.recovery_point:
             self._flushing.flush(self.directory, self.log_end_offset)
         for segment in self._segments:

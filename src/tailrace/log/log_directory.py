@@ -30,6 +30,9 @@ from tailrace.log.meta_properties import MetaProperties
 CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
 
 
+Offsets = dict[TopicPartition, int]
+
+
 class LogDirectory:
     """A directory of logs, locked by this process from `open` to `unlock`."""
 
@@ -123,23 +126,29 @@ class LogDirectory:
             return {}
 
     def write_checkpoints(self, logs: Iterable[Log]) -> None:
-        """Write the three checkpoints of the directory's `logs`, keeping what is known of those not open.
+        """Write the checkpoints of the directory's `logs`. Blocks.
 
         Raises StorageError; the files before are then still there.
         """
+        for path, offsets in self.checkpoints(logs).items():
+            checkpoint.write_offsets(self._disk, path, offsets)
+
+    def checkpoints(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
+        """What the three checkpoints of the directory's `logs` should say, keeping what is known of those not open."""
         logs = list(logs)
         kept = self._not_open()
-        offsets = {log.topic_partition: log.recovery_point for log in logs}
-        self._write(RECOVERY_POINTS, {**_only(self.recovery_points, kept), **offsets})
-        self.write_log_start_offsets(logs)
-        offsets = {log.topic_partition: log.high_watermark for log in logs}
-        self._write(HIGH_WATERMARKS, {**_only(self.high_watermarks, kept), **offsets})
+        recovery_points = {log.topic_partition: log.recovery_point for log in logs}
+        high_watermarks = {log.topic_partition: log.high_watermark for log in logs}
+        return {
+            self.path / RECOVERY_POINTS: {**_only(self.recovery_points, kept), **recovery_points},
+            **self.start_checkpoint(logs),
+            self.path / HIGH_WATERMARKS: {**_only(self.high_watermarks, kept), **high_watermarks},
+        }
 
-    def write_log_start_offsets(self, logs: Iterable[Log]) -> None:
-        """Write where the directory's `logs` start. Raises StorageError; the file before is then still there."""
+    def start_checkpoint(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
+        """What the checkpoint of log starts should say."""
         offsets = {log.topic_partition: log.log_start_offset for log in logs}
-        kept = _only(self.log_start_offsets, self._not_open())
-        self._write(LOG_START_OFFSETS, {**kept, **offsets})
+        return {self.path / LOG_START_OFFSETS: {**_only(self.log_start_offsets, self._not_open()), **offsets}}
 
     def cleaned_offsets(self, logs: Iterable[Log]) -> dict[TopicPartition, int]:
         """Up to where the directory's `logs` are compacted, keeping what is known of those not loaded."""
@@ -148,9 +157,6 @@ class LogDirectory:
 
     def _not_open(self) -> list[TopicPartition]:
         return [*self.failures, *self.unopened]
-
-    def _write(self, name: str, offsets: dict[TopicPartition, int]) -> None:
-        checkpoint.write_offsets(self._disk, self.path / name, offsets)
 
     def unlock(self) -> None:
         """Let another process have the directory."""

@@ -9,18 +9,18 @@ One owner, one thread. Source: Kafka LogManager.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from math import inf
 from pathlib import Path
-from typing import TypeVar
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
 from tailrace.log import partition_metadata
+from tailrace.log.checkpoint_writer import CheckpointWriter
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.filenames import (
     DELETE_DIRECTORY_SUFFIX,
@@ -29,13 +29,13 @@ from tailrace.log.filenames import (
     parse_directory,
     stray_directory,
 )
+from tailrace.log.files import DoomedFiles
+from tailrace.log.flushing import AllDone, Done, told_nobody
 from tailrace.log.log import Log
 from tailrace.log.log_directories import LogDirectories
-from tailrace.log.log_directory import LogDirectory
+from tailrace.log.log_directory import LogDirectory, Offsets
 from tailrace.log.recovery import KnownOffsets
 from tailrace.log.trouble import Trouble, trouble_of
-
-T = TypeVar("T")
 
 TopicIdOf = Callable[[str], TopicId]
 """The id of a topic, by name; ZERO_TOPIC_ID where there is no such topic."""
@@ -68,6 +68,7 @@ class Logs:
 
     __slots__ = (
         "_by_partition",
+        "_checkpoint_writer",
         "_config_of",
         "_directories",
         "_doomed",
@@ -98,7 +99,8 @@ class Logs:
         self._config_of = config_of
         self._by_partition: dict[TopicPartition, Log] = {}
         self._home: dict[TopicPartition, LogDirectory] = {}
-        self._doomed: deque[tuple[float, Path]] = deque()
+        self._doomed = DoomedFiles(self._env)
+        self._checkpoint_writer = CheckpointWriter(self._env)
         self._directories = LogDirectories(log_dirs, self._env, node_id, cluster_id)
         self.node_id = node_id
         self.on_directory_failed = lambda directory, partitions: None
@@ -116,13 +118,14 @@ class Logs:
                 self._load_directory(directory, topic_id_of)
             except StorageError as error:
                 self.on_storage_error(error)
+        self._remove_doomed_logs()
         self._directories.check_any_online()
 
     def _load_directory(self, directory: LogDirectory, topic_id_of: TopicIdOf) -> None:
         for name in self._env.disk.list(directory.path):
             path = directory.path / name
             if name.endswith(DELETE_DIRECTORY_SUFFIX) and self._is_directory(path):
-                self._remove_directory(path)
+                self._doomed.note([path], self._env.clock.monotonic_ms())
                 continue
             topic_partition = parse_directory(name)
             if topic_partition is None or self._is_twice(directory, topic_partition, topic_id_of):
@@ -336,7 +339,7 @@ class Logs:
         log.delete(path)
         del self._by_partition[topic_partition]
         del self._home[topic_partition]
-        self._doomed.append((self._env.clock.monotonic_ms() + log.config.file_delete_delay_ms, path))
+        self._doomed.note([path], self._env.clock.monotonic_ms() + log.config.file_delete_delay_ms)
 
     def update_config(self, topic: str) -> None:
         """Give the topic's logs its settings as they are."""
@@ -385,7 +388,7 @@ class Logs:
             del self._home[log.topic_partition]
         partitions = [log.topic_partition for log in lost] + list(directory.unopened)
         directory.unopened.clear()
-        self._doomed = deque(doomed for doomed in self._doomed if self._directories.at(str(doomed[1])) is not directory)
+        self._doomed.forget(lambda path: self._directories.at(str(path)) is directory)
         self.on_directory_failed(directory, partitions)
         for log in lost:
             log.release()
@@ -395,33 +398,25 @@ class Logs:
 
     # Looking after
 
-    def write_checkpoints(self) -> None:
-        """Write every directory's checkpoints. Raises the first StorageError after having tried every directory."""
+    def write_checkpoints(self, done: Done = told_nobody) -> None:
+        """Write every directory's checkpoints in the background; then `done(None)`, or the first failure.
 
-        def write(directory: LogDirectory) -> None:
-            directory.write_checkpoints(self._in(directory))
+        A log that is flushed for its answers alone gets its recovery point moved on, for the next time.
+        """
+        for log in self:
+            if log.flushed_offset > log.recovery_point:
+                log.begin_flush()
+        self._write([directory.checkpoints(self._in(directory)) for directory in self._directories.online], done)
 
-        self._for_each(self._directories.online, write)
+    def write_log_start_offsets(self, done: Done = told_nobody) -> None:
+        """Write where every log starts, so that deleted records stay deleted over a crash. As above."""
+        self._write([directory.start_checkpoint(self._in(directory)) for directory in self._directories.online], done)
 
-    def write_log_start_offsets(self) -> None:
-        """Write where every log starts, so that deleted records stay deleted over a crash. Raises as above."""
-
-        def write(directory: LogDirectory) -> None:
-            directory.write_log_start_offsets(self._in(directory))
-
-        self._for_each(self._directories.online, write)
-
-    def _for_each(self, things: Iterable[T], work: Callable[[T], object]) -> None:
-        """Do `work` to each, whatever became of the others; then raise the first StorageError."""
-        first_error: StorageError | None = None
-        for thing in things:
-            try:
-                work(thing)
-            except StorageError as error:
-                self.on_storage_error(error)
-                first_error = first_error or error
-        if first_error is not None:
-            raise first_error
+    def _write(self, wanted: Sequence[Mapping[Path, Offsets]], done: Done) -> None:
+        files = [file for files in wanted for file in files.items()]
+        told = AllDone(len(files), done)
+        for path, offsets in files:
+            self._checkpoint_writer.write(path, offsets, told.one)
 
     def apply_retention(self) -> int:
         """Delete what retention no longer keeps, forget idle producers, unlink what was deleted long enough ago.
@@ -475,27 +470,28 @@ class Logs:
         return deleted
 
     def remove_doomed_files(self) -> None:
-        """Unlink deleted segments and logs whose delay is over. Raises as above."""
-        self._for_each(self, Log.remove_doomed_files)
+        """Unlink deleted segments and logs whose delay is over, in the background. What fails is tried again."""
+        for log in self:
+            log.remove_doomed_files()
         self._remove_doomed_logs()
 
     def _remove_doomed_logs(self) -> None:
-        now_ms = self._env.clock.monotonic_ms()
-        while self._doomed and self._doomed[0][0] <= now_ms:
-            self._remove_directory(self._doomed[0][1])
-            self._doomed.popleft()
+        self._doomed.remove_due(self._env.clock.monotonic_ms())
 
     def flush_due(self) -> None:
-        """Flush the logs whose `flush.ms` has passed. Blocks. Raises as above."""
-        self._for_each(self, Log.maybe_flush)
-
-    def _remove_directory(self, path: Path) -> None:
-        if self._env.disk.stat(path) is not None:
-            for name in self._env.disk.list(path):
-                self._env.disk.remove(path / name)
-            self._env.disk.remove(path)
+        """Begin to flush the logs whose `flush.ms` has passed, in the background."""
+        for log in self:
+            log.maybe_flush()
 
     # Ending
+
+    def begin_shut_down(self, done: Done) -> None:
+        """Begin to flush every log, several at a time; then `done(None)`, or the first failure: `shut_down` has little
+        left to wait for."""
+        logs = list(self)
+        told = AllDone(len(logs), done)
+        for log in logs:
+            log.begin_close(told.one)
 
     def shut_down(self, broker_epoch: int = 0) -> bool:
         """Flush and close every log, write checkpoints, and the marker where everything went well; unlock.

@@ -272,6 +272,11 @@ class Segment:
             index.write_pending()  # makes the files too, empty or not
         return changed
 
+    def write_pending(self) -> None:
+        """Write what the indexes hold back, so that a sync of their files has it. Raises StorageError."""
+        for index in (self.offset_index, self.time_index, self.txn_index):
+            index.write_pending()
+
     def settle(self) -> bool:
         """`seal`, where anything was done with the segment since it was opened or unloaded."""
         return self._is_touched and self.size > 0 and self.seal()

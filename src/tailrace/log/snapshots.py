@@ -34,6 +34,11 @@ class Snapshots:
         """Path of the snapshot at `offset`, whether or not it exists."""
         return offset_file(self._directory, offset, SNAPSHOT_SUFFIX)
 
+    def write_last(self, states: ProducerStates, log_start_offset: int, log_end_offset: int) -> None:
+        """`write` at the log's end, where there is none yet and the log is not empty. Raises StorageError."""
+        if log_end_offset > max(self.newest_offset, log_start_offset):
+            self.write(states.entries(), log_end_offset)
+
     def write(self, entries: Iterable[ProducerEntry], offset: int) -> None:
         """Write the snapshot at `offset`, unsynced; nothing where it is there. Raises StorageError."""
         if offset not in self.offsets:

@@ -121,14 +121,22 @@ class Server:
             services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
+                await _flushed(services.logs)
+            await self._end_threads()  # what they still write must not meet what the end writes
+            if clean:
                 await loop.run_in_executor(None, services.logs.shut_down)
             else:
                 services.logs.abandon()
             services.metadata.close()
-        if self._readers is not None:
-            await loop.run_in_executor(None, self._readers.close)
-        if self._pools is not None:
-            await loop.run_in_executor(None, self._pools.close)
+        await self._end_threads()
+
+    async def _end_threads(self) -> None:
+        loop = asyncio.get_running_loop()
+        for threads in (self._readers, self._pools):
+            if threads is not None:
+                await loop.run_in_executor(None, threads.close)
+        self._readers = self._pools = None
+        await asyncio.sleep(0)  # what followed from their last work
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -235,6 +243,13 @@ class Server:
             }
         )
         return served[0]
+
+
+async def _flushed(logs: Logs) -> None:
+    """Wait until everything that can be flushed is. What failed is told again by `Logs.shut_down`."""
+    ended = asyncio.get_running_loop().create_future()
+    logs.begin_shut_down(lambda _: ended.set_result(None))
+    await ended
 
 
 def _node_id(settings: BrokerSettings, log_dir: Path) -> int:

@@ -3,12 +3,14 @@
 Behaviour: each partition has its own code; -1 means up to the high watermark. The answer's low watermark is the new
     start of the log, -1 on error. Beyond the high watermark, or below -1: OFFSET_OUT_OF_RANGE; a compacted topic:
     POLICY_VIOLATION; an internal topic: INVALID_TOPIC_EXCEPTION. One replica: nobody to wait for.
-    Kafka notes the new starts once a minute; here they are noted before the answer: a crash brings nothing back.
+    Kafka notes the new starts once a minute; here the answer waits until they are noted: a crash brings nothing back.
+    Where they cannot be noted it is given all the same, and the disk's failure goes its own way.
 """
 
 from __future__ import annotations
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.delete_records import (
@@ -20,7 +22,9 @@ from tailrace.wire.messages.delete_records import (
 )
 
 
-def handle(services: Services, context: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
+def handle(
+    services: Services, context: RequestContext, request: DeleteRecordsRequest
+) -> DeleteRecordsResponse | Pending[DeleteRecordsResponse]:
     """Delete what is before the given offsets. A partition named twice: the last offset counts, as in Kafka."""
     asked: dict[str, dict[int, DeleteRecordsPartition]] = {}
     for topic in request.topics:
@@ -30,11 +34,9 @@ def handle(services: Services, context: RequestContext, request: DeleteRecordsRe
         DeleteRecordsTopicResult(name, [_delete(services, name, partition) for partition in partitions.values()])
         for name, partitions in asked.items()
     ]
-    try:
-        services.logs.write_log_start_offsets()
-    except StorageError as error:
-        services.on_storage_error(error)
-    return DeleteRecordsResponse(topics=topics)
+    noted: Pending[DeleteRecordsResponse] = Pending()
+    services.logs.write_log_start_offsets(lambda _: noted.complete(DeleteRecordsResponse(topics=topics)))
+    return noted.value if noted.done else noted
 
 
 def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:

@@ -1,0 +1,149 @@
+"""What waits for the disk does not wait in the owner's thread: checkpoints, flush.ms, unlinking, the end."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import pytest
+from tests.support.held_background import HeldBackground
+from tests.support.log_support import PARTITION, START_MS, batch_of
+from tests.support.power_loss_disk import PowerLossDisk
+
+from tailrace.base.clock import ManualClock
+from tailrace.base.errors import StorageError
+from tailrace.base.rand import SeededRandom
+from tailrace.base.types import TopicPartition
+from tailrace.log.checkpoint import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
+from tailrace.log.config import LogConfig, LogEnvironment
+from tailrace.log.log import Log
+from tailrace.log.logs import Logs
+
+CONFIG = LogConfig(segment_bytes=300, flush_ms=1000, file_delete_delay_ms=500)
+
+
+class Bench(NamedTuple):
+    root: Path
+    disk: PowerLossDisk
+    clock: ManualClock
+    background: HeldBackground
+    logs: Logs
+
+    def log(self, partition: TopicPartition = PARTITION) -> Log:
+        log = self.logs.create(partition, UUID(int=1))
+        log.append_as_leader(batch_of(2), 0)
+        log.high_watermark = log.log_end_offset
+        return log
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    disk, clock, background = PowerLossDisk(tmp_path), ManualClock(START_MS), HeldBackground()
+    env = LogEnvironment(disk, clock, SeededRandom(1), background)
+    made = Bench(tmp_path, disk, clock, background, Logs([tmp_path], env, lambda topic: CONFIG))
+    made.logs.load_all(lambda topic: UUID(int=1))
+    yield made
+    background.run_all()
+    made.logs.abandon()
+
+
+def files_of(log: Log) -> set[str]:
+    return {path.name for path in log.directory.iterdir()}
+
+
+def test_a_checkpoint_says_what_was_when_it_was_asked_for_and_one_is_written_at_a_time(bench: Bench) -> None:
+    log = bench.log()
+    told: list[StorageError | None] = []
+    path = bench.root / LOG_START_OFFSETS
+    log.advance_log_start_offset(1)
+    bench.logs.write_log_start_offsets(told.append)
+    log.advance_log_start_offset(2)
+    for _ in range(3):
+        bench.logs.write_log_start_offsets(told.append)
+    assert len(bench.background) == 1
+    assert told == []
+    bench.background.run()
+    assert read_offsets(bench.disk, path) == {PARTITION: 1}
+    assert told == [None]
+    assert len(bench.background) == 1, "three rounds became one"
+    bench.background.run()
+    assert read_offsets(bench.disk, path) == {PARTITION: 2}
+    assert told == [None] * 4
+    assert len(bench.background) == 0
+
+
+def test_a_checkpoint_that_fails_is_told_and_takes_its_directory_offline(bench: Bench) -> None:
+    bench.log()
+    told: list[StorageError | None] = []
+
+    def fail(path: Path) -> None:
+        raise StorageError("fsync", str(path), OSError(errno.EIO, "injected"))
+
+    bench.disk.before_sync = fail
+    bench.logs.write_log_start_offsets(told.append)
+    bench.logs.write_log_start_offsets(told.append)
+    bench.background.run_all()
+    assert [error is not None for error in told] == [True, True]
+    assert bench.logs.directories[0].error is told[0]
+
+
+def test_flush_ms_is_obeyed_in_the_background_once_at_a_time(bench: Bench) -> None:
+    log = bench.log()
+    bench.logs.flush_due()
+    assert len(bench.background) == 0
+    bench.clock.advance(1000)
+    bench.logs.flush_due()
+    bench.logs.flush_due()
+    assert len(bench.background) == 1
+    log.append_as_leader(batch_of(1), 0)
+    bench.background.run()
+    assert (log.recovery_point, log.log_end_offset) == (2, 3)
+
+
+def test_a_round_of_checkpoints_moves_the_recovery_point_after_flushes_of_batches_alone(bench: Bench) -> None:
+    log = bench.log()
+    log.update_config(LogConfig(flush_before_ack=True))
+    log.append_as_leader(batch_of(1), 0)
+    assert (log.flushed_offset, log.recovery_point) == (3, 0)
+    bench.logs.write_checkpoints()
+    bench.background.run_all()
+    assert log.recovery_point == 3
+    bench.logs.write_checkpoints()
+    bench.background.run_all()
+    assert read_offsets(bench.disk, bench.root / RECOVERY_POINTS) == {PARTITION: 3}
+
+
+def test_deleted_files_are_unlinked_in_the_background_and_again_where_that_failed(bench: Bench) -> None:
+    log = bench.log()
+    for _ in range(6):
+        log.append_as_leader(batch_of(2), 0)
+    log.high_watermark = log.log_end_offset
+    bench.background.run_all()
+    log.advance_log_start_offset(8)
+    deleted = {name for name in files_of(log) if name.endswith(".deleted")}
+    assert deleted
+    bench.clock.advance(500)
+    bench.logs.remove_doomed_files()
+    assert deleted < files_of(log)
+    _, done = bench.background.take()
+    done(StorageError("remove", str(log.directory / "x"), OSError(errno.ENOENT, "injected")))
+    bench.logs.remove_doomed_files()
+    bench.background.run()
+    assert not deleted & files_of(log)
+
+
+def test_the_end_of_many_logs_is_one_round_of_flushes(bench: Bench) -> None:
+    """What `shut_down` would do one log after the other is submitted at once, and leaves it nothing to sync."""
+    logs = [bench.log(TopicPartition("topic", index)) for index in range(8)]
+    told: list[StorageError | None] = []
+    bench.logs.begin_shut_down(told.append)
+    assert len(bench.background) == 8
+    bench.background.run_all()
+    assert told == [None]
+    assert all(log.recovery_point == log.log_end_offset for log in logs)
+    bench.disk.synced.clear()
+    assert bench.logs.shut_down()
+    assert {path.parent for path in bench.disk.synced} <= {bench.root, bench.root.parent}, "only checkpoints and marker"
