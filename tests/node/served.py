@@ -22,8 +22,13 @@ WAIT_S = 30.0
 class ServedBroker:
     """`tailrace serve` on a free port of loopback."""
 
-    def __init__(self, data_dir: Path, *arguments: str, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, data_dir: Path, *arguments: str, listen: str = "127.0.0.1:0", descriptors: int | None = None
+    ) -> None:
+        """`descriptors` is RLIMIT_NOFILE, soft and hard; None: what the tests have."""
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
         command = [
+            *limited,
             sys.executable,
             "-m",
             "tailrace",

@@ -103,3 +103,8 @@ A single step may take longer: a log that retention looks at for the first time 
 
 ROUND_PAUSE_MS: Final = 4
 """Pause between two turns of a round: half of the loop's time at most goes into it."""
+
+FETCH_FILES_MAX: Final = 64
+"""Most files that the answer to one Fetch is sent from: each is a descriptor for as long as the client takes. With the
+1 MiB a partition that clients ask for, they hold more than `fetch.max.bytes` allows anyway. Partitions beyond it are
+answered without records, as they are beyond that size; a fetch session lets them go first next time."""

@@ -314,6 +314,8 @@ class Segment:
         """
         position = self.offset_index.lookup(offset) if start is None else start
         size = self.size
+        if position >= size:  # before the file is opened, and so made
+            return None
         chunk_size = self.index_interval_bytes + HEADER_SIZE
         read = self.file.pread
         unpack = _SHORT_HEADER.unpack_from

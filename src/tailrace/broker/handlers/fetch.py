@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
-from tailrace.base.limits import COLD_WAIT_MAX_MS, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES
+from tailrace.base.limits import COLD_WAIT_MAX_MS, FETCH_FILES_MAX, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES
 from tailrace.base.page_cache import NotResident
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicId
@@ -66,6 +66,7 @@ class _Fetch:
         "_bytes",
         "_context",
         "_failed",
+        "_file_count",
         "_incremental",
         "_inlined_bytes",
         "_is_over",
@@ -107,7 +108,7 @@ class _Fetch:
         self._loading = 0
         self._broken: dict[int, StorageError] = {}
         """By id() of the partition's entry: what could not be loaded."""
-        self._inlined_bytes = 0
+        self._inlined_bytes = self._file_count = 0
         self._is_over = False
         """Whether `max_wait_ms` has passed: what still waits, waits for the disk."""
 
@@ -173,7 +174,7 @@ class _Fetch:
         """Read every partition, within the answer's limit."""
         self._answers = []
         self._missing = []
-        self._bytes = self._inlined_bytes = 0
+        self._bytes = self._inlined_bytes = self._file_count = 0
         self._failed = False
         with self._scope:
             for entry in self._partitions:
@@ -234,7 +235,10 @@ class _Fetch:
         elif found.size <= INLINE_MAX_BYTES and self._inlined_bytes < INLINE_TOTAL_MAX_BYTES:
             data.records = partition.log.read_bytes(found)
             self._inlined_bytes += found.size
+        elif self._file_count == FETCH_FILES_MAX:
+            return  # as beyond `max_bytes`: the client asks again
         else:
+            self._file_count += 1
             data.records = FileRange(found.file, found.position, found.size)  # type: ignore[assignment]
         self._bytes += found.size
 
