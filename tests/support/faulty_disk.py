@@ -16,19 +16,41 @@ from tailrace.base.errors import StorageError
 class FaultyDisk:
     """Fails operation number `fail_at` (1..; 0 never); with `dead` every one after it as well."""
 
-    def __init__(self, fail_at: int = 0, *, dead: bool = False, error: int = errno.ENOSPC) -> None:
+    def __init__(
+        self,
+        fail_at: int = 0,
+        *,
+        dead: bool = False,
+        error: int = errno.ENOSPC,
+        also_reads: bool = False,
+        is_short: bool = False,
+    ) -> None:
         self._disk = RealDisk()
         self._fail_at = fail_at
         self._dead = dead
         self._error = error
+        self._also_reads = also_reads
+        self._is_short = is_short
         self.count = 0
+        self.operations: list[str] = []
         self.failed: list[str] = []
 
     def check(self, operation: str, path: Path) -> None:
         self.count += 1
+        self.operations.append(operation)
         if self.count == self._fail_at or (self._dead and self._fail_at and self.count > self._fail_at):
             self.failed.append(f"{operation} {path.name}")
+            if self._is_short:
+                return
             raise StorageError(operation, str(path), OSError(self._error, "injected"))
+
+    def check_read(self, operation: str, path: Path) -> None:
+        if self._also_reads:
+            self.check(operation, path)
+
+    def takes_half(self) -> bool:
+        """Whether the operation just counted is the one that is short."""
+        return self._is_short and self.count == self._fail_at
 
     def open(self, path: Path) -> File:
         self.check("open", path)
@@ -42,9 +64,11 @@ class FaultyDisk:
         self._disk.set_modified(path, modified_ms)
 
     def read(self, path: Path) -> bytes:
+        self.check_read("read", path)
         return self._disk.read(path)
 
     def stat(self, path: Path) -> FileStat | None:
+        self.check_read("stat", path)
         return self._disk.stat(path)
 
     def rename(self, source: Path, target: Path) -> None:
@@ -56,6 +80,7 @@ class FaultyDisk:
         self._disk.remove(path)
 
     def list(self, path: Path) -> list[str]:
+        self.check_read("list", path)
         return self._disk.list(path)
 
     def make_directory(self, path: Path) -> None:
@@ -84,9 +109,10 @@ class FaultyFile:
         except StorageError:
             self._file.write(memoryview(data)[: len(data) // 2])
             raise
-        return self._file.write(data)
+        return self._file.write(memoryview(data)[: (len(data) + 1) // 2] if self._disk.takes_half() else data)
 
     def pread(self, size: int, position: int) -> bytes:
+        self._disk.check_read("pread", self._path)
         return self._file.pread(size, position)
 
     def size(self) -> int:

@@ -65,6 +65,10 @@ class IndexFile:
             except StorageError:
                 pass  # The entries still wait; `flush` tries again and does raise.
 
+    def drop_pending(self) -> None:
+        """Forget what waits: nobody may write the file any more, or its next reader writes it again."""
+        self._pending.clear()
+
     def write_pending(self) -> None:
         """Write what waits, creating the file. On StorageError everything still waits and the file is as it was."""
         file = self._disk.open(self.path)

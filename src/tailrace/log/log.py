@@ -580,7 +580,7 @@ class Log:
         """Let go of the files without touching them: their directory failed. Slices that are being sent keep theirs."""
         self._end()
         for segment in self._segments:
-            segment.unload()
+            segment.release()
 
     def abandon(self) -> None:
         """Close the files as a crash would leave them: nothing is flushed or noted."""

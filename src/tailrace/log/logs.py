@@ -294,6 +294,8 @@ class Logs:
         self._set_stray_aside(topic_partition, topic_id)
         log = self.get(topic_partition)
         if log is not None:
+            if topic_id != ZERO_TOPIC_ID and log.topic_id == ZERO_TOPIC_ID:
+                log.set_topic_id(topic_id)  # the process died before it was written
             return log
         for directory in self._directories:
             if topic_partition in directory.failures:
@@ -332,14 +334,27 @@ class Logs:
     def delete(self, topic_partition: TopicPartition) -> None:
         """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError."""
         log = self.get(topic_partition)
-        if log is None:
+        directory = self._home[topic_partition] if log is not None else self._directory_with(topic_partition)
+        if directory is None:
             return
-        directory = self._home[topic_partition]
         path = directory.path / deleted_directory(topic_partition, self._env.random.uuid().hex)
-        log.delete(path)
-        del self._by_partition[topic_partition]
-        del self._home[topic_partition]
-        self._doomed.note([path], self._env.clock.monotonic_ms() + log.config.file_delete_delay_ms)
+        if log is not None:
+            log.delete(path)
+            del self._by_partition[topic_partition]
+            del self._home[topic_partition]
+        else:  # it was not made whole, or cannot be read
+            self._env.disk.rename(directory.path / str(topic_partition), path)
+            self._env.disk.sync_directory(directory.path)
+            directory.failures.pop(topic_partition, None)
+        delay_ms = self._config_of(topic_partition.topic).file_delete_delay_ms
+        self._doomed.note([path], self._env.clock.monotonic_ms() + delay_ms)
+
+    def _directory_with(self, topic_partition: TopicPartition) -> LogDirectory | None:
+        """The directory with files of a partition that has no log."""
+        for directory in self._directories.online:
+            if self._is_directory(directory.path / str(topic_partition)):
+                return directory
+        return None
 
     def update_config(self, topic: str) -> None:
         """Give the topic's logs its settings as they are."""

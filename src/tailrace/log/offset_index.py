@@ -126,10 +126,18 @@ class OffsetIndex:
         self._positions = array("i")
         self._file.truncate(0)
 
+    def load(self) -> None:
+        """Read the file now rather than when it is first asked for. Raises StorageError."""
+        self._loaded()
+
     @property
     def pending_bytes(self) -> int:
         """Bytes that wait in memory."""
         return self._file.pending_bytes
+
+    def drop_pending(self) -> None:
+        """Forget what waits in memory; to be unloaded after it."""
+        self._file.drop_pending()
 
     def write_pending(self) -> None:
         """Write what waits in memory to the file."""

@@ -62,7 +62,7 @@ class Segment:
         "_is_touched",
         "_log",
         "_max_timestamp",
-        "_needs_cut",
+        "_is_ready",
         "__weakref__",
         "_open_files",
         "base_offset",
@@ -98,7 +98,7 @@ class Segment:
         self.size = found.size if found is not None else 0
         self._log: File | None = None
         self._is_touched = False
-        self._needs_cut = False
+        self._is_ready = False
         self._bytes_since_index = 0
         self._entry_count = 0
         self._first_timestamp: int | None = None
@@ -171,8 +171,8 @@ class Segment:
 
     def append(self, data: memoryview, batch: RecordBatch) -> None:
         """Write one stamped batch at the end. `data` is its bytes. Raises StorageError; then nothing was appended."""
-        if self._needs_cut:
-            self._cut()
+        if not self._is_ready:
+            self._make_ready()
         file = self._log or self.file
         try:
             written = file.write(data)
@@ -180,15 +180,24 @@ class Segment:
                 # A full disk, or more than 2 GiB at once: the next write tells which.
                 write_fully(file, data[written:])
         except StorageError:
-            self._needs_cut = True
+            self._is_ready = False
             with suppress(StorageError):
                 self._cut()
             raise
         self._note(batch, self.size)
 
+    def _make_ready(self) -> None:
+        """Cut what a failed write left, and read all that accounting for a batch needs: after the write it may not
+        fail. Raises StorageError."""
+        self._cut()
+        _ = self.max_timestamp, self.first_timestamp
+        for index in (self.offset_index, self.time_index, self.txn_index):
+            index.load()
+        self._is_ready = True
+
     def _cut(self) -> None:
-        self.file.truncate(self.size)
-        self._needs_cut = False
+        if self.file.size() > self.size:
+            self.file.truncate(self.size)
 
     def _note(self, batch: RecordBatch, position: int) -> None:
         """Account for a batch that lies at `position`, the end: indexes, timestamps, size."""
@@ -392,9 +401,15 @@ class Segment:
     def abandon(self) -> None:
         """Close the files as they are, nothing written: what a crash would leave."""
         log = self._log
-        self.unload()
+        self.release()
         if log is not None:
             log.close()
+
+    def release(self) -> None:
+        """Let go of the files without touching them. Slices that are being sent keep theirs."""
+        for index in (self.offset_index, self.time_index, self.txn_index):
+            index.drop_pending()
+        self.unload()
 
     def unload(self) -> None:
         """Forget what can be loaded again: descriptor and index entries. Slices that are being sent keep the file."""
@@ -402,6 +417,7 @@ class Segment:
         self.time_index.unload()
         self._log = None
         self._is_touched = False
+        self._is_ready = False
         if self._open_files is not None:
             self._open_files.forget(self)
 

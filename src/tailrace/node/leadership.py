@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from tailrace.base.errors import KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
@@ -23,6 +24,8 @@ from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
 _log = logging.getLogger("tailrace.node")
+
+STRAYS_SHOWN_MAX: Final = 10
 
 
 LogOf = Callable[[TopicPartition, TopicId], Log]
@@ -56,9 +59,18 @@ class Leadership:
             self._metadata.commit(list(self._next_epochs()))
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic, self._logs.find_or_create)
+        self._tell_of_strays()
         if self._partitions.offline:
             _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))
         self._metadata.listen(self.on_delta)
+
+    def _tell_of_strays(self) -> None:
+        """Name the logs that belong to no topic: of one whose deletion a crash cut short, or put there by hand."""
+        image = self._metadata.image
+        strays = [each for each in self._logs.topic_partitions if image.topic(each.topic) is None]
+        if strays:
+            shown = ", ".join(str(each) for each in strays[:STRAYS_SHOWN_MAX])
+            _log.warning("%d logs belong to no topic and are not served: %s", len(strays), shown)
 
     def _next_epochs(self) -> Iterator[PartitionRecord]:
         for topic in self._metadata.image.topics.values():
