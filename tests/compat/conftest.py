@@ -12,7 +12,11 @@ from tests.harness.brokers import KafkaProcess, chosen_broker  # noqa: E402
 from tests.harness.fixtures import broker, driver  # noqa: E402, F401
 
 HERE = Path(__file__).parent
-DIFFERENTIAL_SETTINGS = {"auto.create.topics.enable": "true", "message.max.bytes": "100000"}
+DIFFERENTIAL_SETTINGS = {
+    "auto.create.topics.enable": "true",
+    "message.max.bytes": "100000",
+    "log.retention.check.interval.ms": "500",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -173,8 +173,12 @@ class KafkaProcess(BrokerProcess):
     def _properties_path(self) -> Path:
         return self.directory / "server.properties"
 
-    def _format(self) -> None:
+    def write_properties(self) -> None:
+        """Write `server.properties`: for a directory that is formatted already, before the first start."""
         self._properties_path().write_text("".join(f"{k}={v}\n" for k, v in self._properties().items()))
+
+    def _format(self) -> None:
+        self.write_properties()
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # A leading dash would read as an option.
         arguments = ["format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(self._properties_path())]

@@ -9,6 +9,7 @@ import pytest
 from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
 
 from tailrace.base.clock import ManualClock
+from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.log.config import LogConfig
 from tailrace.log.log import Log
 from tailrace.records.builder import build_batch
@@ -102,3 +103,100 @@ def test_what_went_stays_gone(tmp_path: Path) -> None:
     again = open_log(tmp_path, CONFIG, log_start_offset=log.log_start_offset)
     assert read_values(again) == values
     assert not list(tmp_path.glob("*.deleted"))
+
+
+def test_age_must_exceed_the_limit_not_reach_it(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    newest = log.segments[0].max_timestamp[0]
+    assert log.apply_retention(newest + 10_000) == 0
+    assert log.apply_retention(newest + 10_001) == 1
+
+
+def test_minus_one_keeps_for_ever(tmp_path: Path) -> None:
+    log = filled(tmp_path, replace(CONFIG, retention_ms=-1))
+    assert log.apply_retention(START_MS + 10**12) == 0
+
+
+def test_by_size_a_segment_goes_when_the_rest_still_holds_the_limit_exactly(tmp_path: Path) -> None:
+    log = filled(tmp_path, replace(CONFIG, retention_ms=-1))
+    rest = log.size_bytes - log.segments[0].size
+    log.update_config(replace(CONFIG, retention_ms=-1, retention_bytes=rest + 1))
+    assert log.apply_retention(START_MS) == 0
+    log.update_config(replace(CONFIG, retention_ms=-1, retention_bytes=rest))
+    assert log.apply_retention(START_MS) == 1
+    assert log.size_bytes == rest
+
+
+def test_a_younger_segment_keeps_the_older_ones_behind_it(tmp_path: Path) -> None:
+    """Only a run from the oldest goes: a hole in the middle of a log would be a hole for its readers."""
+    log = open_log(tmp_path, replace(CONFIG, message_timestamp_after_max_ms=10**9))
+    for index in range(60):
+        young = index < 15  # the first segment
+        log.append_as_leader(batch_of(1, timestamp=START_MS + (10**7 if young else 0) + index, value=b"x" * 50), 0)
+    log.high_watermark = log.log_end_offset
+    count = len(log.segments)
+    assert count > 3
+    assert log.apply_retention(START_MS + 10**6) == 0
+    assert log.apply_retention(START_MS + 2 * 10**7) == count
+
+
+def test_a_segment_of_the_future_stays_until_its_time_has_come(tmp_path: Path) -> None:
+    config = replace(CONFIG, message_timestamp_after_max_ms=10**9)
+    log = open_log(tmp_path, config)
+    for index in range(30):
+        log.append_as_leader(batch_of(1, timestamp=START_MS + 10**6 + index, value=b"x" * 50), 0)
+    log.high_watermark = log.log_end_offset
+    assert log.apply_retention(START_MS + 10**6) == 0
+    assert log.apply_retention(START_MS + 10**6 + 20_000) > 0
+
+
+def test_compact_and_delete_is_retained_like_any_other(tmp_path: Path) -> None:
+    log = filled(tmp_path, replace(CONFIG, cleanup_policy=frozenset({"compact", "delete"})))
+    assert log.apply_retention(START_MS + 15_000) > 0
+
+
+@pytest.mark.parametrize("was_clean", [True, False])
+def test_a_restart_forgets_no_timestamp(tmp_path: Path, was_clean: bool) -> None:
+    filled(tmp_path).close()
+    log = open_log(tmp_path, CONFIG, was_clean=was_clean, recovery_point=100 if was_clean else 0)
+    log.high_watermark = log.log_end_offset
+    untouched = filled(tmp_path / "other")
+    assert log.apply_retention(START_MS + 15_000) == untouched.apply_retention(START_MS + 15_000) > 0
+    assert log.log_start_offset == untouched.log_start_offset
+
+
+def test_settings_take_effect_from_one_moment_to_the_next(tmp_path: Path) -> None:
+    log = filled(tmp_path, replace(CONFIG, retention_ms=-1))
+    assert log.apply_retention(START_MS + 15_000) == 0
+    log.update_config(CONFIG)
+    assert log.apply_retention(START_MS + 15_000) > 0
+
+
+def test_a_writers_settings_take_effect_with_the_next_batch(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    log.update_config(replace(CONFIG, segment_bytes=10**6))
+    active = log.segments.active
+    for _ in range(50):
+        log.append_as_leader(batch_of(1, value=b"x" * 50), 0)
+    assert log.segments.active is active
+    log.update_config(replace(CONFIG, segment_bytes=1000))
+    log.append_as_leader(batch_of(1, value=b"x" * 50), 0)
+    assert log.segments.active is not active
+    entries = len(log.segments.active.offset_index)
+    log.update_config(replace(CONFIG, segment_bytes=10**6, index_interval_bytes=1))
+    for _ in range(10):
+        log.append_as_leader(batch_of(1, value=b"x" * 50), 0)
+    assert len(log.segments.active.offset_index) >= entries + 9
+    log.update_config(replace(CONFIG, flush_messages=1))
+    log.append_as_leader(batch_of(1), 0)
+    assert log.recovery_point == log.log_end_offset
+    log.update_config(replace(CONFIG, max_message_bytes=100))
+    with pytest.raises(KafkaError) as refused:
+        log.append_as_leader(batch_of(1, value=b"x" * 100), 0)
+    assert refused.value.code is ErrorCode.MESSAGE_TOO_LARGE
+    log.update_config(replace(CONFIG, message_timestamp_type="LogAppendTime"))
+    assert log.append_as_leader(batch_of(1), 0).log_append_time_ms == START_MS
+    log.update_config(replace(CONFIG, message_timestamp_before_max_ms=1000))
+    with pytest.raises(KafkaError) as refused:
+        log.append_as_leader(batch_of(1, timestamp=START_MS - 5000), 0)
+    assert refused.value.code is ErrorCode.INVALID_TIMESTAMP

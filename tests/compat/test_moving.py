@@ -1,0 +1,89 @@
+"""A data directory moves between Apache Kafka and Tailrace, both ways, and nothing of it changes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.compat.moving import (
+    STORY_SETTINGS,
+    TOPICS,
+    append_more,
+    kafka_in,
+    live,
+    observed,
+    tailrace_in,
+)
+from tests.compat.raw import Peer
+from tests.harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess
+from tests.support.dumps import last_idempotent_batch
+
+GROUPS = ["readers", "others", "in a transaction"]
+NAMES = list(TOPICS)
+
+
+@contextmanager
+def running(broker: BrokerProcess) -> Iterator[BrokerProcess]:
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+def assert_same(expected: dict[str, Any], got: dict[str, Any]) -> None:
+    assert expected.keys() == got.keys()
+    for what, value in expected.items():
+        assert got[what] == value, what
+
+
+def assert_retry_is_recognised(broker: BrokerProcess, data: Path, topic: str) -> None:
+    """The last batch of an idempotent producer, sent again, is answered with the offset it has."""
+    batch, base_offset = last_idempotent_batch(data / f"{topic}-0")
+    peer = Peer(broker.address)
+    partitions = [{"index": 0, "records": batch}]
+    answer = peer.ask("produce", 9, acks=-1, timeout=20_000, topic_data=[{"name": topic, "partition_data": partitions}])
+    peer.connection.close()
+    assert answer is not None
+    found = answer["responses"][0]["partition_responses"][0]
+    assert (found["error_code"], found["base_offset"]) == ("none", base_offset)
+
+
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
+    with running(KafkaProcess(tmp_path / "first", STORY_SETTINGS)) as kafka:
+        live(kafka.address, transactions=True)
+        before = observed(kafka.address, NAMES, GROUPS)
+        if end == "stopped":
+            kafka.stop()
+    data = kafka.data_directory
+    assert before["read_committed txn"] != before["read_uncommitted txn"]
+    assert before["earliest trimmed"] == {0: 4} and before["earliest aged"] == {0: 5}
+    assert before["group in a transaction"] == {("txn", 0): 104}
+
+    with running(tailrace_in(data, tmp_path / "second")) as tailrace:
+        assert_same(before, observed(tailrace.address, NAMES, GROUPS))
+        assert_retry_is_recognised(tailrace, data, "trimmed")
+        append_more(tailrace.address, NAMES)
+        grown = observed(tailrace.address, NAMES, GROUPS)
+        if end == "stopped":
+            tailrace.stop()
+
+    with running(kafka_in(data, tmp_path / "third")) as kafka:
+        assert_same(grown, observed(kafka.address, NAMES, GROUPS))
+        append_more(kafka.address, NAMES)
+        kafka.stop()
+
+
+def test_a_directory_of_tailrace_in_kafka(tmp_path: Path) -> None:
+    with running(TailraceProcess(tmp_path / "first", STORY_SETTINGS)) as tailrace:
+        live(tailrace.address, transactions=False)
+        before = observed(tailrace.address, NAMES, GROUPS)
+        tailrace.stop()
+    data = tailrace.data_directory
+    with running(kafka_in(data, tmp_path / "second")) as kafka:
+        assert_same(before, observed(kafka.address, NAMES, GROUPS))
+        assert_retry_is_recognised(kafka, data, "trimmed")
+        append_more(kafka.address, NAMES)
+        kafka.stop()
