@@ -120,7 +120,7 @@ def test_policies(same: Same) -> None:
         after_retention(s, "compact alone keeps", "compacted.only")
         partitions = [{"partition_index": 0, "offset": 2}]
         topics = [{"name": "compacted.only", "partitions": partitions}]
-        s.note("delete records of a compacted topic", "delete_records", 2, topics=topics, timeout_ms=10_000)
+        s.note("delete records of a compacted topic", "delete_records", 2, topics=topics, timeout=10_000)
         alter(s, "compacted.only", cleanup_policy="compact,delete")
         after_retention(s, "compact and delete deletes", "compacted.only", 4)
 
@@ -133,7 +133,7 @@ def test_a_deleted_prefix(same: Same) -> None:
         fill(s, "prefix", 8, now_ms())
         for offset in (4, 9, -1):
             topics = [{"name": "prefix", "partitions": [{"partition_index": 0, "offset": offset}]}]
-            s.note(f"delete before {offset}", "delete_records", 2, topics=topics, timeout_ms=10_000)
+            s.note(f"delete before {offset}", "delete_records", 2, topics=topics, timeout=10_000)
             after_retention(s, f"deleted before {offset}", "prefix")
 
     same(scenario)

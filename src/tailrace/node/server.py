@@ -26,7 +26,6 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord, ClusterRecord
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.cluster.sqlite_store import SqliteStore
-from tailrace.log import meta_properties
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.log.open_files import OpenFiles
@@ -37,6 +36,7 @@ from tailrace.net.loop import Engine, running_engine
 from tailrace.node.background import Pools
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
+from tailrace.node.identity import known_cluster_id, node_id_of
 from tailrace.node.kafka_directory import METADATA_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
 from tailrace.node.listeners import advertised_address, listen_addresses
@@ -48,8 +48,6 @@ from tailrace.node.surroundings import Surroundings
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
-
-DEFAULT_NODE_ID = 1
 
 
 class ServerConfig(NamedTuple):
@@ -144,7 +142,7 @@ class Server:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
         log_dirs = self._log_dirs(settings)
-        node_id = _node_id(settings, log_dirs[0])
+        node_id = node_id_of(settings, log_dirs)
         open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
         environment = LogEnvironment(
             RealDisk(),
@@ -157,7 +155,8 @@ class Server:
             open_files=open_files,
         )
         config_of = _ConfigOf(settings)
-        logs = Logs(log_dirs, environment, config_of, node_id=node_id)
+        cluster_id = known_cluster_id(self.config.data_dir, log_dirs)
+        logs = Logs(log_dirs, environment, config_of, node_id=node_id, cluster_id=cluster_id)
         try:
             metadata = self._metadata(settings, node_id, logs, random)
             config_of.metadata = metadata
@@ -250,16 +249,6 @@ async def _flushed(logs: Logs) -> None:
     ended = asyncio.get_running_loop().create_future()
     logs.begin_shut_down(lambda _: ended.set_result(None))
     await ended
-
-
-def _node_id(settings: BrokerSettings, log_dir: Path) -> int:
-    """`node.id`, else its older name `broker.id`, else the one the directory has had from the first, else 1."""
-    given = settings.static_names()
-    named = next((settings.integer(name) for name in ("node.id", "broker.id") if name in given), None)
-    if named is not None:
-        return named
-    meta = meta_properties.read(RealDisk(), log_dir)
-    return DEFAULT_NODE_ID if meta is None else meta.node_id
 
 
 class _ConfigOf:
