@@ -12,7 +12,7 @@ from tailrace.base.clock import ManualClock
 from tailrace.base.disk import Disk
 from tailrace.log.compaction.cleaner import Cleaner, CleanerSettings
 from tailrace.log.compaction.offset_map import SLOT_BYTES
-from tailrace.log.config import LogConfig
+from tailrace.log.config import Background, InlineBackground, LogConfig
 from tailrace.log.log import AppendOrigin, Log
 from tailrace.log.logs import Logs
 from tailrace.records.batch import RecordBatch
@@ -46,11 +46,11 @@ class Compacted:
         *,
         map_slots: int = 10_000,
         disk: Disk | None = None,
-        clock: ManualClock | None = None,
+        background: Background | None = None,
     ) -> None:
         self.directory = directory
         self.config = config
-        self.env = environment(disk, clock or ManualClock())
+        self.env = replace(environment(disk, ManualClock()), cleaner=background or InlineBackground())
         self.settings = SETTINGS._replace(dedupe_buffer_bytes=map_slots * SLOT_BYTES)
         self.open()
 

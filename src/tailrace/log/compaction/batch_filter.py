@@ -13,11 +13,12 @@ Source: Kafka Cleaner.shouldRetainRecord, MemoryRecords.filterTo; KIP-534.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
 from tailrace.log.compaction.offset_map import OffsetMap
-from tailrace.log.compaction.record_scan import scan, timestamp_delta, with_timestamp_delta
+from tailrace.log.compaction.record_scan import no_pause, scan, timestamp_delta, with_timestamp_delta
 from tailrace.records.batch import CODEC_MASK, DELETE_HORIZON_MASK, TIMESTAMP_TYPE_MASK, RecordBatch
 from tailrace.records.builder import seal_batch
 from tailrace.records.compression import Buffer, Codec, compress
@@ -57,7 +58,13 @@ class TombstoneRule(NamedTuple):
         return self.now_ms + self.delete_retention_ms
 
 
-def filter_data(batch: RecordBatch, offsets: OffsetMap, rule: TombstoneRule, if_empty: Retention) -> Filtered:
+def filter_data(
+    batch: RecordBatch,
+    offsets: OffsetMap,
+    rule: TombstoneRule,
+    if_empty: Retention,
+    breathe: Callable[[], None] = no_pause,
+) -> Filtered:
     """What is left of a data batch that belongs to no aborted transaction. Raises KafkaError(CORRUPT_MESSAGE)."""
     payload = bytes(batch.payload())
     base_offset = batch.base_offset
@@ -66,7 +73,7 @@ def filter_data(batch: RecordBatch, offsets: OffsetMap, rule: TombstoneRule, if_
     keeps_tombstones = not rule.is_over(batch)
     kept: list[Range] = []
     has_tombstone = False
-    for start, end, delta, key, has_value in scan(payload, batch.record_count):
+    for start, end, delta, key, has_value in scan(payload, batch.record_count, breathe):
         offset = base_offset + delta
         if offset <= mapped_until and (key is None or not (has_value or keeps_tombstones) or offset < latest(key)):
             continue
@@ -86,7 +93,7 @@ def filter_marker(batch: RecordBatch, is_discardable: bool, rule: TombstoneRule,
         return filter_all(batch, if_empty)
     if is_discardable and not batch.attributes & DELETE_HORIZON_MASK:
         payload = bytes(batch.payload())
-        kept = [(start, end) for start, end, _, _, _ in scan(payload, batch.record_count)]
+        kept = [(start, end) for start, end, _, _, _ in scan(payload, batch.record_count, no_pause)]
         return Filtered(_rebuilt(batch, payload, kept, rule.horizon_ms()), len(kept))
     return Filtered(batch.view, batch.record_count)
 

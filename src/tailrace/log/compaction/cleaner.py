@@ -89,7 +89,7 @@ class Cleaner:
             return
         self._is_choosing = True
         try:
-            while len(self._running) < settings.threads:
+            while len(self._running) < settings.threads and not self._is_stopped:
                 now_ms = self._env.clock.wall_ms()
                 found = dirtiest((log for log in self._logs if self._may_clean(log)), now_ms)
                 if found is None:

@@ -91,6 +91,7 @@ class Cleaning:
         Raises CleaningInterrupted, StorageError, KafkaError (CORRUPT_MESSAGE, INVALID_CONFIG where the map is too
         small for one batch); what it wrote of the group is gone then.
         """
+        self._pace.breathe()
         if self._map is None:
             self._map_keys()
         group = next(self._groups, None)
@@ -130,13 +131,14 @@ class Cleaning:
         """Map the dirty keys of a segment; False where the map became full before its end."""
         first_dirty = self.plan.first_dirty_offset
         put = offsets.put
+        breathe = self._pace.breathe
         for batch in self._batches(source, first_dirty):
             self.stats.bytes_mapped += batch.size
             if batch.is_control:
                 transactions.may_drop_marker(batch)
             elif not transactions.may_drop(batch):
                 base_offset = batch.base_offset
-                for _, _, delta, key, _ in scan(bytes(batch.payload()), batch.record_count):
+                for _, _, delta, key, _ in scan(bytes(batch.payload()), batch.record_count, breathe):
                     if key is not None and base_offset + delta >= first_dirty:
                         if offsets.size >= offsets.capacity:
                             return False
@@ -186,7 +188,7 @@ class Cleaning:
             return filter_marker(batch, is_discardable, self._rule, if_empty)
         if self._transactions.may_drop(batch):
             return filter_all(batch, if_empty)
-        return filter_data(batch, offsets, self._rule, if_empty)
+        return filter_data(batch, offsets, self._rule, if_empty, self._pace.breathe)
 
     def _if_empty(self, batch: RecordBatch, is_last: bool) -> Retention:
         """Whether a batch's header must outlive its records.
@@ -213,11 +215,10 @@ class Cleaning:
         if offset > source.base_offset:
             position = OffsetIndex(self._disk, source.index_path, source.base_offset).lookup(offset)
         file = self._disk.open_existing(source.path)
-        pace = self._pace
         try:
             for batch in read_batches(file, source, position, self.plan.limits.read_bytes):
-                pace.breathe()
-                pace.spend(batch.size)
+                self._pace.breathe()
+                self._pace.spend(batch.size)
                 yield batch
         finally:
             file.close()

@@ -1,7 +1,8 @@
 """How fast a cleaning may go: the setting `log.cleaner.io.max.bytes.per.second`, and leaving the interpreter to others.
 
 A thread that computes keeps the loop's thread waiting for the interpreter, up to 5 ms each time the loop comes back
-from the kernel. So the cleaner works in short slices and sleeps between them: the loop then waits one slice at most.
+from the kernel, which it does several times a request. So the cleaner works in short slices and sleeps in between: the
+loop then waits one slice at most, and most of the time not at all.
 Not its business: what is read. Source of the throttle: Kafka Throttler.
 """
 
@@ -12,9 +13,10 @@ from typing import Final
 
 from tailrace.base.clock import Clock
 
-SLICE_MS: Final = 1.0
-REST_MS: Final = 0.2
-"""The cleaner works for SLICE_MS and rests for REST_MS, if the machine lets it sleep that short."""
+SLICE_MS: Final = 0.2
+REST_MS: Final = 0.3
+"""The cleaner works for SLICE_MS and rests for REST_MS, if the machine lets it sleep that short. Longer slices show in
+the p99 of a busy loop, longer rests make the cleaner fall behind (bench/bench_compaction.py)."""
 
 _UNLIMITED: Final = 1e18
 
