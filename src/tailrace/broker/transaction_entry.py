@@ -52,7 +52,7 @@ def enter(services: Services, entrant: Entrant, partitions: Iterable[Partition])
     for partition in partitions:
         name = partition.topic_partition
         try:
-            verification = begin_verification(partition, *entrant.producer)
+            verification = begin_verification(partition, *entrant.producer, is_first_write=entrant.adds_partitions)
         except KafkaError as error:
             entry.refused[name] = error.code
             continue

@@ -33,27 +33,37 @@ class Marker(NamedTuple):
     transaction_version: int = 0
 
 
-def begin_verification(partition: Partition, producer_id: int, producer_epoch: int) -> int:
+def begin_verification(
+    partition: Partition, producer_id: int, producer_epoch: int, *, is_first_write: bool = False
+) -> int:
     """The verification a first batch of this producer needs; NONE_NEEDED when its transaction is open here already.
 
+    `is_first_write`: with transactions v2, where the epoch is new, nothing can have been written before.
     Raises INVALID_PRODUCER_EPOCH for an epoch below the known one.
     """
     states = partition.log.producer_states
     states.check_epoch(producer_id, producer_epoch)
     if states.has_open_transaction(producer_id, producer_epoch):
         return NONE_NEEDED
-    return partition.verifications.begin(producer_id, producer_epoch)
+    return partition.verifications.begin(producer_id, producer_epoch, is_first_write=is_first_write)
 
 
 def append_transactional(
     partition: Partition, records: memoryview, verification: int, origin: AppendOrigin = AppendOrigin.CLIENT
 ) -> AppendInfo:
-    """Append a batch of a transaction. Raises INVALID_TXN_STATE without a living verification, else as `append`."""
+    """Append a batch of a transaction.
+
+    Raises INVALID_TXN_STATE without a living verification, OUT_OF_ORDER_SEQUENCE_NUMBER for a first write that is not
+    the beginning, else as `append`.
+    """
     batch = RecordBatch.parse(records)
     producer_id = batch.producer_id
     is_open = partition.log.producer_states.has_open_transaction(producer_id, batch.producer_epoch)
     if not is_open and not partition.verifications.holds(producer_id, verification):
         raise KafkaError(ErrorCode.INVALID_TXN_STATE, "The batch is not part of a transaction its coordinator knows.")
+    is_unknown = not is_open and partition.log.producer_states.get(producer_id) is None
+    if is_unknown and batch.base_sequence > 0 and partition.verifications.is_first_write(producer_id):
+        raise KafkaError(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, "The first batch of a transaction has sequence 0.")
     info = partition.append(records, origin)
     partition.verifications.end(producer_id)
     return info

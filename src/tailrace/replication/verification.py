@@ -16,6 +16,7 @@ NONE_NEEDED: Final = 0
 class _Begun(NamedTuple):
     producer_epoch: int
     number: int
+    is_first_write: bool
 
 
 class Verifications:
@@ -27,18 +28,26 @@ class Verifications:
         self._begun: dict[int, _Begun] = {}
         self._count = 0
 
-    def begin(self, producer_id: int, producer_epoch: int) -> int:
-        """The number of this producer's verification, never 0; one of an older epoch is void."""
+    def begin(self, producer_id: int, producer_epoch: int, *, is_first_write: bool) -> int:
+        """The number of this producer's verification, never 0; one of an older epoch is void.
+
+        `is_first_write`: the producer's request adds the partition (transactions v2), so it has written nothing before.
+        """
         known = self._begun.get(producer_id)
         if known is None or known.producer_epoch < producer_epoch:
             self._count += 1
-            known = self._begun[producer_id] = _Begun(producer_epoch, self._count)
+            known = self._begun[producer_id] = _Begun(producer_epoch, self._count, is_first_write)
         return known.number
 
     def holds(self, producer_id: int, number: int) -> bool:
         """Whether that verification still lives."""
         known = self._begun.get(producer_id)
         return known is not None and known.number == number
+
+    def is_first_write(self, producer_id: int) -> bool:
+        """Whether the producer's next batch must be the first of its sequence."""
+        known = self._begun.get(producer_id)
+        return known is not None and known.is_first_write
 
     def end(self, producer_id: int) -> None:
         """The producer's transaction began or ended here."""

@@ -139,10 +139,12 @@ def _append(
         if name in services.internal_topics and context.client_id != ADMIN_CLIENT_ID:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {name}.")
         records = _batch_of(data, context.api_version)
-        log_start_offset = partition.log_start_offset
         if appends.entry is not None and is_transactional(records):
-            info = append_transactional(partition, records, _verification(partition, appends.entry))
+            verification = _verification(partition, appends.entry)
+            log_start_offset = partition.log_start_offset
+            info = append_transactional(partition, records, verification)
         else:
+            log_start_offset = partition.log_start_offset
             info = partition.append(records)
     except KafkaError as error:
         return _refused(data.index, error, log_start_offset)

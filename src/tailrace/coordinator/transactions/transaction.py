@@ -128,14 +128,10 @@ class Transaction(NamedTuple):
         )
 
     def prepared_and_fenced(self, now_ms: int) -> Transaction:
-        """Abort against the producer's will: it is fenced by one epoch, and one more is raised for the end.
-
-        At the end of the epochs the two are one; the id is exchanged when a producer begins anew.
-        """
+        """Abort against the producer's will: the raised epoch fences it, and nobody may go on from there."""
+        assert self.producer_epoch < EPOCH_MAX, "no client has the last epoch"
         return self._ending(False, now_ms)._replace(
-            producer_epoch=min(self.producer_epoch + 2, EPOCH_MAX),
-            last_producer_epoch=min(self.producer_epoch + 1, EPOCH_MAX),
-            client_version=LATEST_VERSION,
+            producer_epoch=self.producer_epoch + 1, last_producer_epoch=NO_EPOCH, client_version=LATEST_VERSION
         )
 
     def completed(self, now_ms: int) -> Transaction:
