@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.records import GroupEntry, OffsetEntry, read_record
@@ -49,7 +49,7 @@ Options = dict[str, str]
 NO_LIMIT = 2**31 - 1
 
 
-def run_file(text: str, trace: GroupTrace) -> str:
+def run_file(text: str, trace: Trace) -> str:
     """The same file with what happened in the place of what was expected."""
     out: list[str] = []
     for block in text.rstrip("\n").split("\n\n"):
@@ -64,6 +64,14 @@ def run_file(text: str, trace: GroupTrace) -> str:
             out += ["----", *happened]
         out.append("")
     return "\n".join(out)
+
+
+class Trace(Protocol):
+    """Whatever can do the commands of a file."""
+
+    def run(self, line: str) -> list[str]:
+        """Do one command; what happened, a line each."""
+        ...
 
 
 class GroupTrace:
