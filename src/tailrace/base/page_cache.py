@@ -24,6 +24,7 @@ from tailrace.base.errors import TailraceError
 from tailrace.base.limits import LOAD_MAX_BYTES, RECENT_BYTES, RESIDENCY_STRIDE_BYTES
 
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
+_ADVISE: Final[Callable[[int, int, int, int], None] | None] = getattr(os, "posix_fadvise", None)
 _UNTOLD: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM})
 """How file systems, kernels and sandboxes refuse RWF_NOWAIT, as opposed to refusing to wait (EAGAIN)."""
 _BUFFER_BYTES: Final = 64 * 1024
@@ -107,6 +108,10 @@ class KernelPageCache:
         return os.pread(fd, size, position) if _is_recent(fd, position) else None
 
     def load(self, fd: int, position: int, size: int) -> None:
+        if _ADVISE is not None:
+            # The kernel's own reading ahead would be set off again by who sends the pages it marked: the loop, which
+            # then spends milliseconds on finding memory for it. What is wanted is asked for here.
+            _ADVISE(fd, 0, 0, os.POSIX_FADV_RANDOM)
         end = position + size
         buffer = [bytearray(min(size, LOAD_MAX_BYTES))]
         while position < end:
