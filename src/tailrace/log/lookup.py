@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tailrace.log.config import INT64_MAX
 from tailrace.log.segment import Segment
 from tailrace.log.segments import Segments
 from tailrace.log.txn_index import AbortedTxn
@@ -52,11 +53,16 @@ def max_timestamp_offset(segments: Segments, start_offset: int) -> TimestampAndO
 
 
 def _find_in_segment(segment: Segment, timestamp: int, start_offset: int) -> TimestampAndOffset | None:
-    from_offset = max(segment.time_index.lookup(timestamp), start_offset)
-    for position, header in segment.headers(segment.offset_index.lookup(from_offset)):
+    time_index, offset_index = segment.time_index, segment.offset_index
+    position = offset_index.lookup(max(time_index.lookup(timestamp), start_offset))
+    # Both indexes get their entries at the same batches, so the time rose to that of the first sufficient entry after
+    # the offset entry before it, and without one after the last. Where time stood still, the entry below is far behind.
+    reached_at = time_index.reached_at(timestamp)
+    position = max(position, offset_index.lookup(INT64_MAX if reached_at is None else reached_at - 1))
+    for at, header in segment.headers_of_span(position):
         if header.max_timestamp < timestamp or header.last_offset < start_offset:
             continue
-        for record in segment.batch_at(position, header.size).records():
+        for record in segment.batch_at(at, header.size).records():
             if record.timestamp >= timestamp and record.offset >= start_offset:
                 return TimestampAndOffset(record.timestamp, record.offset, header.partition_leader_epoch)
     return None

@@ -45,8 +45,10 @@ def _run(segments: Segments, high_watermark: int, is_obsolete: Callable[[Segment
     chosen: list[Segment] = []
     for index, segment in enumerate(segments):
         end = segments[index + 1].base_offset if index + 1 < len(segments) else None
-        upper = end if end is not None else segment.next_offset()
-        if upper > high_watermark or not is_obsolete(segment, end):
+        if not is_obsolete(segment, end):
+            break
+        upper = end if end is not None else segment.next_offset()  # which reads the file
+        if upper > high_watermark:
             break
         if end is None and segment.size == 0:
             break

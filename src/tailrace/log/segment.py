@@ -263,7 +263,7 @@ class Segment:
         max_timestamp = self.max_timestamp
         self._entry_count = max(len(self.offset_index), len(self.time_index))
         self._bytes_since_index = 0
-        for position, batch in self.headers(start):
+        for position, batch in self.headers_of_span(start):
             if batch.max_timestamp > max_timestamp[0]:
                 max_timestamp = (batch.max_timestamp, batch.last_offset)
             self._bytes_since_index = position + batch.size - start
@@ -352,14 +352,20 @@ class Segment:
         """The whole batch at `position`. Raises as `find`."""
         return RecordBatch.parse(memoryview(self.file.pread(size, position)))
 
-    def headers(self, position: int = 0, end: int | None = None) -> Iterator[tuple[int, RecordBatch]]:
+    def headers_of_span(self, position: int) -> Iterator[tuple[int, RecordBatch]]:
+        """`headers` for a search that ends within an index entry's span: reads no more than that at once."""
+        return self.headers(position, chunk_bytes=self.index_interval_bytes + HEADER_SIZE)
+
+    def headers(
+        self, position: int = 0, end: int | None = None, chunk_bytes: int = _SCAN_CHUNK_BYTES
+    ) -> Iterator[tuple[int, RecordBatch]]:
         """(position, header) of each batch from the one at `position` on, up to `end` (`size`). Raises as `find`."""
         end = self.size if end is None else end
         if position >= end:
             return
         read = self.file.pread
         while position < end:
-            chunk = memoryview(read(min(_SCAN_CHUNK_BYTES, end - position), position))
+            chunk = memoryview(read(min(chunk_bytes, end - position), position))
             at = 0
             while at + HEADER_SIZE <= len(chunk):
                 batch = RecordBatch.parse_header(chunk[at : at + HEADER_SIZE])
@@ -375,7 +381,7 @@ class Segment:
         """Offset after the last batch; the base offset where there is none."""
         last = self.offset_index.last()
         next_offset = self.base_offset
-        for _, batch in self.headers(last[1] if last is not None else 0):
+        for _, batch in self.headers_of_span(last[1] if last is not None else 0):
             next_offset = batch.next_offset
         return next_offset
 

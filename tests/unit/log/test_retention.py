@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.counting_disk import CountingDisk
 from tests.support.log_support import START_MS, batch_of, environment, open_log, read_values
 
 from tailrace.base.clock import ManualClock
@@ -203,3 +204,13 @@ def test_a_writers_settings_take_effect_with_the_next_batch(tmp_path: Path) -> N
     with pytest.raises(KafkaError) as refused:
         log.append_as_leader(batch_of(1, timestamp=START_MS - 5000), 0)
     assert refused.value.code is ErrorCode.INVALID_TIMESTAMP
+
+
+def test_a_log_with_nothing_obsolete_costs_retention_no_disk_operation(tmp_path: Path) -> None:
+    disk = CountingDisk()
+    log = open_log(tmp_path, LogConfig(retention_bytes=1 << 30), environment(disk))
+    log.append_as_leader(batch_of(1, timestamp=START_MS), 0)
+    log.high_watermark = 1
+    disk.operations.clear()
+    assert log.apply_retention(START_MS + 1) == 0
+    assert disk.operations == []
