@@ -132,6 +132,9 @@ class LogModel(RuleBasedStateMachine):
         assert (self.log.log_start_offset, self.log.log_end_offset) == (self.start, self.end)
         known = self.log.producer_states.get(1)
         self.sequence = known.last_sequence + 1 if known else 0
+        open_txn = self.log.producer_states.get(2)  # whose marker was cut off
+        if open_txn is not None and open_txn.current_txn_first_offset >= 0:
+            self.txn_first = open_txn.current_txn_first_offset
 
     @rule(clean=st.booleans())
     def reopen(self, clean: bool) -> None:

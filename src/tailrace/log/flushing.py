@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from tailrace.base.disk import Disk, File, sync_path
 from tailrace.base.errors import StorageError
@@ -30,6 +31,11 @@ Done = Callable[[StorageError | None], object]
 
 def told_nobody(_: StorageError | None) -> None:
     """For a flush that nobody waits for; a failure has been reported."""
+
+
+SNAPSHOT_INTERVAL_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of a segment after which a flush writes a producer snapshot: so much, at most, is read again for its producers
+alone after a crash. Smaller would write a file with every flush, and gain tenths of a second."""
 
 
 def is_lost(error: StorageError) -> bool:
@@ -66,6 +72,7 @@ class Flushing:
         "_is_running",
         "_loaded",
         "_segments",
+        "_snapshot_at",
         "error",
         "is_closed",
         "flushed_offset",
@@ -95,6 +102,8 @@ class Flushing:
         self.error = None
         self.is_closed = False
         self._is_running = False
+        self._snapshot_at = (-1, 0)
+        """Base offset of a segment and its size when the producers were last noted within it."""
 
     def is_due(self, flush_ms: int) -> bool:
         """Whether `flush_ms` have passed since the last flush."""
@@ -120,6 +129,7 @@ class Flushing:
             raise self.error
         disk = self._env.disk
         try:
+            self._note_producers(log_end_offset)
             for segment in self._segments.from_offset(self.recovery_point):
                 segment.flush()
             for path in self._small_files(directory):
@@ -141,6 +151,7 @@ class Flushing:
             return
         segments = self._segments.from_offset(self.recovery_point)
         try:
+            self._note_producers(log_end_offset)
             segments[-1].write_pending()
         except StorageError as error:
             done(error)
@@ -152,6 +163,15 @@ class Flushing:
 
         self._is_running = True
         self._submit(directory, segments, log_end_offset, ended)
+
+    def _note_producers(self, log_end_offset: int) -> None:
+        """Write a producer snapshot where the last one lies far back: a recovery from here reads from there on."""
+        active = self._segments.active
+        base_offset, size = self._snapshot_at
+        size = size if base_offset == active.base_offset else 0
+        if active.size - size >= SNAPSHOT_INTERVAL_BYTES:
+            self._loaded.snapshots.write_within(self._loaded.producer_states.entries(), log_end_offset)
+            self._snapshot_at = active.base_offset, active.size
 
     def begin_sealed(self, directory: Path, upto: int) -> None:
         """Begin to flush the sealed segments below `upto`, in the background."""

@@ -79,7 +79,7 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     opening.mend_indexes(trusted_count)
     if trusted_count < len(segments):
         with Waiting():
-            opening.recover(trusted_count, recovery_point)
+            recovery_point = opening.recover(trusted_count, recovery_point)
     end_offset = segments.active.next_offset() if len(segments) else -1
     if end_offset < log_start_offset:
         opening.drop_all()
@@ -229,6 +229,7 @@ class _Opening:
         for position, batch in segment.headers(0, size):
             self._note(states if has_aborted else None, segment, position, batch)
         segment.seal()
+        segment.flush()  # it lies below the recovery point, so the next start believes these too
 
     def _restore(self, states: ProducerStates, index: int, offset: int) -> None:
         """Bring `states` to `offset`, which lies in the segment at `index` or at its base."""
@@ -245,50 +246,77 @@ class _Opening:
             segment.txn_index.append(aborted_txn(states, completed))
         states.map_end_offset = batch.next_offset
 
-    def recover(self, first: int, recovery_point: int) -> None:
-        """Read from the recovery point, in the segment at index `first`, to the end; end the log at a bad batch."""
+    def recover(self, first: int, recovery_point: int) -> int:
+        """Read from the recovery point, in the segment at index `first`, to the end; end the log at a bad batch.
+
+        Answers below which offset the log and its indexes are on the device.
+        """
         suspects = list(self.segments)[first:]
         self.progress.begin(sum(segment.size for segment in suspects))
         segment = suspects[0]
         size = segment.size
-        begin = segment.rewind(recovery_point)
+        begin = self._rewind(first, recovery_point)
+        is_whole = begin is None
         if begin is None:
+            self._restore(self.producer_states, first, segment.base_offset)
             segment.start_rebuild()
             begin = 0, segment.base_offset
+            recovery_point = segment.base_offset
         self.progress.advance(begin[0])
         # Epochs from here on are in the batches; the file may tell of batches that a power cut took.
         self.leader_epochs.truncate_from_end_in_memory(begin[1])
         self.epochs_known |= begin[1] <= self.segments[0].base_offset
-        self._restore(self.producer_states, first, begin[1])
-        self.states_known = True
+        end = begin[1]
         while True:
-            self._recover_segment(suspects.pop(0), begin, size)
+            end = self._recover_segment(suspects.pop(0), (begin[0], end), size, recovery_point)
             if segment.size < size or not suspects:
                 break
             segment.seal()  # the last one: when it rolls or is closed; its indexes are written when it is flushed
             segment = suspects[0]
             size = segment.size
-            begin = 0, segment.base_offset
+            begin, end = (0, segment.base_offset), segment.base_offset
             segment.start_rebuild()
-        self.progress.finish(
-            size - segment.size + sum(each.size for each in suspects), self.producer_states.map_end_offset
-        )
+        # A log that ends below what was flushed lost it: what a snapshot says of that is not to be believed either.
+        self.states_known = end >= recovery_point
+        self.progress.finish(size - segment.size + sum(each.size for each in suspects), end)
         for segment in suspects:
             self._drop(segment)
+        return recovery_point if is_whole else min(recovery_point, end)
 
-    def _recover_segment(self, segment: Segment, begin: tuple[int, int], size: int) -> None:
+    def _rewind(self, index: int, recovery_point: int) -> tuple[int, int] | None:
+        """Bring the producers to the recovery point and the segment at `index` to before it: (position, offset).
+
+        None where it must be read whole.
+        """
+        segment = self.segments[index]
+        indexed = segment.indexed_below(recovery_point)
+        if indexed is None:
+            return None
+        try:
+            self._restore(self.producer_states, index, recovery_point)
+        except KafkaError:  # a header that is none, below the recovery point
+            return None
+        position, batch = indexed
+        return segment.rewind(position, batch, recovery_point), batch.next_offset
+
+    def _recover_segment(self, segment: Segment, begin: tuple[int, int], size: int, replay_from: int) -> int:
         """Read a segment's file of `size` bytes from `begin`, (position, offset), and cut it after the last good batch.
 
-        Its indexes tell of what lies before `begin`, and are written for what follows.
+        Its indexes tell of what lies before `begin`, and are written for what follows; the producers know of what lies
+        below `replay_from`. Answers the offset after the last good batch.
         """
         epochs = self.leader_epochs
+        end = begin[1]
         for position, batch in _valid_batches(segment, begin, size, self.progress):
             if batch.partition_leader_epoch > epochs.latest_epoch:
                 epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
-            self._note(self.producer_states, segment, position, batch)
+            states = self.producer_states if batch.base_offset >= replay_from else None
+            self._note(states, segment, position, batch)
+            end = batch.next_offset
         if segment.size < size:
             _refuse_older_format(segment, size)
             segment.file.truncate(segment.size)
+        return end
 
     def _drop(self, segment: Segment) -> None:
         for path in (*segment.paths(), self.snapshots.path(segment.base_offset)):
@@ -320,8 +348,8 @@ class _Opening:
                     epochs.assign_in_memory(batch.partition_leader_epoch, batch.base_offset)
         if epochs.entries != self.epochs_on_disk:
             epochs.write()
-        epochs.truncate_from_end(end_offset)
         epochs.truncate_from_start(start_offset)
+        epochs.truncate_from_end(end_offset)
         self.snapshots.drop_above(end_offset)
         self.snapshots.drop_stray({segment.base_offset for segment in self.segments})
         if not self.states_known:

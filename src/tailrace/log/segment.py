@@ -225,12 +225,10 @@ class Segment:
         self._first_timestamp = None
         self._max_timestamp = (-1, self.base_offset)
 
-    def rewind(self, offset: int) -> tuple[int, int] | None:
-        """Forget every batch after the last one indexed below `offset`, whose indexes are believed, and their index
-        entries; answers (position, offset) after it, from where `note_present` tells of the rest again.
+    def indexed_below(self, offset: int) -> tuple[int, RecordBatch] | None:
+        """(position, header) of the last batch that is indexed below `offset`.
 
-        None where there is no such batch, or the indexes do not fit the log: nothing is changed then. The log file
-        stays as it is. What was noted again leaves the same indexes as a rebuild from the start.
+        None where there is none, or the indexes do not fit the log. Raises StorageError.
         """
         if not self.has_sound_indexes():
             return None
@@ -241,16 +239,23 @@ class Segment:
             batch = self.header_at(kept[1])
         except KafkaError:
             return None
-        if batch.last_offset != kept[0] or kept[1] + batch.size > self.size:
-            return None
-        for index in (self.offset_index, self.time_index, self.txn_index):
-            index.truncate(batch.next_offset)
+        return (kept[1], batch) if batch.last_offset == kept[0] and kept[1] + batch.size <= self.size else None
+
+    def rewind(self, position: int, batch: RecordBatch, txns_from: int) -> int:
+        """Forget every batch after this one of `indexed_below`, and their index entries, aborted transactions only
+        from offset `txns_from` on; answers the position after it, from where `note_present` tells of the rest again.
+
+        The log file stays as it is. What was noted again leaves the same indexes as a rebuild from the start.
+        """
+        self.offset_index.truncate(batch.next_offset)
+        self.time_index.truncate(batch.next_offset)
+        self.txn_index.truncate(txns_from)
         self._max_timestamp = self.time_index.last() or (-1, self.base_offset)
         self._first_timestamp = None
         self._entry_count = len(self.offset_index)
         self._bytes_since_index = batch.size
-        self.size = kept[1] + batch.size
-        return self.size, batch.next_offset
+        self.size = position + batch.size
+        return self.size
 
     def note_present(self, position: int, batch: RecordBatch) -> None:
         """Account for a batch that is already in the file, at `position`."""

@@ -23,11 +23,12 @@ from tailrace.records.control import end_txn_marker
 class Snapshots:
     """`<offset>.snapshot` files of a replica's directory."""
 
-    __slots__ = ("_directory", "_disk", "offsets")
+    __slots__ = ("_directory", "_disk", "_within", "offsets")
 
     def __init__(self, disk: Disk, directory: Path, names: Iterable[str]) -> None:
         self._disk = disk
         self._directory = directory
+        self._within = -1
         self.offsets = sorted(o for o in (offset_of(name, SNAPSHOT_SUFFIX) for name in names) if o is not None)
 
     def path(self, offset: int) -> Path:
@@ -41,10 +42,21 @@ class Snapshots:
 
     def write(self, entries: Iterable[ProducerEntry], offset: int) -> None:
         """Write the snapshot at `offset`, unsynced; nothing where it is there. Raises StorageError."""
+        if offset == self._within:
+            self._within = -1  # it stays: a segment begins here
         if offset not in self.offsets:
             replace_unsynced(self._disk, self.path(offset), encode_snapshot(entries))
             self.offsets.append(offset)
             self.offsets.sort()
+
+    def write_within(self, entries: Iterable[ProducerEntry], offset: int) -> None:
+        """Write the snapshot at `offset`, within a segment, in place of the one within a segment before. Raises
+        StorageError."""
+        if offset not in self.offsets:
+            before = self._within
+            self.write(entries, offset)
+            self._within = offset
+            self.remove(before)
 
     def forget(self, offset: int) -> None:
         """The snapshot at `offset` goes with its segment's files."""

@@ -43,6 +43,7 @@ from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
 from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
+from tailrace.node.recovery_report import RecoveryReport
 from tailrace.node.registration import forget_missing, register_broker
 from tailrace.node.surroundings import Surroundings
 from tailrace.node.upkeep import Upkeep
@@ -153,6 +154,7 @@ class Server:
             syncing=pools.syncing,
             defer=engine.selector.post,
             open_files=open_files,
+            on_recovery=RecoveryReport(clock),
         )
         config_of = _ConfigOf(settings)
         cluster_id = known_cluster_id(self.config.data_dir, log_dirs)
