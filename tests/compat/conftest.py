@@ -16,6 +16,7 @@ DIFFERENTIAL_SETTINGS = {
     "auto.create.topics.enable": "true",
     "message.max.bytes": "100000",
     "log.retention.check.interval.ms": "500",
+    "log.cleaner.backoff.ms": "500",  # Kafka's cleaner does the retention of topics that are compacted as well
 }
 
 

@@ -7,7 +7,6 @@ that can be compared. `tenant` is a broker process that lives in a directory whi
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ TOPICS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
-def live(bootstrap: str, transactions: bool) -> None:
+def live(bootstrap: str) -> None:
     """Write everything; returns when retention and the cleaner have done what they must."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     made = admin.create_topics([NewTopic(name, count, config=config) for name, (count, config) in TOPICS.items()])
@@ -52,10 +51,9 @@ def live(bootstrap: str, transactions: bool) -> None:
     _write_plain(bootstrap)
     _write_trimmed_and_aged(bootstrap, admin)
     _write_compacted(bootstrap)
-    if transactions:
-        _write_transactions(bootstrap)
-    _commit(bootstrap, "readers", ["plain", "trimmed"])
-    _commit(bootstrap, "others", ["aged"])
+    _write_transactions(bootstrap)
+    commit(bootstrap, "readers", ["plain", "trimmed"])
+    commit(bootstrap, "others", ["aged"])
     _wait_for(lambda: low(bootstrap, "aged") == 5)
 
 
@@ -130,8 +128,15 @@ def _write_transactions(bootstrap: str) -> None:
     _flushed(bystander)
 
 
-def _commit(bootstrap: str, group: str, topics: list[str]) -> None:
-    settings = {"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "auto.offset.reset": "earliest"}
+def commit(bootstrap: str, group: str, topics: list[str], **more: str) -> None:
+    """Offsets of a group that has read a little."""
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "log_level": 0,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        **more,
+    }
     consumer = Consumer(settings)
     consumer.subscribe(topics)
     assert len(consumer.consume(4, WAIT_S)) == 4
@@ -170,9 +175,11 @@ def observed(bootstrap: str, topics: list[str], groups: list[str]) -> dict[str, 
         for name, spec in (("earliest", OffsetSpec.earliest()), ("latest", OffsetSpec.latest())):
             found = admin.list_offsets(dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED)
             seen[f"{name} {topic}"] = {tp.partition: future.result(WAIT_S).offset for tp, future in found.items()}
-        for isolation in ("read_uncommitted", "read_committed"):
-            records = sorted(_records(bootstrap, topic, counts[topic], isolation))
-            seen[f"{isolation} {topic}"] = _latest(records) if "compact" in TOPICS[topic][1].values() else records
+    for isolation in ("read_uncommitted", "read_committed"):
+        found_records = _records(bootstrap, {topic: counts[topic] for topic in topics}, isolation)
+        for topic, records in found_records.items():
+            is_compacted = "compact" in TOPICS[topic][1].values()
+            seen[f"{isolation} {topic}"] = _latest(records) if is_compacted else records
     for group in groups:
         seen[f"group {group}"] = _committed(admin, group)
     return seen
@@ -199,7 +206,8 @@ def _own_configs(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in found.items() if entry.source == own}
 
 
-def _records(bootstrap: str, topic: str, count: int, isolation: str) -> Iterator[tuple[Any, ...]]:
+def _records(bootstrap: str, counts: dict[str, int], isolation: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every record of every topic, by partition and offset."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -209,26 +217,28 @@ def _records(bootstrap: str, topic: str, count: int, isolation: str) -> Iterator
             "enable.partition.eof": True,
             "isolation.level": isolation,
             "check.crcs": True,
+            "fetch.wait.max.ms": 50,
         }
     )
-    consumer.assign([TopicPartition(topic, index, OFFSET_BEGINNING) for index in range(count)])
-    ended = 0
+    partitions = [TopicPartition(name, index, OFFSET_BEGINNING) for name in counts for index in range(counts[name])]
+    consumer.assign(partitions)
+    found: dict[str, list[tuple[Any, ...]]] = {name: [] for name in counts}
+    ended: set[tuple[str, int]] = set()
     deadline = time.monotonic() + WAIT_S
-    while ended < count:
-        assert time.monotonic() < deadline, f"{topic} has no end"
-        message = consumer.poll(1)
-        if message is None:
-            continue
-        error = message.error()
-        if error is not None:
-            assert error.code() == KafkaError._PARTITION_EOF, error
-            ended += 1
-            continue
-        key = b"-" if message.key() is None else b"+" + message.key()
-        value = b"-" if message.value() is None else b"+" + message.value()
-        where = (message.partition(), message.offset(), message.timestamp(), message.leader_epoch())
-        yield *where, key, value, repr(message.headers())
+    while len(ended) < len(partitions):
+        assert time.monotonic() < deadline, f"only {sorted(ended)} have an end"
+        for message in consumer.consume(500, 0.5):
+            error = message.error()
+            if error is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                ended.add((message.topic(), message.partition()))
+                continue
+            key = b"-" if message.key() is None else b"+" + message.key()
+            value = b"-" if message.value() is None else b"+" + message.value()
+            where = (message.partition(), message.offset(), message.timestamp(), message.leader_epoch())
+            found[message.topic()].append((*where, key, value, repr(message.headers())))
     consumer.close()
+    return {name: sorted(records) for name, records in found.items()}
 
 
 def _committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
@@ -244,7 +254,12 @@ def _committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
 
 
 def append_more(bootstrap: str, topics: list[str]) -> None:
-    """One record to partition 0 of each topic, by a new idempotent producer."""
+    """One record to partition 0 of each topic, by a new idempotent producer, and a transaction by the old teller."""
+    teller = _producer(bootstrap, **{"transactional.id": "teller"})
+    teller.init_transactions(WAIT_S)
+    teller.begin_transaction()
+    teller.produce("txn", b"after the move", partition=1)
+    teller.commit_transaction(WAIT_S)
     producer = _producer(bootstrap)
     for topic in topics:
         producer.produce(topic, b"later", b"later", partition=0)

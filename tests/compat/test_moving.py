@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compat.dumping import assert_kafka_accepts, dump
 from tests.compat.moving import (
     STORY_SETTINGS,
     TOPICS,
     append_more,
+    commit,
     kafka_in,
     live,
     observed,
@@ -50,11 +52,24 @@ def assert_retry_is_recognised(broker: BrokerProcess, data: Path, topic: str) ->
     assert (found["error_code"], found["base_offset"]) == ("none", base_offset)
 
 
+def assert_kafka_reads_internal_topics(data: Path) -> None:
+    """Kafka's decoders understand the keys and values of groups and of transactions."""
+    for topic, option, words in (
+        ("__consumer_offsets", "--offsets-decoder", ('"group":"readers"', '"offset":')),
+        ("__transaction_state", "--transaction-log-decoder", ('"transactionalId":"teller"', '"producerId":')),
+    ):
+        segments = [path for path in data.glob(f"{topic}-*/*.log") if path.stat().st_size]
+        said = dump(segments, option)
+        assert all(word in said for word in words), said[-3000:]
+
+
 @pytest.mark.parametrize("end", ["stopped", "killed"])
 def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
+    groups = [*GROUPS, "newer"]  # KIP-848: its members are not carried over, its offsets are
     with running(KafkaProcess(tmp_path / "first", STORY_SETTINGS)) as kafka:
-        live(kafka.address, transactions=True)
-        before = observed(kafka.address, NAMES, GROUPS)
+        live(kafka.address)
+        commit(kafka.address, "newer", ["trimmed"], **{"group.protocol": "consumer"})
+        before = observed(kafka.address, NAMES, groups)
         if end == "stopped":
             kafka.stop()
     data = kafka.data_directory
@@ -63,25 +78,28 @@ def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
     assert before["group in a transaction"] == {("txn", 0): 104}
 
     with running(tailrace_in(data, tmp_path / "second")) as tailrace:
-        assert_same(before, observed(tailrace.address, NAMES, GROUPS))
+        assert_same(before, observed(tailrace.address, NAMES, groups))
         assert_retry_is_recognised(tailrace, data, "trimmed")
         append_more(tailrace.address, NAMES)
-        grown = observed(tailrace.address, NAMES, GROUPS)
+        grown = observed(tailrace.address, NAMES, groups)
         if end == "stopped":
             tailrace.stop()
+            assert_kafka_accepts(data)
 
     with running(kafka_in(data, tmp_path / "third")) as kafka:
-        assert_same(grown, observed(kafka.address, NAMES, GROUPS))
+        assert_same(grown, observed(kafka.address, NAMES, groups))
         append_more(kafka.address, NAMES)
         kafka.stop()
 
 
 def test_a_directory_of_tailrace_in_kafka(tmp_path: Path) -> None:
     with running(TailraceProcess(tmp_path / "first", STORY_SETTINGS)) as tailrace:
-        live(tailrace.address, transactions=False)
+        live(tailrace.address)
         before = observed(tailrace.address, NAMES, GROUPS)
         tailrace.stop()
     data = tailrace.data_directory
+    assert_kafka_accepts(data)
+    assert_kafka_reads_internal_topics(data)
     with running(kafka_in(data, tmp_path / "second")) as kafka:
         assert_same(before, observed(kafka.address, NAMES, GROUPS))
         assert_retry_is_recognised(kafka, data, "trimmed")

@@ -214,3 +214,23 @@ def test_a_log_with_nothing_obsolete_costs_retention_no_disk_operation(tmp_path:
     disk.operations.clear()
     assert log.apply_retention(START_MS + 1) == 0
     assert disk.operations == []
+
+
+def test_disk_stays_within_the_sizing_formula(tmp_path: Path) -> None:
+    """docs/operations/storage.md: rate * (retention + segment span + check interval + delete delay)."""
+    clock = ManualClock(START_MS)
+    config = LogConfig(segment_bytes=10_000, retention_ms=120_000, file_delete_delay_ms=5_000)
+    log = open_log(tmp_path, config, environment(clock=clock))
+    check_s, largest = 20, 0
+    batch_bytes = len(batch_of(1, value=b"x" * 200))
+    for second in range(600):
+        clock.advance(1000)
+        log.append_as_leader(batch_of(1, timestamp=clock.wall_ms(), value=b"x" * 200), 0)
+        log.high_watermark = log.log_end_offset
+        if second % check_s == 0:
+            log.apply_retention(clock.wall_ms())
+        log.remove_doomed_files()
+        largest = max(largest, sum(path.stat().st_size for path in tmp_path.glob("*.log*")))
+    segment_span_s = config.segment_bytes / batch_bytes
+    formula = batch_bytes * (120 + segment_span_s + check_s + 5) * 1.005
+    assert formula * 0.8 < largest <= formula
