@@ -27,7 +27,7 @@ from uuid import UUID
 from tailrace.base.types import ZERO_TOPIC_ID, TopicPartition
 from tailrace.cluster.broker_configs import BROKER_CONFIGS
 from tailrace.cluster.image import MetadataImage
-from tailrace.cluster.kafka_metadata import FRAME_VERSION, Kind
+from tailrace.cluster.kafka_metadata import FRAME_VERSION, SNAPSHOT_FOOTER, Kind
 from tailrace.cluster.records import ResourceType
 from tailrace.cluster.topic_configs import TOPIC_CONFIGS
 from tailrace.records.builder import build_batch
@@ -50,7 +50,7 @@ _PARTITION_VERSION: Final = 1
 """With directories (KIP-858), which 4.0-IV3 asks for."""
 _BATCH_RECORDS: Final = 1000
 
-_HEADER_KIND, _FOOTER_KIND, _KRAFT_VERSION_KIND, _VOTERS_KIND = 3, 4, 5, 6
+_HEADER_KIND, _KRAFT_VERSION_KIND, _VOTERS_KIND = 3, 5, 6
 _INT16: Final = struct.Struct(">h")
 
 
@@ -137,7 +137,7 @@ def _control(kind: int, value: bytes) -> tuple[bytes, bytes]:
 
 def _snapshot(controls: Sequence[tuple[bytes, bytes]], values: Sequence[bytes], now_ms: int) -> bytes:
     header = _control(_HEADER_KIND, _INT16.pack(0) + struct.pack(">q", 0) + b"\0")
-    footer = _control(_FOOTER_KIND, _INT16.pack(0) + b"\0")
+    footer = _control(SNAPSHOT_FOOTER, _INT16.pack(0) + b"\0")
     out = bytearray()
     offset = 0
 

@@ -31,6 +31,8 @@ from tailrace.wire.metadata_records.topic import TopicRecord
 from tailrace.wire.primitives import DecodeError, decode_whole, read_uvarint
 
 FRAME_VERSION: Final = 1
+SNAPSHOT_FOOTER: Final = 4
+"""Type of the control record that ends a snapshot."""
 _UNCHANGED_LEADER: Final = -2
 
 
@@ -78,6 +80,14 @@ class KafkaPartition(NamedTuple):
     leader: int
     leader_epoch: int
     partition_epoch: int
+    directories: tuple[UUID, ...] = ()
+    """Ids of the log directories of the replicas, in their order; empty where Kafka did not keep them (before 3.7)."""
+
+    def directory_on(self, node_id: int) -> UUID | None:
+        """The log directory of the replica on a node; None where that is not known."""
+        if node_id not in self.replicas or len(self.directories) != len(self.replicas):
+            return None
+        return self.directories[self.replicas.index(node_id)]
 
 
 class KafkaTopic(NamedTuple):
@@ -120,14 +130,20 @@ class KafkaMetadata:
 
     def replay_snapshot(self, data: memoryview, end_offset: int) -> None:
         """Replay a snapshot of everything below `end_offset`. TailraceError where it is damaged or too new."""
+        last = None
         for batch in _whole_batches(data):
             self._replay_batch(batch)
+            last = batch
+        if last is None or not _is_footer(last):
+            raise TailraceError(f"the snapshot of Kafka's metadata at offset {end_offset} is damaged")
         self.next_offset = end_offset
 
     def replay_log(self, data: memoryview) -> None:
-        """Replay one segment, the oldest first. TailraceError for a record of a version this does not know."""
+        """Replay one segment, the oldest first. TailraceError for a gap, or a record of an unknown version."""
         for batch in _whole_batches(data):
             if batch.base_offset >= self.next_offset:
+                if batch.base_offset > self.next_offset:
+                    raise TailraceError(f"Kafka's metadata lacks offsets {self.next_offset} to {batch.base_offset - 1}")
                 self._replay_batch(batch)
                 self.next_offset = batch.next_offset
 
@@ -177,7 +193,12 @@ class KafkaMetadata:
 
     def _replay_partition(self, record: PartitionRecord) -> None:
         self.topics[record.topic_id].partitions[record.partition_id] = KafkaPartition(
-            tuple(record.replicas), tuple(record.isr), record.leader, record.leader_epoch, record.partition_epoch
+            tuple(record.replicas),
+            tuple(record.isr),
+            record.leader,
+            record.leader_epoch,
+            record.partition_epoch,
+            tuple(record.directories),
         )
 
     def _replay_partition_change(self, record: PartitionChangeRecord) -> None:
@@ -190,6 +211,7 @@ class KafkaMetadata:
             record.leader if leader_moved else before.leader,
             before.leader_epoch + leader_moved,
             before.partition_epoch + 1,
+            before.directories if record.directories is None else tuple(record.directories),
         )
 
     def _replay_remove_topic(self, record: RemoveTopicRecord) -> None:
@@ -222,6 +244,12 @@ def _whole_batches(data: memoryview) -> Iterator[RecordBatch]:
             return
         yield batch
         position += batch.size
+
+
+def _is_footer(batch: RecordBatch) -> bool:
+    """Whether a control batch ends a snapshot: everything before it is there."""
+    record = next(batch.records(), None) if batch.is_control else None
+    return record is not None and record.key is not None and record.key[2:4] == SNAPSHOT_FOOTER.to_bytes(2, "big")
 
 
 def _unframed(value: bytes, offset: int) -> _Framed:

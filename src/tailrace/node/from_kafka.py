@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 from tailrace.base.disk import RealDisk
 from tailrace.base.errors import ConfigError, KafkaError, TailraceError
@@ -20,7 +21,7 @@ from tailrace.base.rand import SystemRandom
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
 from tailrace.cluster.broker_configs import BROKER_CONFIGS
 from tailrace.cluster.image import INTERNAL_TOPICS
-from tailrace.cluster.kafka_bootstrap import BOOTSTRAP_FILE
+from tailrace.cluster.kafka_bootstrap import BOOTSTRAP_FILE, UNASSIGNED_DIRECTORY
 from tailrace.cluster.kafka_metadata import KafkaMetadata, KafkaPartition, KafkaTopic
 from tailrace.cluster.records import (
     ClusterRecord,
@@ -36,6 +37,7 @@ from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.cluster.topic_configs import check_topic_configs
 from tailrace.log import checkpoint, partition_metadata
 from tailrace.log.filenames import LEADER_EPOCHS, LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_of
+from tailrace.log.partition_metadata import decode_topic_id
 from tailrace.log.producer_snapshot import decode_snapshot
 from tailrace.node.kafka_directory import (
     KAFKA_METADATA_DIRECTORY,
@@ -74,12 +76,15 @@ def from_kafka(settings: BrokerSettings, data_dir: Path) -> Adopted:
     log_dirs = log_directories(settings, data_dir)
     metadata_dir = metadata_directory(settings, log_dirs)
     with locked([*log_dirs, metadata_dir]):
-        identity = identities(log_dirs)[0]
+        metas = identities(log_dirs)
+        identity = metas[0]
         directories = partitions_in(log_dirs)
         notes: list[str] = []
         if (metadata_dir / KAFKA_METADATA_DIRECTORY).is_dir():
             kafka = _read(metadata_dir / KAFKA_METADATA_DIRECTORY)
-            _check_complete(kafka, directories, identity.node_id, notes)
+            known = {decode_topic_id(meta.directory_id) for meta in metas if meta.directory_id}
+            _check_present(kafka, directories, identity.node_id, known)
+            _check_identity(kafka, directories, identity.node_id, notes)
         else:
             kafka = _guessed(directories, identity.node_id, notes)
         records = _records(kafka, directories, identity.node_id, notes)
@@ -120,34 +125,49 @@ def _read(directory: Path) -> KafkaMetadata:
     return kafka
 
 
-def _check_complete(
-    kafka: KafkaMetadata, directories: dict[TopicPartition, Path], node_id: int, notes: list[str]
+def _check_present(
+    kafka: KafkaMetadata, directories: dict[TopicPartition, Path], node_id: int, log_dir_ids: set[UUID]
 ) -> None:
-    """Refuse where records would be missing; note what is left aside."""
-    elsewhere, behind = [], []
-    known: set[TopicPartition] = set()
+    """Refuse where a partition is not here, unless it was created a moment before the end and has nothing yet."""
+    elsewhere, missing = [], []
     for topic in kafka.topics.values():
         for index, partition in topic.partitions.items():
             topic_partition = TopicPartition(topic.name, index)
-            known.add(topic_partition)
-            if topic_partition not in directories:
-                if partition.replicas != (node_id,):
-                    elsewhere.append(str(topic_partition))
+            if topic_partition in directories:
                 continue
-            if node_id not in partition.isr:
-                behind.append(str(topic_partition))
-            found = partition_metadata.read(RealDisk(), directories[topic_partition])
-            if found not in (topic.topic_id, ZERO_TOPIC_ID):
-                raise TailraceError(
-                    f"{directories[topic_partition]} is of an older topic of the same name; move it away first"
-                )
+            if node_id not in partition.replicas:
+                elsewhere.append(str(topic_partition))
+            elif partition.directory_on(node_id) not in (log_dir_ids | {UNASSIGNED_DIRECTORY}):
+                missing.append(str(topic_partition))
     if elsewhere:
         raise TailraceError(
             f"this broker has no replica of {_some(elsewhere)}; move every partition to it, then try again"
         )
+    if missing:
+        raise TailraceError(
+            f"there is no directory of {_some(missing)}; name every log directory in log.dirs, "
+            "or make an empty one for a partition that never had a record"
+        )
+
+
+def _check_identity(
+    kafka: KafkaMetadata, directories: dict[TopicPartition, Path], node_id: int, notes: list[str]
+) -> None:
+    """Refuse logs that are of another topic of the name; note what is left aside."""
+    behind, strays = [], []
+    by_name = {topic.name: topic for topic in kafka.topics.values()}
+    for topic_partition, path in directories.items():
+        topic = by_name.get(topic_partition.topic)
+        partition = topic.partitions.get(topic_partition.partition) if topic is not None else None
+        if topic is None or partition is None:
+            strays.append(str(topic_partition))
+            continue
+        if node_id not in partition.isr:
+            behind.append(str(topic_partition))
+        if partition_metadata.read(RealDisk(), path) not in (topic.topic_id, ZERO_TOPIC_ID):
+            raise TailraceError(f"{path} is of an older topic of the same name; move it away first")
     if behind:
         notes.append(f"The replica of {_some(behind)} was not in sync: its last records may be missing.")
-    strays = [str(topic_partition) for topic_partition in directories if topic_partition not in known]
     if strays:
         notes.append(f"Kafka knows no topic for {_some(strays)}: left as they are, not served.")
     notes.extend(f"{count} {what} are not carried over." for what, count in kafka.left_out.items())

@@ -78,6 +78,7 @@ def to_kafka(settings: BrokerSettings, data_dir: Path, controller: Controller) -
         image = _image(path)
         metas = [_named(log_dir, meta) for log_dir, meta in zip(log_dirs, identities(log_dirs), strict=True)]
         ids = {log_dir: decode_topic_id(meta.directory_id) for log_dir, meta in zip(log_dirs, metas, strict=True)}
+        _check_directories(image, metas[0].node_id, {meta.directory_id for meta in metas})
         partitions = partitions_in(log_dirs)
         _name_topics(image, partitions)
         homes = {topic_partition: ids[directory.parent] for topic_partition, directory in partitions.items()}
@@ -100,6 +101,14 @@ def _image(path: Path) -> MetadataImage:
     if not image.cluster_id:
         raise TailraceError(f"{path} is empty")
     return image
+
+
+def _check_directories(image: MetadataImage, node_id: int, present: set[str]) -> None:
+    """Kafka would begin the partitions of a directory that is missing again, empty."""
+    broker = image.brokers.get(node_id)
+    missing = [path for directory_id, path in (broker.directories if broker else ()) if directory_id not in present]
+    if missing:
+        raise TailraceError(f"log directories of this broker are missing: {', '.join(missing)}; name them in log.dirs")
 
 
 def _named(directory: Path, meta: MetaProperties) -> MetaProperties:

@@ -59,6 +59,20 @@ CREATED = (
 )
 
 
+FOOTER = bytes(build_batch([Record(9, 0, b"\0\0\0\x04", b"\0\0\0", ())], base_offset=9, is_control=True))
+
+
+@pytest.mark.parametrize("data", [log_of(*CREATED), FOOTER[:-1], b""])
+def test_a_snapshot_without_its_end_is_refused(data: bytes) -> None:
+    with pytest.raises(TailraceError, match="at offset 7 is damaged"):
+        KafkaMetadata().replay_snapshot(memoryview(data), 7)
+
+
+def test_a_gap_is_refused() -> None:
+    with pytest.raises(TailraceError, match="lacks offsets 0 to 4"):
+        replayed(log_of(*CREATED, base_offset=5))
+
+
 def test_a_topic_its_partition_and_its_setting() -> None:
     kafka = replayed(log_of(*CREATED))
     topic = kafka.topics[TOPIC_ID]
@@ -95,7 +109,7 @@ def test_a_metadata_transaction_counts_when_it_ended_well(end: Kind | None, ther
 
 def test_what_lies_below_the_snapshot_is_passed_over() -> None:
     kafka = KafkaMetadata()
-    kafka.replay_snapshot(memoryview(log_of(*CREATED)), 100)
+    kafka.replay_snapshot(memoryview(log_of(*CREATED) + FOOTER), 100)
     kafka.replay_log(memoryview(log_of(framed(Kind.REMOVE_TOPIC, RemoveTopicRecord(TOPIC_ID)), base_offset=99)))
     assert TOPIC_ID in kafka.topics
     kafka.replay_log(memoryview(log_of(framed(Kind.REMOVE_TOPIC, RemoveTopicRecord(TOPIC_ID)), base_offset=100)))
@@ -157,7 +171,8 @@ def test_our_metadata_written_for_kafka_reads_back() -> None:
     kafka.replay_snapshot(memoryview(data), 0)
     topic = kafka.topics[TOPIC_ID]
     assert (topic.name, len(topic.partitions)) == ("t", 2500)
-    assert set(topic.partitions.values()) == {KafkaPartition((3,), (3,), -1, 5, 2)}
+    assert topic.partitions[0] == KafkaPartition((3,), (3,), -1, 5, 2, (DIRECTORY_ID,))
+    assert set(list(topic.partitions.values())[1:]) == {KafkaPartition((3,), (3,), -1, 5, 2, (UUID(int=0),))}
     assert kafka.configs == {(2, "t"): {"retention.ms": "5"}, (4, ""): {"log.retention.ms": "7"}}
     assert kafka.next_producer_id == 4000
 

@@ -15,6 +15,7 @@ from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.kafka_bootstrap import BOOTSTRAP_FILE, VOTERS_FILE, bootstrap_snapshot
 from tailrace.cluster.kafka_metadata import KafkaMetadata
 from tailrace.cluster.records import (
+    BrokerRecord,
     ClusterRecord,
     ConfigRecord,
     PartitionRecord,
@@ -122,6 +123,27 @@ def test_partitions_that_lie_on_other_brokers_are_refused(tmp_path: Path) -> Non
 
 def test_a_partition_that_was_created_just_before_the_end_is_empty(tmp_path: Path) -> None:
     assert take_over(kafka_directory(tmp_path, partitions=1)).partition_count == 2
+
+
+def test_a_partition_of_a_log_directory_that_was_not_named_is_refused(tmp_path: Path) -> None:
+    kafka_directory(tmp_path, partitions=1)
+    snapshot = next((tmp_path / "__cluster_metadata-0").iterdir())
+    image = MetadataImage()
+    image.replay([ClusterRecord("c"), *TOPIC], 1)
+    snapshot.write_bytes(bootstrap_snapshot(image, 3, {TopicPartition("t", 1): UUID(int=77)}, 0))
+    with pytest.raises(TailraceError, match="no directory of t-1;"):
+        take_over(tmp_path)
+    (tmp_path / "t-1").mkdir()
+    assert take_over(tmp_path).partition_count == 2
+
+
+def test_a_missing_log_directory_keeps_it_from_being_handed_over(tmp_path: Path) -> None:
+    take_over(kafka_directory(tmp_path))
+    store = SqliteStore(tmp_path / "metadata.db")
+    store.append(store.load().version, [BrokerRecord(3, "", 0, None, ((META.directory_id, "/a"), ("other", "/b")))])
+    store.close()
+    with pytest.raises(TailraceError, match="are missing: /b;"):
+        to_kafka(BrokerSettings(), tmp_path, CONTROLLER)
 
 
 def test_a_directory_of_another_topic_of_the_name_is_refused(tmp_path: Path) -> None:
