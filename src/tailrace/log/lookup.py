@@ -38,9 +38,10 @@ def max_timestamp_offset(segments: Segments, start_offset: int) -> TimestampAndO
     if largest < 0:
         return None
     found = offset_for_timestamp(segments, largest, start_offset)
-    if found is not None or start_offset <= candidates[0].base_offset:
+    if found is not None:
         return found
-    # The largest one was deleted with the records below the start offset, though its segment is still there.
+    # The largest one was deleted with the records below the start offset, though its segment is still there; or
+    # compaction left only the header of its batch.
     best: TimestampAndOffset | None = None
     for segment in candidates:
         for position, header in segment.headers(0):

@@ -10,7 +10,9 @@ from tests.support.log_support import ALL_CODECS
 
 from tailrace.log.filenames import CLEANED_SUFFIX, SWAP_SUFFIX
 from tailrace.records.batch import DELETE_HORIZON_MASK
+from tailrace.records.builder import build_batch
 from tailrace.records.compression import Codec
+from tailrace.records.record import Record
 
 A, B, C = b"a", b"b", b"c"
 
@@ -134,3 +136,18 @@ def test_small_segments_become_one_and_nothing_is_left_beside_them(compacted: Co
     compacted.log.remove_doomed_files()
     names = [path.name for path in compacted.log.directory.iterdir()]
     assert not [name for name in names if name.endswith((CLEANED_SUFFIX, SWAP_SUFFIX, ".deleted"))]
+
+
+def test_the_largest_timestamp_is_found_beyond_an_emptied_batch(compacted: Compacted) -> None:
+    """KIP-734: the header that stays of an active producer's last batch still has its timestamp."""
+    compacted.clock.advance(1000)
+    compacted.append((A, b"1"), producer_id=7, producer_epoch=0, base_sequence=0)
+    newest_ms = compacted.clock.wall_ms()
+    view = build_batch([Record(0, newest_ms - 500, A, b"2")])
+    compacted.log.append_as_leader(memoryview(view), 0)
+    compacted.log.high_watermark = compacted.log.log_end_offset
+    compacted.clean()
+    assert compacted.records() == [(1, A, b"2")]
+    assert compacted.log.segments[0].max_timestamp[0] == newest_ms
+    found = compacted.log.max_timestamp_offset()
+    assert found is not None and (found.timestamp, found.offset) == (newest_ms - 500, 1)
