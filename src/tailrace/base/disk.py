@@ -32,6 +32,13 @@ class FileStat(NamedTuple):
     is_directory: bool
 
 
+class VolumeSpace(NamedTuple):
+    """Bytes of a volume, and those of them that may still be written."""
+
+    total: int
+    free: int
+
+
 class File(Protocol):
     """An open file that grows at its end and is read anywhere."""
 
@@ -305,6 +312,12 @@ def write_fully(file: File, data: Buffer) -> None:
         rest = memoryview(data)
         while written < len(rest):
             written += file.write(rest[written:])
+
+
+def volume_space(path: Path) -> VolumeSpace:
+    """Size of the volume that holds `path`, and what is free on it for this user. Raises OSError."""
+    found = os.statvfs(path)
+    return VolumeSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
 
 def lock_directory(path: Path) -> File | None:

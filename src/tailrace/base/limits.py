@@ -38,6 +38,20 @@ SYNC_THREADS: Final = 8
 """Threads for the syncs that answers wait for: each log has one running at most, so this many logs are synced at once.
 A journalling file system commits them together."""
 
+RESERVED_MAX_BYTES: Final = 256 * 1024 * 1024
+"""Most free space that a log directory keeps to itself unless `log.dir.reserved.bytes` says otherwise; one percent of a
+small volume. A second of the fastest producer fits between the bound and the end of the disk, and the look at it comes
+once a second. Below it: producing is refused."""
+
+RESERVE_FILE_MAX_BYTES: Final = 1024 * 1024
+"""Bytes kept in a file for the day the volume is full, 1/64 of a small one: checkpoints, epochs and metadata of 10,000
+partitions fit. At it: what is deleted then is remembered late."""
+
+SPACE_CHECK_MIN_MS: Final = 1_000
+SPACE_CHECK_MAX_MS: Final = 30_000
+"""How often free space is looked at, by how much there is: as often as a producer of 1 GB/s could use it up. A look is
+one statvfs, some 5 µs."""
+
 STOP_MAX_MS: Final = 4_500
 """How long a clean stop may take before the process ends anyway. Supervisors and users expect an end within 5 s; what
 was not flushed by then is recovered by the next start."""

@@ -73,7 +73,7 @@ class Dispatch:
             response = _failure(found, context, request, error)
         except StorageError as error:
             self._services.on_storage_error(error)
-            response = _failure(found, context, request, KafkaError(ErrorCode.KAFKA_STORAGE_ERROR))
+            response = _failure(found, context, request, KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{error}."))
         except Exception as error:
             level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
             _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)

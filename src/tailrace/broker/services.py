@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import StorageError, TailraceError
@@ -21,8 +22,11 @@ from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.log.logs import Logs
+from tailrace.log.trouble import Trouble
 from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
+
+T = TypeVar("T")
 
 _log = logging.getLogger("tailrace.broker")
 
@@ -62,6 +66,7 @@ class Services:
         """Create the topic a client or a coordinator needs, if it is not there. Raises KafkaError when refused."""
         metadata = self.metadata
         if metadata.image.topic(name) is None:
+            self.logs.space.check_create()
             wish = auto_topic(name, self.settings)
             metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
 
@@ -76,7 +81,24 @@ class Services:
             return partition._replace(leader=-1), [*offline, self.node_id]
         return partition, offline
 
-    def on_storage_error(self, error: StorageError) -> None:
-        """The environment failed below a log: a broken log directory goes offline; say so where people look."""
-        _log.error("storage failure: %s", error)
-        self.logs.on_storage_error(error)
+    def on_storage_error(self, error: StorageError) -> Trouble:
+        """The environment failed below a log: what follows from it, and one line where people look.
+
+        Of a directory that failed or is full, `node` says so once.
+        """
+        trouble = self.logs.on_storage_error(error)
+        if trouble is Trouble.ELSEWHERE:
+            _log.error("storage failure: %s", error)
+        return trouble
+
+    def with_reserve(self, work: Callable[[], T]) -> T:
+        """Do what frees space; where the volume is full, once more, with the reserve given up.
+
+        Raises what `work` raises.
+        """
+        try:
+            return work()
+        except StorageError as error:
+            if self.logs.on_upkeep_error(error) is not Trouble.NO_SPACE:
+                raise
+            return work()

@@ -67,7 +67,7 @@ class Metadata:
     def commit(self, records: Sequence[Record]) -> None:
         """Make `records` true: durable first, then in the image, then told to the listeners. Empty: nothing happens.
 
-        Raises StaleVersion when another process appended first (never with a store of one process), TailraceError when
+        Raises StaleVersion when another process appended first (never with a store of one process), StorageError when
         the store cannot write; the image is then unchanged.
         """
         if not records:

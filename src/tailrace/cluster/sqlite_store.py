@@ -9,18 +9,22 @@ and writes it, so nobody else's changes can appear and every lease is granted.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tailrace.base.errors import TailraceError
+from tailrace.base.errors import StorageError, TailraceError
 from tailrace.cluster.records import Record, decode_records, encode_records
 from tailrace.cluster.store import Loaded, StaleVersion
 
 APPLICATION_ID: Final = 0x7461696C
 SCHEMA_VERSION: Final = 1
 """Raised when older versions must not read what this one writes."""
+
+
+_ERRNO: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 
 
 class SqliteStore:
@@ -76,7 +80,7 @@ class SqliteStore:
         try:
             self._connection.execute("INSERT INTO batches VALUES (?, ?)", (version, encode_records(records)))
         except sqlite3.Error as error:
-            raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
+            raise self._write_error(error) from error
         self._version = version
         return version
 
@@ -91,7 +95,13 @@ class SqliteStore:
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 run("ROLLBACK")
-            raise TailraceError(f"cannot write metadata {self._path}: {error}") from error
+            raise self._write_error(error) from error
+
+    def _write_error(self, error: sqlite3.Error) -> StorageError:
+        """What SQLite met, as the system would say it; nothing was changed."""
+        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        cause = OSError(_ERRNO.get(primary, errno.EIO), f"the metadata cannot be changed ({error})")
+        return StorageError("commit", str(self._path), cause)
 
     def _check_version(self, expected: int) -> None:
         if self._version != expected:

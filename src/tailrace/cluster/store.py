@@ -33,7 +33,10 @@ class MetadataStore(Protocol):
         ...
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:
-        """Add one batch after `expected_version`; returns the new version. StaleVersion when the log has moved on."""
+        """Add one batch after `expected_version`; returns the new version.
+
+        Raises StaleVersion when the log has moved on; StorageError (operation "commit") when it cannot be written.
+        """
         ...
 
     def compact(self, version: int, records: Sequence[Record]) -> None:

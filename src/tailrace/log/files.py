@@ -71,6 +71,10 @@ class DoomedFiles:
         """Leave those where they are for which `is_meant` says so."""
         self._waiting = deque(waiting for waiting in self._waiting if not is_meant(waiting[1]))
 
+    def hasten(self, is_meant: Callable[[Path], bool] = lambda path: True) -> None:
+        """Make those due for which `is_meant` says so. Who still reads one has it open, and keeps it."""
+        self._waiting = deque(sorted((0.0 if is_meant(path) else due_ms, path) for due_ms, path in self._waiting))
+
     def remove_due(self, now_ms: float) -> None:
         """Unlink those whose time has come, in the background: a large file takes its time. What fails waits on."""
         due: list[tuple[float, Path]] = []

@@ -494,6 +494,10 @@ class Log:
         if self.cleaning is not None:
             self.cleaning.interrupt()
 
+    def hasten_removal(self) -> None:
+        """Have the deleted segments go with the next removal."""
+        self._doomed.hasten()
+
     def remove_doomed_files(self) -> None:
         """Unlink the deleted segments whose delay is over, in the background. What fails is tried again."""
         self._doomed.remove_due(self._env.clock.monotonic_ms())

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,14 @@ CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
 Offsets = dict[TopicPartition, int]
 
 
+class SpaceLevel(IntEnum):
+    """How much room there is on a directory's volume; see `log.space`."""
+
+    ENOUGH = 0
+    LOW = 1
+    NONE = 2
+
+
 class LogDirectory:
     """A directory of logs, locked by this process from `open` to `unlock`."""
 
@@ -48,6 +57,7 @@ class LogDirectory:
         "meta",
         "path",
         "recovery_points",
+        "space",
         "unopened",
         "was_clean",
     )
@@ -71,6 +81,7 @@ class LogDirectory:
         self.meta = None
         self.error = None
         self.failures = {}
+        self.space = SpaceLevel.ENOUGH
         self.unopened = {}
         self.was_clean, self.broker_epoch = False, -1
         self.recovery_points: dict[TopicPartition, int] = {}

@@ -35,6 +35,7 @@ from tailrace.log.log import Log
 from tailrace.log.log_directories import LogDirectories
 from tailrace.log.log_directory import LogDirectory, Offsets
 from tailrace.log.recovery import KnownOffsets
+from tailrace.log.space import Space
 from tailrace.log.trouble import Trouble, trouble_of
 
 TopicIdOf = Callable[[str], TopicId]
@@ -76,6 +77,7 @@ class Logs:
         "_home",
         "node_id",
         "on_directory_failed",
+        "space",
     )
 
     on_directory_failed: OnDirectoryFailed
@@ -102,6 +104,7 @@ class Logs:
         self._doomed = DoomedFiles(self._env)
         self._checkpoint_writer = CheckpointWriter(self._env)
         self._directories = LogDirectories(log_dirs, self._env, node_id, cluster_id)
+        self.space = Space(self._directories, env.disk)
         self.node_id = node_id
         self.on_directory_failed = lambda directory, partitions: None
 
@@ -323,13 +326,13 @@ class Logs:
             self._set_aside(directory, topic_partition)
 
     def _directory_for_a_new_log(self) -> LogDirectory:
-        """The one with the fewest logs, as in Kafka. Raises StorageError where every one is offline."""
+        """The one with the fewest logs, as in Kafka, where there is space. Raises StorageError."""
         self._directories.check_any_online()
         online = self._directories.online
         if len(online) == 1:
             return online[0]
         counts = Counter(id(home) for home in self._home.values())
-        return min(online, key=lambda directory: counts[id(directory)] + len(directory.unopened))
+        return min(online, key=lambda each: (each.space, counts[id(each)] + len(each.unopened)))
 
     def delete(self, topic_partition: TopicPartition) -> None:
         """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError."""
@@ -384,10 +387,20 @@ class Logs:
         directory = self._directories.at(error.path)
         if directory is not None and trouble is Trouble.DIRECTORY:
             self.fail_directory(directory, error)
+        elif directory is not None and trouble is Trouble.NO_SPACE:
+            self.space.on_no_space(directory)
+        return trouble
+
+    def on_upkeep_error(self, error: StorageError) -> Trouble:
+        """As `on_storage_error`, of an operation that frees space: on a full volume the reserve is given up for it."""
+        trouble = self.on_storage_error(error)
+        directory = self._directories.at(error.path)
+        if directory is not None and trouble is Trouble.NO_SPACE:
+            self.space.give_up_reserve(directory)
         return trouble
 
     def _on_report(self, error: StorageError) -> None:
-        self.on_storage_error(error)
+        self.on_upkeep_error(error)
 
     def fail_directory(self, directory: LogDirectory, error: StorageError) -> None:
         """Take a directory offline: its logs are let go of as they are, unflushed, and nothing there is touched again.
@@ -450,7 +463,7 @@ class Logs:
             try:
                 yield work(now_ms)
             except StorageError as error:
-                self.on_storage_error(error)
+                self.on_upkeep_error(error)
                 first_error = first_error or error
         self._remove_doomed_logs()
         if first_error is not None:
@@ -489,6 +502,12 @@ class Logs:
         for log in self:
             log.remove_doomed_files()
         self._remove_doomed_logs()
+
+    def hasten_removal(self, directory: LogDirectory) -> None:
+        """Have what was deleted in a directory go with the next removal, whatever its delay: its space is needed."""
+        for log in self._in(directory):
+            log.hasten_removal()
+        self._doomed.hasten(lambda path: self._directories.at(str(path)) is directory)
 
     def _remove_doomed_logs(self) -> None:
         self._doomed.remove_due(self._env.clock.monotonic_ms())

@@ -27,6 +27,9 @@ class Trouble(Enum):
     ELSEWHERE = "elsewhere"
 
 
+METADATA_OPERATION: Final = "commit"
+"""A change of the metadata, which may lie beside the logs: that it failed says nothing of them."""
+
 NO_SPACE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ELSEWHERE_ERRORS: Final = frozenset(
     {
@@ -46,6 +49,8 @@ _ELSEWHERE_ERRORS: Final = frozenset(
 def trouble_of(error: StorageError) -> Trouble:
     """How far `error` reaches."""
     number = error.cause.errno
+    if error.operation == METADATA_OPERATION and number not in NO_SPACE_ERRORS:
+        return Trouble.ELSEWHERE
     if number in (errno.EMFILE, errno.ENFILE):
         return Trouble.ELSEWHERE  # before the operation itself: a directory is opened to be synced
     if error.operation == "fsync":

@@ -6,13 +6,15 @@ high watermark has passed it: at once, or, with `flush.before.ack`, when it is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.coordinator.ports import CoordinatorRecord, InTransaction, LogEntry, TransactionalRecord, TransactionEnd
 from tailrace.log.log import AppendOrigin
+from tailrace.log.log_directory import SpaceLevel
+from tailrace.log.logs import Logs
 from tailrace.records.batch import iter_whole_batches
 from tailrace.records.builder import BatchBuilder
 from tailrace.records.control import end_txn_marker
@@ -27,15 +29,13 @@ LOAD_BYTES = 1 << 20
 class CoordinatorLog:
     """PartitionWriter and PartitionLoader of one coordinator's topic."""
 
-    __slots__ = ("_clock", "_partitions", "_report", "_topic")
+    __slots__ = ("_clock", "_logs", "_partitions", "_topic")
 
-    def __init__(
-        self, topic: str, partitions: Partitions, clock: Clock, report: Callable[[StorageError], object]
-    ) -> None:
+    def __init__(self, topic: str, partitions: Partitions, clock: Clock, logs: Logs) -> None:
         self._topic = topic
         self._partitions = partitions
         self._clock = clock
-        self._report = report
+        self._logs = logs
 
     def append(
         self, partition: int, records: list[CoordinatorRecord], transaction: InTransaction | None = None
@@ -45,6 +45,9 @@ class CoordinatorLog:
         found = self._partitions.get(self._topic, partition)
         if found is None:
             outcome.complete(ErrorCode.NOT_COORDINATOR)
+            return outcome
+        if self._logs.space.is_short and self._logs.directory_of(found.topic_partition).space is SpaceLevel.NONE:
+            outcome.complete(ErrorCode.KAFKA_STORAGE_ERROR)  # what is left is for what frees space
             return outcome
         appended = self._append(found, records, transaction)
         if isinstance(appended, ErrorCode):
@@ -72,7 +75,7 @@ class CoordinatorLog:
         except KafkaError as error:
             return error.code
         except StorageError as error:
-            self._report(error)
+            self._logs.on_storage_error(error)
             return ErrorCode.KAFKA_STORAGE_ERROR
         return info.last_offset + 1
 

@@ -31,9 +31,8 @@ class Coordinators:
         metadata, logs, partitions, timers, clock, random = around
         self._metadata = metadata
         self._logs = logs
-        report = logs.on_storage_error
-        self._group_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, clock, report)
-        self._transaction_log = CoordinatorLog(TRANSACTION_STATE_TOPIC, partitions, clock, report)
+        self._group_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, clock, logs)
+        self._transaction_log = CoordinatorLog(TRANSACTION_STATE_TOPIC, partitions, clock, logs)
         self.groups = GroupCoordinator(group_settings(metadata.settings), self._group_log, timers, clock, random)
         markers = LocalMarkers(around, self.groups)
         self.transactions = TransactionCoordinator(

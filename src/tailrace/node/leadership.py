@@ -114,6 +114,13 @@ class Leadership:
             len(partitions),
         )
 
+    def lead_unled(self) -> None:
+        """Lead what could not be for want of space: partitions whose log could not be made."""
+        for topic in self._metadata.image.topics.values():
+            for index in range(len(topic.partitions)):
+                if not self._partitions.is_here(topic.name, index):
+                    self._lead(topic, index, self._logs.find_or_create)
+
     def _take_offline(self, topic: TopicImage, index: int) -> None:
         self._partitions.take_offline(TopicPartition(topic.name, index), topic.topic_id)
         self._coordinators.drop(topic.name, index)

@@ -45,6 +45,7 @@ from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
 from tailrace.node.registration import forget_missing, register_broker
+from tailrace.node.space_watch import SpaceWatch
 from tailrace.node.surroundings import Surroundings
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
@@ -75,6 +76,7 @@ class Server:
         self._pools: Pools | None = None
         self._cleaner: Cleaner | None = None
         self._upkeep: Upkeep | None = None
+        self._space_watch: SpaceWatch | None = None
 
     @property
     def services(self) -> Services:
@@ -99,6 +101,8 @@ class Server:
         assert self._cleaner is not None
         self._upkeep = Upkeep(services.logs, self._cleaner, services.settings, engine.timers, services.clock)
         self._upkeep.start()
+        assert self._space_watch is not None
+        self._space_watch.start()
         return served
 
     async def stop(self, clean: bool = True) -> None:
@@ -109,6 +113,8 @@ class Server:
         loop = asyncio.get_running_loop()
         if self._upkeep is not None:
             self._upkeep.stop()
+        if self._space_watch is not None:
+            self._space_watch.stop()
         if self._cleaner is not None:
             self._cleaner.stop()
         if self._engine is not None:
@@ -166,7 +172,10 @@ class Server:
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
             coordinators = Coordinators(Surroundings(metadata, logs, partitions, engine.timers, clock, random))
-            Leadership(metadata, logs, partitions, coordinators).start()
+            leadership = Leadership(metadata, logs, partitions, coordinators)
+            leadership.start()
+            self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
+            self._space_watch.look()
             if not partitions.offline:
                 forget_missing(metadata, logs.directories)
         except BaseException:

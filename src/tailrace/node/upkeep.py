@@ -88,7 +88,7 @@ class Upkeep:
                 goes_on = work() is True
             except StorageError as error:
                 _log.error("upkeep failed and will be tried again: %s", error)
-                self._logs.on_storage_error(error)
+                self._logs.on_upkeep_error(error)
             timer.reset(ROUND_PAUSE_MS if goes_on else interval_ms)
 
         timer = self._timers.schedule(interval_ms, run)

@@ -93,6 +93,10 @@ class Partitions:
         if found is not None:
             found.end(ErrorCode.KAFKA_STORAGE_ERROR)
 
+    def is_here(self, topic: str, partition: int) -> bool:
+        """Whether the partition is led already, or offline."""
+        return self.get_present(topic, partition) is not None or self.is_offline(topic, partition)
+
     def is_offline(self, topic: str, partition: int) -> bool:
         """Whether the partition is this broker's but its storage is not to be had."""
         return partition in self._offline.get(topic, ())

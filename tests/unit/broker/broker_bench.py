@@ -61,7 +61,8 @@ class Bench:
         coordinators = Coordinators(
             Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
         )
-        Leadership(self.metadata, self.logs, self.partitions, coordinators).start()
+        self.leadership = Leadership(self.metadata, self.logs, self.partitions, coordinators)
+        self.leadership.start()
         self.services = Services(
             node_id=1,
             settings=broker_settings,

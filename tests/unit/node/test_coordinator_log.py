@@ -11,7 +11,9 @@ from tailrace.base.types import ZERO_TOPIC_ID, TopicPartition
 from tailrace.cluster.image import GROUP_METADATA_TOPIC
 from tailrace.coordinator.groups.loading import remains
 from tailrace.coordinator.ports import CoordinatorRecord, TransactionalRecord, TransactionEnd
+from tailrace.log.config import LogConfig
 from tailrace.log.log import Log
+from tailrace.log.logs import Logs
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.records.builder import build_batch
 from tailrace.records.control import EndTxnMarker, build_end_txn_marker
@@ -53,7 +55,8 @@ def test_offsets_of_a_transaction_count_from_its_commit_on(tmp_path: Path) -> No
     partition.become_leader(1)
     partitions = Partitions()
     partitions.add(partition)
-    coordinator_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, ManualClock(), lambda error: None)
+    logs = Logs([tmp_path / "logs"], environment(), lambda topic: LogConfig())
+    coordinator_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, ManualClock(), logs)
     assert list(coordinator_log.records(0)) == [
         CoordinatorRecord(b"a", b"1"),
         TransactionalRecord(7, CoordinatorRecord(b"a", b"2")),

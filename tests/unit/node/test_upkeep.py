@@ -31,7 +31,7 @@ class SlowLogs:
                 raise StorageError("read", "/x", OSError(5, "no"))
             yield 0
 
-    def on_storage_error(self, error: StorageError) -> None:
+    def on_upkeep_error(self, error: StorageError) -> None:
         self.errors.append(error)
 
     def __getattr__(self, name: str) -> Any:

@@ -33,6 +33,7 @@ def handle(services: Services, context: RequestContext, request: CreateTopicsReq
     wishes = [_wish(topic) for topic in request.topics if counts[topic.name] == 1]
     decision = decide_create_topics(metadata.image, wishes, metadata.topic_defaults, metadata.new_topic_id)
     if not request.validate_only:
+        services.logs.space.check_create()
         metadata.commit(decision.records)
     twice = KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
     results = []

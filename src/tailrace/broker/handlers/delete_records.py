@@ -13,6 +13,7 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
+from tailrace.log.trouble import Trouble, trouble_of
 from tailrace.wire.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsPartitionResult,
@@ -34,9 +35,20 @@ def handle(
         DeleteRecordsTopicResult(name, [_delete(services, name, partition) for partition in partitions.values()])
         for name, partitions in asked.items()
     ]
+    response = DeleteRecordsResponse(topics=topics)
     noted: Pending[DeleteRecordsResponse] = Pending()
-    services.logs.write_log_start_offsets(lambda _: noted.complete(DeleteRecordsResponse(topics=topics)))
-    return noted.value if noted.done else noted
+
+    def answer(_: StorageError | None) -> None:
+        noted.complete(response)
+
+    def on_written(error: StorageError | None) -> None:
+        if error is not None and trouble_of(error) is Trouble.NO_SPACE:
+            services.logs.write_log_start_offsets(answer)  # the reserve is given up by now
+        else:
+            answer(error)
+
+    services.logs.write_log_start_offsets(on_written)
+    return response if noted.done else noted
 
 
 def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:
@@ -47,7 +59,8 @@ def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> De
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION)
         if asked.offset < -1:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        return DeleteRecordsPartitionResult(index, partition.delete_records(asked.offset), ErrorCode.NONE)
+        start_offset = services.with_reserve(lambda: partition.delete_records(asked.offset))
+        return DeleteRecordsPartitionResult(index, start_offset, ErrorCode.NONE)
     except KafkaError as error:
         return DeleteRecordsPartitionResult(index, -1, error.code)
     except StorageError as error:

@@ -9,6 +9,7 @@ Versions: v1-v5 names; v5 error messages; v6 names or ids. `delete.topic.enable=
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import ZERO_TOPIC_ID
@@ -49,7 +50,7 @@ def handle(services: Services, context: RequestContext, request: DeleteTopicsReq
         except KafkaError as error:
             responses.append(_refused(state, error))
         else:
-            services.metadata.commit(decide_delete_topic(image, topic))
+            services.with_reserve(partial(services.metadata.commit, decide_delete_topic(image, topic)))
             responses.append(DeletableTopicResult(topic.name, topic.topic_id))
     return DeleteTopicsResponse(responses=responses)
 

@@ -1,7 +1,8 @@
 """FindCoordinator (key 10), v0-v6: which broker keeps a group or a transactional id.
 
 Behaviour: this broker keeps all of them, at the address the client dialled or the advertised one. The topic they are
-    kept in is created by the first question. A share group's key is INVALID_REQUEST: they are not served.
+    kept in is created by the first question. A share group's key is INVALID_REQUEST: they are not served. While
+    the partition of a key is offline: COORDINATOR_NOT_AVAILABLE.
 Versions:  v0 has no key type; v4 asks for several keys (KIP-699).
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
@@ -39,5 +40,12 @@ def _locate(services: Services, context: RequestContext, key_type: int, key: str
         services.auto_create(topic)
     except KafkaError as error:
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
+    except StorageError as error:
+        services.on_storage_error(error)
+        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
+    partition_for = services.groups.partition_for if key_type == 0 else services.transactions.partition_for
+    if services.partitions.is_offline(topic, partition_for(key)):
+        message = f"The log directory that keeps {key} is offline."
+        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
     host, port = services.advertised(context)
     return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "")
