@@ -17,6 +17,7 @@ from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.ports import CoordinatorRecord, InTransaction
 from tailrace.net.timers import TimingWheel
+from tailrace.replication.partitions import Partitions
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import (
     decode_request,
@@ -120,6 +121,7 @@ class GroupBench:
             node_id=1,
             advertised=lambda context: (context.local_host, context.local_port),
             auto_create=lambda name: None,
+            partitions=Partitions(),
         )
 
     def advance(self, delta_ms: int) -> None:

@@ -18,12 +18,15 @@ from tailrace.broker.handlers import (
     describe_log_dirs,
     describe_topic_partitions,
     fetch,
+    find_coordinator,
     list_offsets,
     metadata,
 )
 from tailrace.wire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
 from tailrace.wire.messages.describe_log_dirs import DescribeLogDirsRequest
 from tailrace.wire.messages.describe_topic_partitions import DescribeTopicPartitionsRequest
+from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
+from tailrace.wire.messages.heartbeat import HeartbeatRequest
 from tailrace.wire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from tailrace.wire.messages.metadata import MetadataRequest
 
@@ -190,3 +193,22 @@ def test_a_topic_with_lost_partitions_can_be_deleted(two: TwoDirectories) -> Non
     two.bench.delete_topic("t")
     assert send(two.bench, "t", batch(b"x")).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert two.bench.partitions.offline == []
+
+
+def test_a_coordinator_whose_log_is_offline_is_not_available(two: TwoDirectories) -> None:
+    """Of two partitions of the groups' topic one is lost: its groups have no coordinator, the others keep theirs."""
+    bench = two.bench
+    bench.topic("__consumer_offsets", 2)
+    two.disk.fail(two.lost_path, errno.EIO)
+    two.codes()
+    (lost,) = [each.partition for each in bench.partitions.offline if each.topic == "__consumer_offsets"]
+    keys = [f"group-{number}" for number in range(20)]
+    request = FindCoordinatorRequest(key_type=0, coordinator_keys=keys)
+    found = find_coordinator.handle(bench.services, bench.context(10, 4), request)
+    assert {c.error_code for c in found.coordinators} == {0, ErrorCode.COORDINATOR_NOT_AVAILABLE}
+    for coordinator in found.coordinators:
+        is_lost = bench.services.groups.partition_for(coordinator.key) == lost
+        assert (coordinator.error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE) == is_lost
+        asked = HeartbeatRequest(coordinator.key, 1, "member")
+        beat = bench.services.groups.heartbeat(asked).value
+        assert beat.error_code == (ErrorCode.NOT_COORDINATOR if is_lost else ErrorCode.UNKNOWN_MEMBER_ID)

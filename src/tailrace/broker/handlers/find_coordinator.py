@@ -43,9 +43,13 @@ def _locate(services: Services, context: RequestContext, key_type: int, key: str
     except StorageError as error:
         services.on_storage_error(error)
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
-    partition_for = services.groups.partition_for if key_type == 0 else services.transactions.partition_for
-    if services.partitions.is_offline(topic, partition_for(key)):
+    if services.partitions.offline and _is_offline(services, topic, key):
         message = f"The log directory that keeps {key} is offline."
         return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
     host, port = services.advertised(context)
     return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "")
+
+
+def _is_offline(services: Services, topic: str, key: str) -> bool:
+    keys = services.groups if topic == GROUP_METADATA_TOPIC else services.transactions
+    return services.partitions.is_offline(topic, keys.partition_for(key))
