@@ -22,7 +22,7 @@ from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.log.logs import Logs
-from tailrace.log.trouble import Trouble
+from tailrace.log.trouble import Trouble as Trouble
 from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
-from tailrace.broker.services import Services
-from tailrace.log.trouble import Trouble, trouble_of
+from tailrace.broker.services import Services, Trouble
 from tailrace.wire.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsPartitionResult,
@@ -42,7 +41,7 @@ def handle(
         noted.complete(response)
 
     def on_written(error: StorageError | None) -> None:
-        if error is not None and trouble_of(error) is Trouble.NO_SPACE:
+        if error is not None and services.on_storage_error(error) is Trouble.NO_SPACE:
             services.logs.write_log_start_offsets(answer)  # the reserve is given up by now
         else:
             answer(error)
