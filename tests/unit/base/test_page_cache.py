@@ -57,9 +57,13 @@ class TestKernel:
             assert cache.is_resident(fd, 0, SIZE)
             assert cache.pread(fd, 100, 0) == path.read_bytes()[:100]
 
-    def test_a_load_ends_where_the_file_does(self, path: Path) -> None:
+    @pytest.mark.parametrize("is_linux", [True, False])
+    def test_a_load_ends_where_the_file_does(self, path: Path, is_linux: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(page_cache, "_IS_LINUX", is_linux and page_cache._IS_LINUX)
         with path.open("rb") as file:
-            KernelPageCache().load(file.fileno(), SIZE - 10, 1 << 21)
+            for size in (1 << 21, 100):
+                KernelPageCache().load(file.fileno(), SIZE - 10, size)
+                KernelPageCache().load(file.fileno(), SIZE + 10, size)
 
     def test_without_a_word_from_the_system_only_the_newest_bytes_count(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
