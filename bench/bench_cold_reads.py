@@ -156,7 +156,7 @@ def fetch_request(topic: str, offset: int, max_bytes: int) -> FetchRequest:
     """A long poll of one partition, without a session."""
     partition = FetchPartition(0, fetch_offset=offset, partition_max_bytes=max_bytes)
     topics = [FetchTopic(topic, partitions=[partition])]
-    return FetchRequest(max_wait_ms=5000, min_bytes=1, max_bytes=max_bytes, session_epoch=-1, topics=topics)
+    return FetchRequest(max_wait_ms=500, min_bytes=1, max_bytes=max_bytes, session_epoch=-1, topics=topics)
 
 
 def produce_request(topic: str, records: bytearray) -> ProduceRequest:
@@ -218,21 +218,19 @@ import sys, time
 sys.path[:0] = {path!r}
 from bench_cold_reads import scan
 started = time.perf_counter()
-total = scan(({host!r}, {port}), {seconds})
+total = scan(({host!r}, {port}), {seconds}, {end})
 print(total, time.perf_counter() - started)
 """
 
 
-def scan(address: tuple[str, int], seconds: float) -> int:
+def scan(address: tuple[str, int], seconds: float, end_offset: int) -> int:
     """Read topic cold from its start to its end, or for so long; answers how many bytes."""
     offset = total = 0
     stop = time.perf_counter() + seconds
     with RawClient(address) as client:
-        while time.perf_counter() < stop:
+        while offset < end_offset and time.perf_counter() < stop:
             client.send(ApiKey.FETCH, 12, fetch_request("cold", offset, 1 << 20))
             found = find_records(receive_large(client))
-            if not found:
-                break
             for batch in iter_whole_batches(found):
                 offset = batch.base_offset + batch.last_offset_delta + 1
             total += len(found)
@@ -307,15 +305,15 @@ def beside(arguments: argparse.Namespace, directory: Path) -> list[Row]:
         for number in range(arguments.rounds):
             rows.append(alone(broker, number))
             print(rows[-1], flush=True)
-            rows.append(with_scan(broker, number, arguments.seconds, "a scan in memory"))
+            rows.append(with_scan(broker, number, arguments, "a scan in memory"))
             print(rows[-1], flush=True)
             for path in (directory / "data" / "cold-0").iterdir():
                 forget(path)
             if arguments.throttle:
                 with throttled(broker.process.pid, directory, arguments.throttle):
-                    rows.append(with_scan(broker, number, arguments.seconds, "a cold scan"))
+                    rows.append(with_scan(broker, number, arguments, "a cold scan"))
             else:
-                rows.append(with_scan(broker, number, arguments.seconds, "a cold scan"))
+                rows.append(with_scan(broker, number, arguments, "a cold scan"))
             print(rows[-1], flush=True)
     return rows
 
@@ -327,9 +325,11 @@ def alone(broker: ServedBroker, number: int) -> Row:
     return {"round": number, "beside": "nothing", **hot.stop()}
 
 
-def with_scan(broker: ServedBroker, number: int, seconds: float, name: str) -> Row:
+def with_scan(broker: ServedBroker, number: int, arguments: argparse.Namespace, name: str) -> Row:
     host, port = broker.address
-    code = SCAN.format(path=[str(ROOT / "bench"), *sys.path[:2]], host=host, port=port, seconds=max(seconds, 3))
+    end = arguments.megabytes * (1 << 20) // COLD_BATCH_BYTES
+    paths = [str(ROOT / "bench"), *sys.path[:2]]
+    code = SCAN.format(path=paths, host=host, port=port, seconds=max(arguments.seconds, 3), end=end)
     hot = Hot(broker.address)
     hot.start()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
