@@ -65,6 +65,11 @@ class GroupCommit:
             self._is_running = True
             self._env.defer(self._begin)
 
+    def retry(self) -> None:
+        """Ask again for what is owed, after a failure that was not the fsync's own: no descriptor, say."""
+        if self.is_owed:
+            self.want(self._wanted_offset)
+
     @property
     def is_lost(self) -> bool:
         """Whether an fsync has failed: nothing that is owed will ever be flushed."""

@@ -429,9 +429,11 @@ class Logs:
     def write_checkpoints(self, done: Done = told_nobody) -> None:
         """Write every directory's checkpoints in the background; then `done(None)`, or the first failure.
 
-        A log that is flushed for its answers alone gets its recovery point moved on, for the next time.
+        A log that is flushed for its answers alone gets its recovery point moved on, for the next time, and one that
+        could not be flushed is tried again.
         """
         for log in self:
+            log.group_commit.retry()
             if log.flushed_offset > log.recovery_point:
                 log.begin_flush()
         self._write([directory.checkpoints(self._in(directory)) for directory in self._directories.online], done)

@@ -116,6 +116,21 @@ def test_a_round_of_checkpoints_moves_the_recovery_point_after_flushes_of_batche
     assert read_offsets(bench.disk, bench.root / RECOVERY_POINTS) == {PARTITION: 3}
 
 
+def test_a_flush_that_found_no_descriptor_is_tried_again_with_the_next_checkpoints(bench: Bench) -> None:
+    log = bench.log()
+    log.update_config(LogConfig(flush_before_ack=True))
+
+    def fail(path: Path) -> None:
+        raise StorageError("open", str(path), OSError(errno.EMFILE, "injected"))
+
+    bench.disk.before_sync = fail
+    log.append_as_leader(batch_of(1), 0)
+    bench.disk.before_sync = None
+    assert log.committable_offset == log.flushed_offset == 0
+    bench.logs.write_checkpoints()
+    assert log.committable_offset == log.flushed_offset == 3
+
+
 def test_deleted_files_are_unlinked_in_the_background_and_again_where_that_failed(bench: Bench) -> None:
     log = bench.log()
     for _ in range(6):
