@@ -9,6 +9,10 @@ import pytest
 from tests.compat.differential import BASE_TIMESTAMP_MS, Session, batch, latest, produce_fields, simple
 from tests.compat.raw import ConnectionClosed, Peer, decode_response, versions_known
 
+from tailrace.records.builder import build_batch
+from tailrace.records.compression import Codec
+from tailrace.records.record import Record
+
 Same = Callable[[Callable[[Session], None]], None]
 UNKNOWN_ID = UUID("6f3c1f5e-0b52-4a8e-9c5e-3d2f1b0a9e88")
 BY_ID = {"produce": 13, "fetch": 13}
@@ -124,6 +128,10 @@ def test_produce_by_topic_settings(same: Same) -> None:
         now = BASE_TIMESTAMP_MS
         s.create_topic("compacted", cleanup_policy="compact")
         produce(s, "no key on a compacted topic", 9, "compacted", batch([(b"k", b"v"), (None, b"v")]))
+        for codec in Codec:
+            mixed = [Record(n, BASE_TIMESTAMP_MS, key, b"v") for n, key in enumerate((None, b"k", None))]
+            records = bytes(build_batch(mixed, codec=codec))
+            produce(s, f"no key on a compacted topic, codec {codec}", 9, "compacted", records)
         produce(s, "keys on a compacted topic", 9, "compacted", batch(simple(2)))
         s.create_topic("timed", message_timestamp_before_max_ms="600000", message_timestamp_after_max_ms="600000")
         produce(s, "too old", 9, "timed", batch(simple(2), timestamp_ms=now - 7_200_000))

@@ -4,7 +4,7 @@
     meta.properties                   cluster, node and directory id
     .kafka_cleanshutdown              {"version":0,"brokerEpoch":N}: every log was loaded, flushed and closed
     recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
-    cleaner-offset-checkpoint         compacted up to; written by the cleaner
+    cleaner-offset-checkpoint         compacted up to, where anything is
     <topic>-<partition>/              the logs
 
 Invariant: the marker is there only between a clean shutdown and the next start. A checkpoint that is missing or
@@ -145,7 +145,7 @@ class LogDirectory:
             checkpoint.write_offsets(self._disk, path, offsets)
 
     def checkpoints(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
-        """What the three checkpoints of the directory's `logs` should say, keeping what is known of those not open."""
+        """What the checkpoints of the directory's `logs` should say, keeping what is known of those not open."""
         logs = list(logs)
         kept = self._not_open()
         recovery_points = {log.topic_partition: log.recovery_point for log in logs}
@@ -154,6 +154,7 @@ class LogDirectory:
             self.path / RECOVERY_POINTS: {**_only(self.recovery_points, kept), **recovery_points},
             **self.start_checkpoint(logs),
             self.path / HIGH_WATERMARKS: {**_only(self.high_watermarks, kept), **high_watermarks},
+            **self.cleaned_checkpoint(logs),
         }
 
     def start_checkpoint(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
@@ -161,10 +162,15 @@ class LogDirectory:
         offsets = {log.topic_partition: log.log_start_offset for log in logs}
         return {self.path / LOG_START_OFFSETS: {**_only(self.log_start_offsets, self._not_open()), **offsets}}
 
-    def cleaned_offsets(self, logs: Iterable[Log]) -> dict[TopicPartition, int]:
-        """Up to where the directory's `logs` are compacted, keeping what is known of those not loaded."""
+    def cleaned_checkpoint(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
+        """What the cleaner's checkpoint should say; nothing where no log was ever compacted.
+
+        An entry of a deleted log goes: a log of its name would pass for compacted that never was.
+        """
         offsets = {log.topic_partition: log.first_dirty_offset for log in logs if log.first_dirty_offset >= 0}
-        return {**_only(self.cleaner_offsets, self._not_open()), **offsets}
+        if not offsets and not self.cleaner_offsets:
+            return {}
+        return {self.path / CLEANED_OFFSETS: {**_only(self.cleaner_offsets, self._not_open()), **offsets}}
 
     def _not_open(self) -> list[TopicPartition]:
         return [*self.failures, *self.unopened]

@@ -442,6 +442,11 @@ class Logs:
         """Write where every log starts, so that deleted records stay deleted over a crash. As above."""
         self._write([directory.start_checkpoint(self._in(directory)) for directory in self._directories.online], done)
 
+    def write_cleaned_offsets(self, topic_partition: TopicPartition) -> None:
+        """Write up to where the logs beside the partition's are compacted. Losing it costs a cleaning."""
+        directory = self._home[topic_partition]
+        self._write([directory.cleaned_checkpoint(self._in(directory))], told_nobody)
+
     def _write(self, wanted: Sequence[Mapping[Path, Offsets]], done: Done) -> None:
         files = [file for files in wanted for file in files.items()]
         told = AllDone(len(files), done)

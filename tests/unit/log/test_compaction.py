@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.compaction_support import Compacted
-from tests.support.log_support import ALL_CODECS
+from tests.support.log_support import ALL_CODECS, PARTITION
 
 from tailrace.log.filenames import CLEANED_SUFFIX, SWAP_SUFFIX
 from tailrace.records.batch import DELETE_HORIZON_MASK
@@ -122,6 +122,9 @@ def test_the_checkpoint_is_kafkas(compacted: Compacted) -> None:
     assert path.read_text() == "0\n1\ntopic 0 1\n"
     compacted.reopen()
     assert compacted.log.first_dirty_offset == 1
+    compacted.logs.delete(PARTITION)
+    compacted.logs.write_checkpoints()
+    assert path.read_text() == "0\n0\n", "a log of its name was never compacted"
 
 
 def test_small_segments_become_one_and_nothing_is_left_beside_them(compacted: Compacted) -> None:

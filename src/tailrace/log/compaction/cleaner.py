@@ -13,12 +13,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import TopicPartition
-from tailrace.log import checkpoint
 from tailrace.log.compaction.candidates import dirtiest, plan_of
 from tailrace.log.compaction.cleaning import CleanedGroup, Cleaning
 from tailrace.log.compaction.pace import CleaningInterrupted
@@ -158,7 +156,7 @@ class Cleaner:
         log.first_dirty_offset = cleaning.end_offset
         _log.info("%s", _report(cleaning, self._env.clock.monotonic_ms() - run.started_ms))
         self._end(run)
-        self._write_checkpoint(log)
+        self._logs.write_cleaned_offsets(log.topic_partition)
         self._apply_retention(log)
         self.tick()
 
@@ -189,23 +187,6 @@ class Cleaner:
             self._env.cleaner.submit(run.cleaning.close, _ignore)
 
     # What follows a cleaning
-
-    def _write_checkpoint(self, log: Log) -> None:
-        """Note how far the logs of the log's directory are clean. Losing it costs a cleaning, no records."""
-        directory = self._logs.directory_of(log.topic_partition)
-        offsets = directory.cleaned_offsets(other for other in self._logs if self._is_in(other, directory.path))
-        path = directory.path / checkpoint.CLEANED_OFFSETS
-
-        def done(result: object) -> None:
-            if isinstance(result, StorageError):
-                self._logs.on_storage_error(result)
-            if isinstance(result, Exception):
-                _log.error("the checkpoint of the cleaner was not written: %s", result)
-
-        self._env.cleaner.submit(lambda: checkpoint.write_offsets(self._env.disk, path, offsets), done)
-
-    def _is_in(self, log: Log, directory: Path) -> bool:
-        return self._logs.directory_of(log.topic_partition).path == directory
 
     def _apply_retention(self, log: Log) -> None:
         """What was put off while the log was cleaned."""
