@@ -23,6 +23,7 @@ from tailrace.log.files import DoomedFiles, rename_all
 from tailrace.log.flushing import Done, Flushing, told_nobody
 from tailrace.log.group_commit import GroupCommit
 from tailrace.log.leader_epochs import LeaderEpochs
+from tailrace.log.older_retries import admit
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
 from tailrace.log.recovery import NOTHING_KNOWN, KnownOffsets, LoadedLog, load
 from tailrace.log.replacement import RunningCleaning, replacement_renames
@@ -199,9 +200,8 @@ class Log:
     def last_stable_offset(self) -> int:
         """Everything below is committed and of decided transactions."""
         unstable = self.producer_states.first_unstable_offset
-        if unstable is None:
-            return self._high_watermark
-        return min(self._high_watermark, max(unstable, self.log_start_offset))  # its beginning may be deleted
+        bound = self._high_watermark if unstable is None else max(unstable, self.log_start_offset)  # it may be deleted
+        return min(self._high_watermark, bound)
 
     # Appending
 
@@ -222,7 +222,7 @@ class Log:
             if rebuilt is not None:
                 batch = RecordBatch.parse(memoryview(rebuilt))
         if batch.producer_id >= 0 and not batch.is_control:
-            known = self.producer_states.admit(batch, has_sequence=origin is AppendOrigin.CLIENT)
+            known = admit(self._segments, self.producer_states, batch, origin is AppendOrigin.CLIENT)
             if known is not None:
                 return AppendInfo(known.first_offset, known.last_offset, known.timestamp, self.log_start_offset, True)
         if batch.size > self._config.segment_bytes:
