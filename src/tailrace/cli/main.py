@@ -31,6 +31,9 @@ COMMANDS: Final = {
     "produce": CommandEntry("tailrace.cli.produce:produce", "Send records to a topic from stdin or files."),
     "consume": CommandEntry("tailrace.cli.consume:consume", "Print the records of a topic."),
     "groups": CommandEntry("tailrace.cli.groups:groups", "List, describe, reset and delete consumer groups."),
+    "transactions": CommandEntry(
+        "tailrace.cli.transactions:transactions", "List, describe and end transactions, find those that hang."
+    ),
     "dump": CommandEntry("tailrace.cli.dump:dump", "Show what is inside a log file."),
     "from-kafka": CommandEntry("tailrace.cli.kafka_directory:from_kafka", "Take over a directory of Apache Kafka."),
     "to-kafka": CommandEntry("tailrace.cli.kafka_directory:to_kafka", "Hand a directory over to Apache Kafka."),
