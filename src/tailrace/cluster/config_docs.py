@@ -158,6 +158,7 @@ log.local.retention.ms: Time in ms a tiered segment is kept on local disk; -2: a
 log.message.timestamp.after.max.ms: How far in ms a record's timestamp may be ahead of the broker's clock.
 log.message.timestamp.before.max.ms: How far in ms a record's timestamp may be behind the broker's clock.
 log.message.timestamp.type: CreateTime: a record keeps its producer's time. LogAppendTime: it gets the broker's.
+log.open.files.max: Most .log files open at once; 0: half of the process's descriptors. Not a setting of Kafka.
 log.preallocate: Whether a new segment takes its whole size on disk at once.
 log.reader.threads: Threads that read what is not in memory; 0: 32 for each disk. Not a setting of Kafka.
 log.retention.bytes: Bytes a partition may hold before old segments are deleted; -1: no limit.

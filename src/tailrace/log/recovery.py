@@ -89,6 +89,8 @@ def load(directory: Path, config: LogConfig, env: LogEnvironment, known: KnownOf
     segments.active.resume()
     start_offset = max(log_start_offset, segments[0].base_offset)
     opening.finish(start_offset, end_offset)
+    for segment in segments:
+        segment.rest()
     return LoadedLog(
         segments,
         opening.snapshots,

@@ -119,6 +119,12 @@ class Segment:
         """Let go of the .log file, which stays open for slices that are being sent."""
         self._log = None
 
+    def rest(self) -> None:
+        """Hold no descriptor until the next use."""
+        self._log = None
+        if self._open_files is not None:
+            self._open_files.forget(self)
+
     @property
     def max_timestamp(self) -> tuple[int, int]:
         """(largest timestamp, last offset of the first batch that reached it); (-1, base offset) where none has one."""

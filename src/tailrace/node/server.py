@@ -150,7 +150,8 @@ class Server:
         settings = BrokerSettings(self.config.settings)
         log_dirs = self._log_dirs(settings)
         node_id = node_id_of(settings, log_dirs)
-        open_files = OpenFiles(max(1, int(descriptor_limit() * OPEN_LOG_FILES_SHARE)))
+        open_files_max = settings.integer("log.open.files.max") or int(descriptor_limit() * OPEN_LOG_FILES_SHARE)
+        open_files = OpenFiles(open_files_max)
         environment = LogEnvironment(
             RealDisk(),
             clock,
