@@ -8,6 +8,7 @@ one sentence on stderr and exit status 1.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -60,6 +61,7 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     address = await server.start()
+    gc.freeze()  # What a start made stays. With 10,000 logs recovered, going through it stalls the loop for 200 ms.
     took_ms = SystemClock().wall_ms() - started_ms
     data = options.data_dir.resolve()
     print(f"tailrace ready kafka={address} data={data} in {took_ms:.0f} ms", flush=True)
