@@ -111,8 +111,14 @@ class Life:
         if log is not None and log.log_end_offset > 5:
             assert self.logs is not None
             log.delete_records_before(5)
-            self.logs.write_log_start_offsets()
+            self.logs.write_log_start_offsets(self.on_start_written)
+
+    def on_start_written(self, error: StorageError | None) -> None:
+        """DeleteRecords is answered from here on: with success where there was no error."""
+        if error is None:
             self.starts[TRIMMED] = 5
+        else:
+            self.failures += 1
 
     def delete(self) -> None:
         assert self.logs is not None
@@ -225,7 +231,7 @@ def test_the_disk_dies_while_a_directory_is_loaded(tmp_path: Path, was_clean: bo
         for partition in (KEPT, TRIMMED, EXPIRING):
             log = again.get(partition)
             assert log is not None, disk.failed[:2]
-            pictures[partition] = picture(log)
+            pictures[partition] = picture(log, with_indexes=False)  # only a closed one has a last time entry
         expected = expected or pictures
         assert pictures == expected, (fail_at, disk.failed[:2])
         assert not list(directory.glob("*-delete"))
