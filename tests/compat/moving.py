@@ -287,13 +287,13 @@ def tailrace_in(data: Path, directory: Path) -> BrokerProcess:
     return process
 
 
-def kafka_in(data: Path, directory: Path) -> BrokerProcess:
-    """Kafka on a directory that Tailrace wrote, not started."""
-    process = KafkaProcess(directory, {"offsets.topic.num.partitions": "3"})
+def kafka_in(data: Path, directory: Path, log_dirs: str | None = None) -> BrokerProcess:
+    """Kafka on a directory that Tailrace wrote, not started. `log_dirs`: where the logs are, if not in `data`."""
+    settings = {} if log_dirs is None else {"log.dirs": log_dirs}
+    process = KafkaProcess(directory, {"offsets.topic.num.partitions": "3", **settings})
     process.port, process.controller_port = free_ports(2)
-    tailrace_command(
-        "to-kafka", "--data-dir", str(data), "--controller", f"CONTROLLER://127.0.0.1:{process.controller_port}"
-    )
+    where = ["--data-dir", str(data), *(f"--set={name}={value}" for name, value in settings.items())]
+    tailrace_command("to-kafka", *where, "--controller", f"CONTROLLER://127.0.0.1:{process.controller_port}")
     process.data_directory.symlink_to(data)
     process.write_properties()
     return process

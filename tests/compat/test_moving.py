@@ -58,7 +58,7 @@ def assert_kafka_reads_internal_topics(data: Path) -> None:
         ("__consumer_offsets", "--offsets-decoder", ('"group":"readers"', '"offset":')),
         ("__transaction_state", "--transaction-log-decoder", ('"transactionalId":"teller"', '"producerId":')),
     ):
-        segments = [path for path in data.glob(f"{topic}-*/*.log") if path.stat().st_size]
+        segments = [path for path in data.rglob(f"{topic}-*/*.log") if path.stat().st_size]
         said = dump(segments, option)
         assert all(word in said for word in words), said[-3000:]
 
@@ -92,16 +92,22 @@ def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
         kafka.stop()
 
 
-def test_a_directory_of_tailrace_in_kafka(tmp_path: Path) -> None:
-    with running(TailraceProcess(tmp_path / "first", STORY_SETTINGS)) as tailrace:
+def test_two_directories_of_tailrace_in_kafka(tmp_path: Path) -> None:
+    """Kafka finds each partition where it lies, by the id of the directory."""
+    disks = [tmp_path / "disks" / name for name in "ab"]
+    log_dirs = ",".join(map(str, disks))
+    with running(TailraceProcess(tmp_path / "first", {**STORY_SETTINGS, "log.dirs": log_dirs})) as tailrace:
         live(tailrace.address)
         before = observed(tailrace.address, NAMES, GROUPS)
         tailrace.stop()
-    data = tailrace.data_directory
-    assert_kafka_accepts(data)
-    assert_kafka_reads_internal_topics(data)
-    with running(kafka_in(data, tmp_path / "second")) as kafka:
+    found = [len(list(disk.glob("plain-*"))) for disk in disks]
+    assert min(found) > 0, "both directories have partitions of the topic"
+    assert_kafka_accepts(tmp_path / "disks")
+    assert_kafka_reads_internal_topics(tmp_path / "disks")
+    home = next(disk for disk in disks if (disk / "trimmed-0").exists())
+    with running(kafka_in(tailrace.data_directory, tmp_path / "second", log_dirs)) as kafka:
         assert_same(before, observed(kafka.address, NAMES, GROUPS))
-        assert_retry_is_recognised(kafka, data, "trimmed")
+        assert_retry_is_recognised(kafka, home, "trimmed")
         append_more(kafka.address, NAMES)
         kafka.stop()
+    assert [len(list(disk.glob("plain-*"))) for disk in disks] == found, "Kafka made none anew"
