@@ -15,6 +15,7 @@ from tests.compat.moving import (
     kafka_in,
     live,
     observed,
+    tailrace_command,
     tailrace_in,
 )
 from tests.compat.raw import Peer
@@ -70,6 +71,8 @@ def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
         live(kafka.address)
         commit(kafka.address, "newer", ["trimmed"], **{"group.protocol": "consumer"})
         before = observed(kafka.address, NAMES, groups)
+        said = tailrace_command("from-kafka", "--data-dir", str(kafka.data_directory), status=1)
+        assert "in use by another process" in said, "Kafka's lock is seen"
         if end == "stopped":
             kafka.stop()
     data = kafka.data_directory
