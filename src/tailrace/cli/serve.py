@@ -19,7 +19,7 @@ from tailrace.node.run import serve as serve_node
 @click.option("--listen", metavar="HOST:PORT",
               help="Address to serve Kafka clients on; port 0 picks a free one.  [default: the setting listeners, "
                    "else 127.0.0.1:9092]")  # fmt: skip
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default="./tailrace-data",
+@click.option("--data-dir", type=click.Path(readable=False, path_type=Path), default="./tailrace-data",
               show_default=True, help="Directory of the logs and the metadata; made when missing.")  # fmt: skip
 @click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="TOML file of settings, under Kafka's names.")  # fmt: skip

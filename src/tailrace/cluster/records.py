@@ -120,7 +120,7 @@ def decode_records(text: str) -> list[Record]:
     """The records of a batch. TailraceError for a type or a field that this version does not know."""
     records = []
     for row in json.loads(text):
-        kind = row.pop("type")
+        kind = row.pop("type", None)
         for field, convert in _FROM_JSON.items():
             if field in row:
                 row[field] = convert(row[field])

@@ -70,8 +70,12 @@ class SqliteStore:
         self._version: int = run("SELECT max(version) FROM batches").fetchone()[0] or 0
 
     def load(self) -> Loaded:
-        rows = self._connection.execute("SELECT records FROM batches ORDER BY version").fetchall()
-        records = [record for (text,) in rows for record in decode_records(text)]
+        try:
+            rows = self._connection.execute("SELECT records FROM batches ORDER BY version").fetchall()
+            records = [record for (text,) in rows for record in decode_records(text)]
+        except (sqlite3.Error, ValueError) as error:
+            message = f"it is damaged ({error}); put back a copy of it, the logs are not touched"
+            raise TailraceError(f"cannot read metadata {self._path}: {message}") from error
         return Loaded(self._version, records)
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:

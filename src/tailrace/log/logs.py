@@ -16,6 +16,7 @@ from functools import partial
 from itertools import chain
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
@@ -37,6 +38,8 @@ from tailrace.log.log_directory import LogDirectory, Offsets
 from tailrace.log.recovery import KnownOffsets
 from tailrace.log.space import Space
 from tailrace.log.trouble import Trouble, trouble_of
+
+T = TypeVar("T")
 
 TopicIdOf = Callable[[str], TopicId]
 """The id of a topic, by name; ZERO_TOPIC_ID where there is no such topic."""
@@ -187,19 +190,37 @@ class Logs:
         return found is not None and found.is_directory
 
     def _load(self, directory: LogDirectory, topic_partition: TopicPartition) -> Log | None:
-        path = directory.path / str(topic_partition)
         config = self._config_of(topic_partition.topic)
         known = KnownOffsets(
             directory.recovery_points.get(topic_partition, 0), directory.log_start_offsets.get(topic_partition, 0)
         )
+        opened = partial(
+            Log.open,
+            directory.path / str(topic_partition),
+            topic_partition,
+            config,
+            self._env,
+            known,
+            was_clean=directory.was_clean,
+        )
         try:
-            log = Log.open(path, topic_partition, config, self._env, known, was_clean=directory.was_clean)
+            log = self._with_reserve(opened)
         except (StorageError, KafkaError) as error:
             directory.failures[topic_partition] = error  # one bad file costs one log; a directory fails in service
             return None
         log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), log.log_end_offset)
         log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
         return log
+
+    def _with_reserve(self, work: Callable[[], T]) -> T:
+        """Do what needs a little space to get any; on a full volume once more, with the reserve given up."""
+        try:
+            return work()
+        except StorageError as error:
+            if trouble_of(error) is not Trouble.NO_SPACE:
+                raise
+            self.on_upkeep_error(error)
+            return work()
 
     def _open(self, topic_partition: TopicPartition) -> Log | None:
         """Open a log that was not asked for before; None where there is none, or it failed."""

@@ -17,6 +17,7 @@ from tailrace.base.disk import Disk, write_atomically
 from tailrace.base.errors import StorageError, TailraceError
 
 FILE_NAME: Final = "meta.properties"
+_VERSION: Final = "1"
 
 
 class MetaProperties(NamedTuple):
@@ -43,6 +44,9 @@ def read(disk: Disk, directory: Path) -> MetaProperties | None:
         cluster_id = values["cluster.id"]
     except (KeyError, ValueError):
         raise TailraceError(f"{path} has no cluster.id and node.id; it is not a log directory's.") from None
+    version = values.get("version", _VERSION)
+    if version != _VERSION:
+        raise TailraceError(f"{path} has version {version}; this broker reads version {_VERSION}, use a later one.")
     return MetaProperties(cluster_id, node_id, values.get("directory.id", ""))
 
 

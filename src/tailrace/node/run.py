@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import raise_descriptor_limit
-from tailrace.base.errors import TailraceError
+from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.limits import STOP_MAX_MS
 from tailrace.net.loop import new_event_loop
 from tailrace.node.server import Server, ServerConfig
 from tailrace.node.settings import load_settings
+from tailrace.node.start_errors import start_error_words
 
 
 class ServeOptions(NamedTuple):
@@ -43,11 +44,11 @@ def serve(options: ServeOptions) -> int:
     loop = new_event_loop()
     try:
         return loop.run_until_complete(_serve(options, started_ms))
+    except (StorageError, OSError) as error:
+        print(f"tailrace: {start_error_words(error)}", file=sys.stderr)
+        return 1
     except TailraceError as error:
         print(f"tailrace: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"tailrace: {error.strerror or error}{_path_of(error)}", file=sys.stderr)
         return 1
     finally:
         loop.close()
@@ -84,7 +85,3 @@ def _process_start_ms() -> float:
         return now_ms
     ticks = int(fields[19])  # field 22, starttime, in clock ticks since boot
     return now_ms - (uptime_s - ticks / os.sysconf("SC_CLK_TCK")) * 1000
-
-
-def _path_of(error: OSError) -> str:
-    return f": {error.filename}" if error.filename else ""

@@ -46,6 +46,7 @@ from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
 from tailrace.node.registration import forget_missing, register_broker
 from tailrace.node.space_watch import SpaceWatch
+from tailrace.node.start_errors import check_apart
 from tailrace.node.surroundings import Surroundings
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
@@ -201,13 +202,12 @@ class Server:
         )
 
     def _log_dirs(self, settings: BrokerSettings) -> list[Path]:
-        """The log directories, made where missing. TailraceError where they hold logs that no metadata tells of."""
+        """The log directories. TailraceError where they overlap, or hold logs that no metadata tells of."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         paths = log_directories(settings, self.config.data_dir)
         if not (self.config.data_dir / METADATA_FILE).exists():
             refuse_unknown_logs(self.config.data_dir, paths)
-        for path in paths:
-            path.mkdir(parents=True, exist_ok=True)
+        check_apart(paths)
         return paths
 
     def _metadata(self, settings: BrokerSettings, node_id: int, logs: Logs, random: SystemRandom) -> Metadata:
