@@ -194,6 +194,8 @@ class Connection:
                     self.bytes_out += sent
                     return
             else:
+                if self._gate is not None:
+                    self._gate.now_ms = self._selector.turn_ms
                 sent = send_now(self._sock, parts, self._gate)
         except WOULD_BLOCK:
             sent = 0
@@ -403,6 +405,8 @@ class Connection:
                 self._deadlines.write.set(self._deadlines.write_ms)
 
     def _flush(self, outbox: Outbox) -> None:
+        if self._gate is not None:
+            self._gate.now_ms = self._selector.turn_ms
         try:
             sent = outbox.send(self._sock, self._gate)
         except OSError as error:
@@ -451,6 +455,7 @@ class Connection:
         if error is not None:
             self.close(error)
             return
+        gate.now_ms = self._selector.turn_ms
         gate.open(outbox.first_range())
         try:
             self._flush(outbox)

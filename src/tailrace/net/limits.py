@@ -32,6 +32,10 @@ WRITE_TURN_BYTES: Final = 4 * 1024 * 1024
 RANGE_CHECK_BYTES: Final = 1024 * 1024
 """Most bytes of a file range sent between two looks whether they are in memory, and most that are loaded at once."""
 
+LOOK_VALID_MS: Final = 1000
+"""For how long what was found in memory is taken to be there. A MiB leaves in several turns, and to look each time cost
+more than a twentieth of sending it; a peer that takes longer than this is slow enough for another look."""
+
 LOAD_WINDOW_BYTES: Final = 4 * 1024 * 1024
 """How far into a connection's queue ranges that are not in memory are loaded. Enough to keep a fast disk busy with one
 client's answer of many small ranges; times the connections it is what their cold answers may occupy."""

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from tailrace.net.handler import ColdRanges, FileRange, HasFileno, Part, Parts
-from tailrace.net.limits import LOAD_WINDOW_BYTES, RANGE_CHECK_BYTES, WRITE_PARTS, WRITE_TURN_BYTES
+from tailrace.net.limits import LOAD_WINDOW_BYTES, LOOK_VALID_MS, RANGE_CHECK_BYTES, WRITE_PARTS, WRITE_TURN_BYTES
 
 _MSG_MORE: Final = getattr(socket, "MSG_MORE", 0)
 WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
@@ -51,33 +51,49 @@ class StreamSocket(Protocol):
 class RangeGate:
     """Stops the file ranges of one connection that are not in memory.
 
-    What has just been loaded passes once without being looked at again: each load is followed by progress, however
-    short of memory the machine is.
+    What was found there, or has just been loaded, passes for LOOK_VALID_MS without being looked at again. So each load
+    is followed by progress, however short of memory the machine is.
     """
 
-    __slots__ = ("_loaded", "cold_ranges", "is_shut")
+    __slots__ = ("_file", "_first", "_looked_ms", "_until", "cold_ranges", "is_shut", "now_ms")
 
     def __init__(self, cold_ranges: ColdRanges) -> None:
         self.cold_ranges = cold_ranges
         self.is_shut = False
         """Set when a range was stopped: the first part that was not sent."""
-        self._loaded: FileRange | None = None
+        self.now_ms = 0.0
+        """The loop's time; its owner keeps it."""
+        self._file: HasFileno | None = None
+        self._first = self._until = 0
+        self._looked_ms = 0.0
 
     def admit(self, file: HasFileno, position: int, size: int) -> int:
         """How many bytes may be sent at once, up to `size`."""
+        if (
+            file is self._file
+            and self._first <= position < self._until
+            and self.now_ms - self._looked_ms < LOOK_VALID_MS
+        ):
+            return min(size, self._until - position)
         size = min(size, RANGE_CHECK_BYTES)
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None and loaded.file is file and loaded.position == position:
-            return min(size, loaded.size)
         if self.cold_ranges.is_resident(file, position, size):
+            self._pass(file, position, size)
             return size
         self.is_shut = True
         return 0
 
     def open(self, loaded: FileRange | None) -> None:
-        """Let `loaded` pass, and look at the rest again."""
+        """Stop nothing yet; let `loaded` pass."""
         self.is_shut = False
-        self._loaded = loaded
+        if loaded is None:
+            self._file = None
+        else:
+            self._pass(loaded.file, loaded.position, loaded.size)
+
+    def _pass(self, file: HasFileno, position: int, size: int) -> None:
+        self._file = file
+        self._first, self._until = position, position + size
+        self._looked_ms = self.now_ms
 
 
 class Outbox:

@@ -8,7 +8,7 @@ from typing import Any
 from scripted import Harness
 
 from tailrace.net.handler import ConnectionOptions, FileRange
-from tailrace.net.limits import LOAD_WINDOW_BYTES, RANGE_CHECK_BYTES
+from tailrace.net.limits import LOAD_WINDOW_BYTES, LOOK_VALID_MS, RANGE_CHECK_BYTES
 from tailrace.net.poller import POLL_HUP, POLL_IN, POLL_OUT
 
 
@@ -109,9 +109,11 @@ def test_what_left_memory_while_the_peer_was_slow_is_loaded_again() -> None:
     h.connection.write([FileRange(AFile(), 0, 100), b"tail"])
     assert len(h.sock.sent) == 10 and not disk.loads
     disk.resident_until = 0
-    h.sock.room.clear()
+    h.sock.room.extend([5, BlockingIOError()])
     h.turn(POLL_OUT)
-    assert disk.loads == [(10, 90)]
+    assert len(h.sock.sent) == 15 and disk.looks == 1, "for a while it is taken to be there"
+    h.turn(POLL_OUT, passed_ms=LOOK_VALID_MS + 1)
+    assert disk.loads == [(15, 85)]
     disk.finish()
     assert h.sock.sent == h.sock.file_bytes + b"tail"
 
