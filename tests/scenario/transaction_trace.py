@@ -257,7 +257,7 @@ class TransactionTrace:
     def do_log(self, args: list[str], options: Options) -> list[str]:
         """The records of the transaction log since the last look."""
         bench = self.bench.bench
-        log = CoordinatorLog("__transaction_state", bench.partitions, bench.clock, lambda error: None)
+        log = CoordinatorLog("__transaction_state", bench.partitions, bench.clock, bench.logs)
         shown = []
         for record in log.records(0):
             entry = read_record(record)  # type: ignore[arg-type]

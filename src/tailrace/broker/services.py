@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import StorageError, TailraceError
@@ -20,13 +20,15 @@ from tailrace.cluster.image import INTERNAL_TOPICS, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
-from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.log.logs import Logs
 from tailrace.log.trouble import Trouble as Trouble
 from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
+    from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
 _log = logging.getLogger("tailrace.broker")
 
@@ -44,7 +46,8 @@ class Services:
     metadata: Metadata
     partitions: Partitions
     groups: GroupCoordinator
-    transactions: TransactionCoordinator
+    transactions_of: Callable[[], TransactionCoordinator]
+    """The transaction coordinator, which is made when it is first asked for."""
     logs: Logs
     fetch_sessions: FetchSessions
     timers: TimingWheel
@@ -57,6 +60,11 @@ class Services:
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""
+
+    @property
+    def transactions(self) -> TransactionCoordinator:
+        """The coordinator of every transactional id."""
+        return self.transactions_of()
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""

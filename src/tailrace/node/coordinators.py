@@ -9,17 +9,18 @@ Invariant: a partition of such a topic is coordinated here exactly while this br
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from tailrace.base.errors import KafkaError, StorageError
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
-from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.node.group_settings import apply_group_settings, group_settings
-from tailrace.node.local_markers import LocalMarkers
 from tailrace.node.surroundings import Surroundings
-from tailrace.node.transaction_settings import transaction_settings
 from tailrace.wire.primitives import DecodeError
+
+if TYPE_CHECKING:
+    from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
 _log = logging.getLogger("tailrace.node")
 
@@ -28,20 +29,42 @@ class Coordinators:
     """Groups and transactions of one broker."""
 
     def __init__(self, around: Surroundings) -> None:
-        metadata, logs, partitions, timers, clock, random = around
-        self._metadata = metadata
-        self._logs = logs
-        self._group_log = CoordinatorLog(GROUP_METADATA_TOPIC, partitions, clock, logs)
-        self._transaction_log = CoordinatorLog(TRANSACTION_STATE_TOPIC, partitions, clock, logs)
-        self.groups = GroupCoordinator(group_settings(metadata.settings), self._group_log, timers, clock, random)
-        markers = LocalMarkers(around, self.groups)
-        self.transactions = TransactionCoordinator(
-            transaction_settings(metadata.settings),
-            (self._transaction_log, markers),
-            metadata.next_producer_id,
-            timers,
-            clock,
+        self._around = around
+        settings = around.metadata.settings
+        self._group_log = self._log_of(GROUP_METADATA_TOPIC)
+        self.groups = GroupCoordinator(
+            group_settings(settings), self._group_log, around.timers, around.clock, around.random
         )
+        self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
+        self._transactions: TransactionCoordinator | None = None
+
+    def _log_of(self, topic: str) -> CoordinatorLog:
+        around = self._around
+        return CoordinatorLog(topic, around.partitions, around.clock, around.logs)
+
+    def transactions(self) -> TransactionCoordinator:
+        """The transaction coordinator, made now if nobody asked for it before."""
+        if self._transactions is None:
+            # start-up time: see Services.transactions_of
+            from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
+            from tailrace.node.local_markers import LocalMarkers
+            from tailrace.node.transaction_settings import transaction_settings
+
+            around = self._around
+            self._transactions = TransactionCoordinator(
+                transaction_settings(around.metadata.settings),
+                (self._transaction_log, LocalMarkers(around, self.groups)),
+                around.metadata.next_producer_id,
+                around.timers,
+                around.clock,
+            )
+        return self._transactions
+
+    def close(self) -> None:
+        """Coordinate nothing any more."""
+        if self._transactions is not None:
+            self._transactions.close()
+        self.groups.close()
 
     def coordinate(self, topic: str) -> bool:
         """Whether what is in the topic is read as soon as its partitions are led."""
@@ -52,7 +75,7 @@ class Coordinators:
         if name == GROUP_METADATA_TOPIC:
             self.groups.settings.offsets_topic_num_partitions = partition_count
         elif name == TRANSACTION_STATE_TOPIC:
-            self.transactions.settings.transaction_state_log_num_partitions = partition_count
+            self.transactions().settings.transaction_state_log_num_partitions = partition_count
 
     def lead(self, topic: str, partition: int, leader_epoch: int) -> None:
         """Coordinate a partition, if it is of an internal topic; one that cannot be read is not, the others are."""
@@ -60,20 +83,20 @@ class Coordinators:
             if topic == GROUP_METADATA_TOPIC:
                 self.groups.load(partition, self._group_log)
             elif topic == TRANSACTION_STATE_TOPIC:
-                self.transactions.load(partition, leader_epoch, self._transaction_log)
+                self.transactions().load(partition, leader_epoch, self._transaction_log)
         except (DecodeError, KafkaError, StorageError) as error:
             self.drop(topic, partition)
             _log.error("what %s-%d coordinates is not served: %s", topic, partition, error)
             if isinstance(error, StorageError):
-                self._logs.on_storage_error(error)
+                self._around.logs.on_storage_error(error)
 
     def drop(self, topic: str, partition: int) -> None:
         """Coordinate a partition no longer."""
         if topic == GROUP_METADATA_TOPIC:
             self.groups.unload(partition)
-        elif topic == TRANSACTION_STATE_TOPIC:
-            self.transactions.unload(partition)
+        elif topic == TRANSACTION_STATE_TOPIC and self._transactions is not None:
+            self._transactions.unload(partition)
 
     def apply_settings(self) -> None:
         """Obey the broker's settings as they are now."""
-        apply_group_settings(self.groups.settings, self._metadata.settings)
+        apply_group_settings(self.groups.settings, self._around.metadata.settings)

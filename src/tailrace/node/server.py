@@ -77,6 +77,7 @@ class Server:
         self._pools: Pools | None = None
         self._cleaner: Cleaner | None = None
         self._upkeep: Upkeep | None = None
+        self._coordinators: Coordinators | None = None
         self._space_watch: SpaceWatch | None = None
 
     @property
@@ -122,8 +123,8 @@ class Server:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
             services, self._services = self._services, None
-            services.transactions.close()
-            services.groups.close()
+            if self._coordinators is not None:
+                self._coordinators.close()
             services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
@@ -173,7 +174,9 @@ class Server:
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
-            coordinators = Coordinators(Surroundings(metadata, logs, partitions, engine.timers, clock, random))
+            coordinators = self._coordinators = Coordinators(
+                Surroundings(metadata, logs, partitions, engine.timers, clock, random)
+            )
             leadership = Leadership(metadata, logs, partitions, coordinators)
             leadership.start()
             self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
@@ -190,7 +193,7 @@ class Server:
             metadata=metadata,
             partitions=partitions,
             groups=coordinators.groups,
-            transactions=coordinators.transactions,
+            transactions_of=coordinators.transactions,
             logs=logs,
             fetch_sessions=sessions,
             timers=engine.timers,

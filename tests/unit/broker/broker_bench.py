@@ -69,7 +69,7 @@ class Bench:
             metadata=self.metadata,
             partitions=self.partitions,
             groups=coordinators.groups,
-            transactions=coordinators.transactions,
+            transactions_of=coordinators.transactions,
             logs=self.logs,
             fetch_sessions=FetchSessions(10, self.clock, random),
             timers=self.timers,

@@ -1,16 +1,15 @@
 """ListTransactions (key 66), v0-v2: the transactional ids of this broker, all or filtered (KIP-664).
 
 Versions: v1 how long a transaction is open (KIP-994); v2 a regular expression for the id, which must match the whole
-    of it (KIP-1152): one that is none, or longer than `PATTERN_MAX_CHARACTERS`, is INVALID_REGULAR_EXPRESSION.
+    of it (KIP-1152): one that is none, or too large, is INVALID_REGULAR_EXPRESSION.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.patterns import Pattern, PatternError
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.coordinator.transactions.listing import Filters
@@ -20,8 +19,6 @@ from tailrace.wire.messages.list_transactions import (
     ListTransactionsResponse,
     TransactionState,
 )
-
-PATTERN_MAX_CHARACTERS: Final = 256
 
 
 def handle(services: Services, context: RequestContext, request: ListTransactionsRequest) -> ListTransactionsResponse:
@@ -43,13 +40,9 @@ def handle(services: Services, context: RequestContext, request: ListTransaction
 
 
 def _matcher(request: ListTransactionsRequest) -> Callable[[str], bool] | None:
-    pattern = request.transactional_id_pattern
-    if not pattern:
+    if not request.transactional_id_pattern:
         return None
     try:
-        if len(pattern) > PATTERN_MAX_CHARACTERS:
-            raise KafkaError(ErrorCode.INVALID_REGULAR_EXPRESSION)
-        compiled = re.compile(pattern)
-    except re.error as error:
+        return Pattern(request.transactional_id_pattern).matches
+    except PatternError as error:
         raise KafkaError(ErrorCode.INVALID_REGULAR_EXPRESSION, str(error)) from error
-    return lambda transactional_id: compiled.fullmatch(transactional_id) is not None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -28,11 +29,6 @@ from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.groups.shard import GroupShard
-from tailrace.coordinator.groups.transactional_commits import (
-    check_transactional_commit,
-    refused_transactional_commit,
-    transactional_commit_records,
-)
 from tailrace.coordinator.partitioning import partition_for
 from tailrace.coordinator.ports import (
     CoordinatorRecord,
@@ -57,7 +53,9 @@ from tailrace.wire.messages.offset_delete import (
     OffsetDeleteResponseTopic,
 )
 from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
-from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
+
+if TYPE_CHECKING:
+    from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
 
 Refuse = Callable[[ErrorCode], None]
 
@@ -276,11 +274,14 @@ class GroupCoordinator:
 
         `verification` is the partition's, confirmed by the transaction's coordinator.
         """
+        from tailrace.coordinator.groups import transactional_commits  # start-up time: as its messages
+
         answer: Pending[TxnOffsetCommitResponse] = Pending()
 
         def decide(shard: GroupShard) -> Decision | None:
-            check_transactional_commit(shard.groups.get(request.group_id), request)
-            records, response = transactional_commit_records(self.settings, self._clock.wall_ms(), request)
+            transactional_commits.check_transactional_commit(shard.groups.get(request.group_id), request)
+            now_ms = self._clock.wall_ms()
+            records, response = transactional_commits.transactional_commit_records(self.settings, now_ms, request)
             transaction = InTransaction(request.producer_id, request.producer_epoch, verification)
             if records:
                 return Decision(records, lambda: answer.complete(response), refuse, transaction)
@@ -288,7 +289,7 @@ class GroupCoordinator:
             return None
 
         def refuse(code: ErrorCode) -> None:
-            answer.complete(refused_transactional_commit(request, code))
+            answer.complete(transactional_commits.refused_transactional_commit(request, code))
 
         self._submit(request.group_id, decide, refuse)
         return answer
