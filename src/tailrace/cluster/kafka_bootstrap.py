@@ -28,6 +28,7 @@ from tailrace.base.types import ZERO_TOPIC_ID, TopicPartition
 from tailrace.cluster.broker_configs import BROKER_CONFIGS
 from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.kafka_metadata import FRAME_VERSION, SNAPSHOT_FOOTER, Kind
+from tailrace.cluster.own_configs import OWN_CONFIGS
 from tailrace.cluster.records import ResourceType
 from tailrace.cluster.topic_configs import TOPIC_CONFIGS
 from tailrace.records.builder import build_batch
@@ -103,7 +104,7 @@ def exported_configs(image: MetadataImage) -> list[ConfigRecord]:
         for kind in (ResourceType.TOPIC, ResourceType.BROKER, ResourceType.GROUP)
         for name in image.resources_with_configs(kind)
         for setting, value in image.configs(kind, name).items()
-        if kind not in known or known[kind].get(setting) is not None
+        if setting not in OWN_CONFIGS and (kind not in known or known[kind].get(setting) is not None)
     ]
 
 

@@ -157,6 +157,7 @@ def image_of_one_topic() -> MetadataImage:
             *(OurPartitionRecord(TOPIC_ID, index, 3, 5, (3,), (3,), 2) for index in range(2500)),
             OurConfigRecord(ResourceType.TOPIC, "t", "retention.ms", "5"),
             OurConfigRecord(ResourceType.TOPIC, "t", "a.setting.of.ours", "5"),
+            OurConfigRecord(ResourceType.TOPIC, "t", "flush.before.ack", "true"),
             OurConfigRecord(ResourceType.BROKER, "", "log.retention.ms", "7"),
             ProducerIdsRecord(3, 4000),
         ],
