@@ -55,6 +55,7 @@ class Transaction:
         self.producer_id, self.epoch = -1, -1
         self.sequences: dict[tuple[str, int], int] = {}
         s.settle("find_coordinator", 4, key_type=1, coordinator_keys=[name])
+        s.settle("init_producer_id", 4, transactional_id=None, transaction_timeout=1000)  # Kafka fetches ids in blocks
         until = time.monotonic() + WAIT_S
         while described(s, name)[0]["error_code"] in NOT_READY:
             assert time.monotonic() < until

@@ -7,7 +7,7 @@ stepped over; a length that makes no sense ends the reading, because nothing aft
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,20 @@ from typing import Any, Final
 from tailrace.base.errors import KafkaError
 from tailrace.cli.byte_text import header_to_json, put_bytes
 from tailrace.cli.dump_group import describe_group_record
+from tailrace.cli.dump_transaction import describe_transaction_record
 from tailrace.records.batch import HEADER_SIZE, RecordBatch
 from tailrace.records.control import end_txn_marker
 from tailrace.records.record import Record
 
 Entry = dict[str, Any]
 
-GROUP_TOPIC_DIRECTORY: Final = "__consumer_offsets-"
+Describe = Callable[[bytes | None, bytes | None], dict[str, Any] | None]
+
+DESCRIPTIONS: Final[dict[str, Describe]] = {
+    "__consumer_offsets-": describe_group_record,
+    "__transaction_state-": describe_transaction_record,
+}
+"""The beginning of a partition's directory -> how its keys and values are put into words."""
 TIMESTAMP_TYPES: Final = ("create", "log_append")
 
 
@@ -41,10 +48,15 @@ def read_segment(path: Path, rules: SegmentRules) -> Iterator[Entry]:
     with path.open("rb") as file:
         # Never closed by hand: batches are views of it, and it goes when the last of them does.
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    yield from _batches(view, rules, in_group_topic=path.absolute().parent.name.startswith(GROUP_TOPIC_DIRECTORY))
+    yield from _batches(view, rules, _description_of(path.absolute().parent.name))
 
 
-def _batches(view: memoryview, rules: SegmentRules, *, in_group_topic: bool) -> Iterator[Entry]:
+def _description_of(directory: str) -> Describe | None:
+    """How records of the partition in `directory` are put into words; None where they are anybody's."""
+    return next((describe for prefix, describe in DESCRIPTIONS.items() if directory.startswith(prefix)), None)
+
+
+def _batches(view: memoryview, rules: SegmentRules, describe: Describe | None) -> Iterator[Entry]:
     position = 0
     while position < len(view):
         try:
@@ -54,13 +66,13 @@ def _batches(view: memoryview, rules: SegmentRules, *, in_group_topic: bool) -> 
             return
         if batch.last_offset >= rules.from_offset:
             try:
-                yield _batch_entry(batch, position, rules, in_group_topic=in_group_topic)
+                yield _batch_entry(batch, position, rules, describe)
             except KafkaError as error:
                 yield _damage(position, len(view), str(error))
         position += batch.size
 
 
-def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, *, in_group_topic: bool) -> Entry:
+def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, describe: Describe | None) -> Entry:
     valid = batch.crc_valid()
     entry: Entry = {
         "kind": "batch" if valid else "damage",
@@ -89,14 +101,14 @@ def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, *, in_g
             entry["marker"] = "commit" if marker.is_commit else "abort"
             entry["coordinator_epoch"] = marker.coordinator_epoch
     if rules.records and valid:
-        entry["records"] = [_record_entry(record, in_group_topic=in_group_topic) for record in batch.records()]
+        entry["records"] = [_record_entry(record, describe) for record in batch.records()]
     return entry
 
 
-def _record_entry(record: Record, *, in_group_topic: bool) -> Entry:
+def _record_entry(record: Record, describe: Describe | None) -> Entry:
     entry: Entry = {"offset": record.offset, "timestamp": record.timestamp}
-    if in_group_topic:
-        described = describe_group_record(record.key, record.value)
+    if describe is not None:
+        described = describe(record.key, record.value)
         if described is not None:
             return entry | described
     put_bytes(entry, "key", record.key)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.base.types import TopicPartition
 from tailrace.cli.main import main
+from tailrace.coordinator.transactions.records import transaction_record, transaction_tombstone
+from tailrace.coordinator.transactions.transaction import Transaction, TransactionState
 from tailrace.log.producer_snapshot import encode_snapshot
 from tailrace.log.producer_state import BatchMetadata, ProducerEntry
 from tailrace.records.builder import build_batch
@@ -121,6 +124,21 @@ def test_committed_offsets_are_told_in_words(tmp_path, capfd) -> None:
     assert (committed["committed_offset"], committed["metadata"]) == (77, "m")
     assert tombstone["tombstone"] is True
     assert unknown["value"] == "?"
+
+
+def test_records_of_the_transaction_topic_are_put_into_words(tmp_path, capfd) -> None:
+    open_one = Transaction("x", 5, 7, 60_000, TransactionState.ONGOING, frozenset({TopicPartition("t", 1)}), 100, 200)
+    path = tmp_path / "__transaction_state-3" / "00000000000000000000.log"
+    path.parent.mkdir()
+    written = [transaction_record(open_one), transaction_tombstone("x")]
+    records = [Record(at, 1, each.key, each.value) for at, each in enumerate(written)]
+    path.write_bytes(build_batch([*records, Record(2, 1, b"\0\x09", b"?"), Record(3, 1, written[0].key, b"\0\1")]))
+    (entry,) = dump(capfd, "-r", path)[1]
+    known, tombstone, unknown, damaged = entry["records"]
+    assert (known["transactional_id"], known["state"], known["producer_epoch"]) == ("x", "Ongoing", 7)
+    assert known["partitions"] == ["t-1"]
+    assert (tombstone["transactional_id"], tombstone["tombstone"]) == ("x", True)
+    assert unknown["value"] == "?" and "value" in damaged
 
 
 def test_an_offset_index_is_held_against_its_segment(segment, capfd) -> None:
