@@ -139,6 +139,11 @@ class Transactions(RuleBasedStateMachine):
         self.trace.run("restart")
 
     @rule()
+    def compact_and_restart(self) -> None:
+        self.trace.run("compact")
+        self.trace.run("restart")
+
+    @rule()
     def lose_the_markers_of_the_next_end_and_restart(self) -> None:
         """Killed between the Prepare record and the markers: the next life writes them."""
         name = next((name for name, each in self.producers.items() if each.open and not each.is_fenced), None)

@@ -25,7 +25,9 @@ from tests.scenario.transaction_bench import TransactionBench
 
 from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
+from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.transactions.records import read_record
+from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.records.batch import iter_whole_batches
 from tailrace.records.builder import build_batch
@@ -291,6 +293,20 @@ class TransactionTrace:
 
     def do_restart(self, args: list[str], options: Options) -> None:
         self.bench.restart()
+
+    def do_compact(self, args: list[str], options: Options) -> list[str]:
+        """What the coordinators have written is compacted: entries (records and markers) before and after."""
+        bench = self.bench.bench
+        topics = ("__consumer_offsets", "__transaction_state")
+        logs = [CoordinatorLog(topic, bench.partitions, bench.clock, bench.logs) for topic in topics]
+        before = [sum(1 for _ in log.records(0)) for log in logs]
+        for topic in topics:
+            bench.partitions.of(topic, 0).log.roll()
+        for _ in range(2):
+            Cleaner(bench.logs, bench.logs._env, BrokerSettings({})).tick()
+        after = [sum(1 for _ in log.records(0)) for log in logs]
+        self._seen = after[1]
+        return [f"{topic} {then} -> {now}" for topic, then, now in zip(topics, before, after, strict=True)]
 
     def do_lose_markers(self, args: list[str], options: Options) -> None:
         """Kill the broker when a Prepare record is written and no marker is: markers fail from here on."""

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+VERIFICATIONS_MAX: Final = 10_000
+"""Verifications a partition remembers: one a producer whose transaction is about to begin, a few hundred bytes each.
+Refused ones stay until then. At it the oldest is forgotten: its producer is told INVALID_TXN_STATE and aborts."""
+
 NONE_NEEDED: Final = 0
 """The verification of a batch whose transaction is open in the partition already."""
 
@@ -37,6 +41,8 @@ class Verifications:
         if known is None or known.producer_epoch < producer_epoch:
             self._count += 1
             known = self._begun[producer_id] = _Begun(producer_epoch, self._count, is_first_write)
+            if len(self._begun) > VERIFICATIONS_MAX:
+                del self._begun[next(iter(self._begun))]
         return known.number
 
     def holds(self, producer_id: int, number: int) -> bool:
