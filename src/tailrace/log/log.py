@@ -593,8 +593,10 @@ class Log:
             segment.abandon()
 
     def delete(self, unique_directory: Path) -> None:
-        """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that."""
+        """Move the whole log aside to `unique_directory`, from where its owner removes it. No use of it after that.
+
+        Its owner has the new name synced. Raises StorageError; the log is then as before.
+        """
         self._env.disk.rename(self.directory, unique_directory)
         self._end()
-        self._env.disk.sync_directory(unique_directory.parent)
         self.directory = unique_directory

@@ -23,6 +23,7 @@ from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
 from tailrace.log import partition_metadata
 from tailrace.log.checkpoint_writer import CheckpointWriter
 from tailrace.log.config import LogConfig, LogEnvironment
+from tailrace.log.directory_syncs import DirectorySyncs
 from tailrace.log.filenames import (
     DELETE_DIRECTORY_SUFFIX,
     LOG_SUFFIX,
@@ -75,6 +76,7 @@ class Logs:
         "_checkpoint_writer",
         "_config_of",
         "_directories",
+        "_directory_syncs",
         "_doomed",
         "_env",
         "_home",
@@ -105,6 +107,7 @@ class Logs:
         self._by_partition: dict[TopicPartition, Log] = {}
         self._home: dict[TopicPartition, LogDirectory] = {}
         self._doomed = DoomedFiles(self._env)
+        self._directory_syncs = DirectorySyncs(self._env)
         self._checkpoint_writer = CheckpointWriter(self._env)
         self._directories = LogDirectories(log_dirs, self._env, node_id, cluster_id)
         self.space = Space(self._directories, env.disk)
@@ -356,7 +359,10 @@ class Logs:
         return min(online, key=lambda each: (each.space, counts[id(each)] + len(each.unopened)))
 
     def delete(self, topic_partition: TopicPartition) -> None:
-        """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError."""
+        """Delete the partition's log: gone at once, its files after `file.delete.delay.ms`. Raises StorageError.
+
+        Its new name is synced behind our back. A power cut before that leaves a log of no topic, which is not served.
+        """
         log = self.get(topic_partition)
         directory = self._home[topic_partition] if log is not None else self._directory_with(topic_partition)
         if directory is None:
@@ -368,8 +374,8 @@ class Logs:
             del self._home[topic_partition]
         else:  # it was not made whole, or cannot be read
             self._env.disk.rename(directory.path / str(topic_partition), path)
-            self._env.disk.sync_directory(directory.path)
             directory.failures.pop(topic_partition, None)
+        self._directory_syncs.want(directory.path)
         delay_ms = self._config_of(topic_partition.topic).file_delete_delay_ms
         self._doomed.note([path], self._env.clock.monotonic_ms() + delay_ms)
 
@@ -437,6 +443,7 @@ class Logs:
             del self._home[log.topic_partition]
         partitions = [log.topic_partition for log in lost] + list(directory.unopened)
         directory.unopened.clear()
+        self._directory_syncs.forget(directory.path)
         self._doomed.forget(lambda path: self._directories.at(str(path)) is directory)
         self.on_directory_failed(directory, partitions)
         for log in lost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -162,3 +162,33 @@ def test_the_end_of_many_logs_is_one_round_of_flushes(bench: Bench) -> None:
     bench.disk.synced.clear()
     assert bench.logs.shut_down()
     assert {path.parent for path in bench.disk.synced} <= {bench.root, bench.root.parent}, "only checkpoints and marker"
+
+
+def test_deleting_a_topic_syncs_its_log_directory_once_and_elsewhere(tmp_path: Path) -> None:
+    disk, background = PowerLossDisk(tmp_path), HeldBackground()
+    deferred: list[Callable[[], object]] = []
+    env = LogEnvironment(disk, ManualClock(START_MS), SeededRandom(1), background, defer=deferred.append)
+    logs = Logs([tmp_path], env, lambda topic: CONFIG)
+    logs.load_all(lambda topic: UUID(int=1))
+    partitions = [TopicPartition("topic", index) for index in range(10)]
+    for partition in partitions:
+        logs.create(partition, UUID(int=1))
+    disk.synced.clear()
+    for partition in partitions:
+        logs.delete(partition)
+    assert len(deferred) == 1
+    deferred.pop()()
+    assert (disk.synced, len(background)) == ([], 1), "the caller waits for none"
+    background.run()
+    assert disk.synced == [tmp_path]
+    logs.delete(logs.create(partitions[0], UUID(int=2)).topic_partition)
+    assert len(deferred) == 1, "what comes later is synced again"
+    logs.abandon()
+
+
+def test_a_sync_of_a_deletion_that_fails_takes_the_directory_offline(bench: Bench) -> None:
+    bench.log()
+    bench.logs.delete(PARTITION)
+    _, done = bench.background.take()
+    done(StorageError("fsync", str(bench.root), OSError(errno.EIO, "injected")))
+    assert bench.logs.directories[0].error is not None
