@@ -16,8 +16,9 @@ from tailrace.cluster.image import MetadataDelta, TopicImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import PartitionRecord, ResourceType
 from tailrace.log.log import Log
+from tailrace.log.log_collection import LogMissing
 from tailrace.log.log_directory import LogDirectory
-from tailrace.log.logs import LogMissing, Logs
+from tailrace.log.logs import Logs
 from tailrace.log.trouble import Trouble
 from tailrace.node.coordinators import Coordinators
 from tailrace.replication.partition import Partition
