@@ -236,10 +236,10 @@ class Log(LogContents):
             return
         self._flushing.flush(self.directory, self.log_end_offset)
 
-    def maybe_flush(self) -> None:
-        """Begin to flush, in the background, if `flush.ms` has passed since the last time."""
-        if self.log_end_offset > self.recovery_point and self._flushing.is_due(self._config.flush_ms):
-            self.begin_flush()
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether there is something to flush and `flush.ms` has passed since the last time."""
+        return self.log_end_offset > self.recovery_point and self._flushing.is_due(self._config.flush_ms)
 
     def begin_flush(self, done: Done = told_nobody) -> None:
         """Begin to flush everything, in the background; then `done(None)`, or why it failed.

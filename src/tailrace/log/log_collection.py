@@ -20,7 +20,6 @@ from typing import TypeVar
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID, TopicId, TopicPartition
 from tailrace.log import partition_metadata
-from tailrace.log.checkpoint_writer import CheckpointWriter
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.directory_syncs import DirectorySyncs
 from tailrace.log.filenames import (
@@ -71,7 +70,6 @@ class LogCollection:
 
     __slots__ = (
         "_by_partition",
-        "_checkpoint_writer",
         "_config_of",
         "_directories",
         "_directory_syncs",
@@ -106,7 +104,6 @@ class LogCollection:
         self._home: dict[TopicPartition, LogDirectory] = {}
         self._doomed = DoomedFiles(self._env)
         self._directory_syncs = DirectorySyncs(self._env)
-        self._checkpoint_writer = CheckpointWriter(self._env)
         self._directories = LogDirectories(log_dirs, self._env, node_id, cluster_id)
         self.space = Space(self._directories, env.disk)
         self.node_id = node_id
@@ -450,5 +447,8 @@ class LogCollection:
         for log in lost:
             log.release()
 
-    def _in(self, directory: LogDirectory) -> Iterator[Log]:
-        return (log for log in self if self._home[log.topic_partition] is directory)
+    def _in(self, directory: LogDirectory) -> list[Log]:
+        """The open logs of a directory."""
+        if len(self._directories) == 1:
+            return list(self._by_partition.values())
+        return [log for topic_partition, log in self._by_partition.items() if self._home[topic_partition] is directory]

@@ -15,7 +15,7 @@ Source: Kafka LogManager, CleanShutdownFileHandler.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -25,13 +25,11 @@ from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 from tailrace.log import checkpoint
 from tailrace.log.checkpoint import CLEANED_OFFSETS, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS
+from tailrace.log.checkpoint_writer import CheckpointDraft, Offsets
 from tailrace.log.log import Log
 from tailrace.log.meta_properties import MetaProperties
 
 CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
-
-
-Offsets = dict[TopicPartition, int]
 
 
 class SpaceLevel(IntEnum):
@@ -136,51 +134,48 @@ class LogDirectory:
         except checkpoint.MalformedCheckpoint:
             return {}
 
-    def write_checkpoints(self, logs: Iterable[Log]) -> None:
+    def write_checkpoints(self, logs: Sequence[Log]) -> None:
         """Write the checkpoints of the directory's `logs`. Blocks.
 
         Raises StorageError; the files before are then still there.
         """
-        for path, offsets in self.checkpoints(logs).items():
-            checkpoint.write_offsets(self._disk, path, offsets)
+        for draft in self.drafts(lambda: logs):
+            draft.write(self._disk)
 
-    def checkpoints(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
-        """What the checkpoints of the directory's `logs` should say, keeping what is known of those not open."""
-        logs = list(logs)
-        kept = self._not_open()
-        recovery_points = {log.topic_partition: log.recovery_point for log in logs}
-        high_watermarks = {log.topic_partition: log.high_watermark for log in logs}
-        return {
-            self.path / RECOVERY_POINTS: {**_only(self.recovery_points, kept), **recovery_points},
-            **self.start_checkpoint(logs),
-            self.path / HIGH_WATERMARKS: {**_only(self.high_watermarks, kept), **high_watermarks},
-            **self.cleaned_checkpoint(logs),
-        }
+    def drafts(self, logs: Callable[[], Sequence[Log]]) -> Iterator[CheckpointDraft]:
+        """What the checkpoints of the directory should say, one after the other; `logs` gives its open logs.
 
-    def start_checkpoint(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
+        Each is a copy of one moment, when it is asked for: with many logs it takes milliseconds.
+        """
+        yield self._draft(
+            RECOVERY_POINTS, self.recovery_points, {log.topic_partition: log.recovery_point for log in logs()}
+        )
+        yield self.start_draft(logs())
+        yield self._draft(
+            HIGH_WATERMARKS, self.high_watermarks, {log.topic_partition: log.high_watermark for log in logs()}
+        )
+        yield from self.cleaned_draft(logs())
+
+    def start_draft(self, logs: Sequence[Log]) -> CheckpointDraft:
         """What the checkpoint of log starts should say."""
-        offsets = {log.topic_partition: log.log_start_offset for log in logs}
-        return {self.path / LOG_START_OFFSETS: {**_only(self.log_start_offsets, self._not_open()), **offsets}}
+        return self._draft(
+            LOG_START_OFFSETS, self.log_start_offsets, {log.topic_partition: log.log_start_offset for log in logs}
+        )
 
-    def cleaned_checkpoint(self, logs: Iterable[Log]) -> dict[Path, Offsets]:
+    def cleaned_draft(self, logs: Sequence[Log]) -> Iterator[CheckpointDraft]:
         """What the cleaner's checkpoint should say; nothing where no log was ever compacted.
 
         An entry of a deleted log goes: a log of its name would pass for compacted that never was.
         """
         offsets = {log.topic_partition: log.first_dirty_offset for log in logs if log.first_dirty_offset >= 0}
-        if not offsets and not self.cleaner_offsets:
-            return {}
-        return {self.path / CLEANED_OFFSETS: {**_only(self.cleaner_offsets, self._not_open()), **offsets}}
+        if offsets or self.cleaner_offsets:
+            yield self._draft(CLEANED_OFFSETS, self.cleaner_offsets, offsets)
 
-    def _not_open(self) -> list[TopicPartition]:
-        return [*self.failures, *self.unopened]
+    def _draft(self, name: str, known: Offsets, offsets: Offsets) -> CheckpointDraft:
+        return CheckpointDraft(self.path / name, offsets, known, [*self.failures, *self.unopened])
 
     def unlock(self) -> None:
         """Let another process have the directory."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-def _only(offsets: dict[TopicPartition, int], kept: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    return {topic_partition: offsets[topic_partition] for topic_partition in kept if topic_partition in offsets}

@@ -7,7 +7,7 @@ Not its business: when (node). One owner, one thread. Source: Kafka LogManager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from math import inf
@@ -15,17 +15,33 @@ from pathlib import Path
 
 from tailrace.base.errors import StorageError
 from tailrace.base.types import TopicPartition
+from tailrace.log.checkpoint_writer import CheckpointDraft, CheckpointWriter
+from tailrace.log.config import LogEnvironment
+from tailrace.log.flush_queue import FlushQueue
 from tailrace.log.flushing import AllDone, Done, told_nobody
 from tailrace.log.log import Log
-from tailrace.log.log_collection import LogCollection
-from tailrace.log.log_directory import LogDirectory, Offsets
+from tailrace.log.log_collection import ConfigOf, LogCollection
+from tailrace.log.log_directory import LogDirectory
 from tailrace.log.trouble import Trouble, trouble_of
 
 
 class Logs(LogCollection):
     """Every log of one broker, from its start to its end."""
 
-    __slots__ = ()
+    __slots__ = ("_checkpoint_writer", "_flushes")
+
+    def __init__(
+        self,
+        log_dirs: Sequence[Path],
+        env: LogEnvironment,
+        config_of: ConfigOf,
+        *,
+        node_id: int = 1,
+        cluster_id: str | None = None,
+    ) -> None:
+        super().__init__(log_dirs, env, config_of, node_id=node_id, cluster_id=cluster_id)
+        self._checkpoint_writer = CheckpointWriter(self._env)
+        self._flushes = FlushQueue(lambda log: self._by_partition.get(log.topic_partition) is log)
 
     # Looking after
 
@@ -35,26 +51,42 @@ class Logs(LogCollection):
         A log that is flushed for its answers alone gets its recovery point moved on, for the next time, and one that
         could not be flushed is tried again.
         """
+        _run(self._flush_owed_steps())
+        self._write(list(self._drafts()), done)
+
+    def checkpoint_steps(self) -> Iterator[None]:
+        """`write_checkpoints` in steps, for nobody who waits."""
+        yield from self._flush_owed_steps()
+        for draft in self._drafts():
+            self._checkpoint_writer.write(draft, told_nobody)
+            yield
+
+    def _flush_owed_steps(self) -> Iterator[None]:
         for log in self:
             log.group_commit.retry()
             if log.flushed_offset > log.recovery_point:
-                log.begin_flush()
-        self._write([directory.checkpoints(self._in(directory)) for directory in self._directories.online], done)
+                self._flushes.want(log)
+            yield
+
+    def _drafts(self) -> Iterator[CheckpointDraft]:
+        for directory in self._directories.online:
+            for draft in directory.drafts(partial(self._in, directory)):
+                if directory.error is None:
+                    yield draft
 
     def write_log_start_offsets(self, done: Done = told_nobody) -> None:
         """Write where every log starts, so that deleted records stay deleted over a crash. As above."""
-        self._write([directory.start_checkpoint(self._in(directory)) for directory in self._directories.online], done)
+        self._write([directory.start_draft(self._in(directory)) for directory in self._directories.online], done)
 
     def write_cleaned_offsets(self, topic_partition: TopicPartition) -> None:
         """Write up to where the logs beside the partition's are compacted. Losing it costs a cleaning."""
         directory = self._home[topic_partition]
-        self._write([directory.cleaned_checkpoint(self._in(directory))], told_nobody)
+        self._write(list(directory.cleaned_draft(self._in(directory))), told_nobody)
 
-    def _write(self, wanted: Sequence[Mapping[Path, Offsets]], done: Done) -> None:
-        files = [file for files in wanted for file in files.items()]
-        told = AllDone(len(files), done)
-        for path, offsets in files:
-            self._checkpoint_writer.write(path, offsets, told.one)
+    def _write(self, drafts: Sequence[CheckpointDraft], done: Done) -> None:
+        told = AllDone(len(drafts), done)
+        for draft in drafts:
+            self._checkpoint_writer.write(draft, told.one)
 
     def apply_retention(self) -> int:
         """Delete what retention no longer keeps, forget idle producers, unlink what was deleted long enough ago.
@@ -109,8 +141,13 @@ class Logs(LogCollection):
 
     def remove_doomed_files(self) -> None:
         """Unlink deleted segments and logs whose delay is over, in the background. What fails is tried again."""
+        _run(self.removal_steps())
+
+    def removal_steps(self) -> Iterator[None]:
+        """`remove_doomed_files` in steps."""
         for log in self:
             log.remove_doomed_files()
+            yield
         self._remove_doomed_logs()
 
     def hasten_removal(self, directory: LogDirectory) -> None:
@@ -120,9 +157,15 @@ class Logs(LogCollection):
         self._doomed.hasten(lambda path: self._directories.at(str(path)) is directory)
 
     def flush_due(self) -> None:
-        """Begin to flush the logs whose `flush.ms` has passed, in the background."""
+        """Begin to flush the logs whose `flush.ms` has passed, in the background, some at a time."""
+        _run(self.flush_due_steps())
+
+    def flush_due_steps(self) -> Iterator[None]:
+        """`flush_due` in steps."""
         for log in self:
-            log.maybe_flush()
+            if log.is_flush_due:
+                self._flushes.want(log)
+            yield
 
     # Ending
 
@@ -169,3 +212,8 @@ class Logs(LogCollection):
         for log in self:
             log.abandon()
         self._directories.unlock()
+
+
+def _run(steps: Iterator[object]) -> None:
+    for _ in steps:
+        pass

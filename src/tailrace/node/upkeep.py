@@ -49,10 +49,10 @@ class Upkeep:
         """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
         self._every("log.retention.check.interval.ms", self._in_turns(self._logs.retention_steps))
         self._every("log.cleaner.backoff.ms", self._cleaner.tick)
-        self._every("log.flush.scheduler.interval.ms", self._logs.flush_due)
-        self._every("log.flush.offset.checkpoint.interval.ms", self._logs.write_checkpoints)
+        self._every("log.flush.scheduler.interval.ms", self._in_turns(self._logs.flush_due_steps))
+        self._every("log.flush.offset.checkpoint.interval.ms", self._in_turns(self._logs.checkpoint_steps))
         self._every("log.flush.start.offset.checkpoint.interval.ms", self._logs.write_log_start_offsets)
-        self._again(DOOMED_CHECK_MS, self._logs.remove_doomed_files)
+        self._again(DOOMED_CHECK_MS, self._in_turns(self._logs.removal_steps))
 
     def stop(self) -> None:
         """Cancel everything."""

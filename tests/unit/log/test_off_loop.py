@@ -19,6 +19,7 @@ from tailrace.base.rand import SeededRandom
 from tailrace.base.types import TopicPartition
 from tailrace.log.checkpoint import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
 from tailrace.log.config import LogConfig, LogEnvironment
+from tailrace.log.flush_queue import FLUSHES_MAX
 from tailrace.log.log import Log
 from tailrace.log.logs import Logs
 
@@ -101,6 +102,41 @@ def test_flush_ms_is_obeyed_in_the_background_once_at_a_time(bench: Bench) -> No
     log.append_as_leader(batch_of(1), 0)
     bench.background.run()
     assert (log.recovery_point, log.log_end_offset) == (2, 3)
+
+
+def test_a_round_of_flushes_holds_few_files_open_and_passes_over_logs_that_are_gone(bench: Bench) -> None:
+    logs = [bench.log(TopicPartition("topic", index)) for index in range(3 * FLUSHES_MAX)]
+    bench.clock.advance(1000)
+    bench.logs.flush_due()
+    bench.logs.flush_due()
+    assert len(bench.background) == FLUSHES_MAX
+    gone = logs[-1]
+    bench.logs.delete(gone.topic_partition)
+    most = 0
+    while len(bench.background):
+        most = max(most, len(bench.background))
+        bench.background.run()
+    assert most <= FLUSHES_MAX + 1, "the sync of the deletion besides"
+    assert {log.recovery_point for log in logs[:-1]} == {2}
+    assert gone.recovery_point == 0
+
+
+def test_a_round_of_checkpoints_is_a_step_a_log_and_a_step_a_file(bench: Bench) -> None:
+    """Each file is a copy of one moment: what a client was answered meanwhile is in it, or in one written after it."""
+    logs = [bench.log(TopicPartition("topic", index)) for index in range(3)]
+    steps = bench.logs.checkpoint_steps()
+    for _ in range(len(logs) + 1):
+        next(steps)
+    logs[0].advance_log_start_offset(1)
+    bench.logs.delete(logs[2].topic_partition)
+    for _ in steps:
+        pass
+    bench.background.run_all()
+    assert read_offsets(bench.disk, bench.root / RECOVERY_POINTS) == {log.topic_partition: 0 for log in logs}
+    assert read_offsets(bench.disk, bench.root / LOG_START_OFFSETS) == {
+        logs[0].topic_partition: 1,
+        logs[1].topic_partition: 0,
+    }
 
 
 def test_a_round_of_checkpoints_moves_the_recovery_point_after_flushes_of_batches_alone(bench: Bench) -> None:
