@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,7 +149,10 @@ def test_a_killed_broker_starts_again_on_a_full_volume(request: pytest.FixtureRe
         data = volume / "data"
         with ServedBroker(data) as broker, RawClient(broker.address) as client:
             client.ask(ApiKey.METADATA, 12, MetadataRequest([MetadataRequestTopic(name="t")]))
-            assert (data / ".tailrace-reserve").exists()
+            deadline = time.monotonic() + WAIT_S
+            while not (data / ".tailrace-reserve").exists():
+                assert time.monotonic() < deadline, "made a second after the start"
+                time.sleep(0.05)
             broker.stop(signal.SIGKILL)
         fill(volume)
         with ServedBroker(data) as broker, RawClient(broker.address) as client:

@@ -58,10 +58,11 @@ class Space:
         self.reserved_bytes = BY_SIZE
         self.on_change = lambda directory, space: None
 
-    def check(self) -> int:
+    def check(self, *, makes_reserve: bool = True) -> int:
         """Look at every online directory; answers how many bytes the one that is nearest to its bound is above it.
 
-        Makes the reserves that are not there. Raises nothing: a volume that does not say counts as it did before.
+        Makes the reserves that are not there, unless told not to. Raises nothing: a volume that does not say counts as
+        it did before.
         """
         headroom = 1 << 62
         for directory in self._directories.online:
@@ -72,7 +73,7 @@ class Space:
             bound = self._bound(space)
             if directory.space is not SpaceLevel.ENOUGH:
                 bound += bound // 8  # so that it does not come and go with every segment
-            has_reserve = space.free >= bound and self._keep_reserve(directory, space)
+            has_reserve = makes_reserve and space.free >= bound and self._keep_reserve(directory, space)
             if directory.space is SpaceLevel.NONE and not has_reserve:
                 level = SpaceLevel.NONE
             else:

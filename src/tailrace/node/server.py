@@ -180,7 +180,7 @@ class Server:
             leadership = Leadership(metadata, logs, partitions, coordinators)
             leadership.start()
             self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
-            self._space_watch.look()
+            self._space_watch.look(makes_reserve=False)
             if not partitions.offline:
                 forget_missing(metadata, logs.directories)
         except BaseException:

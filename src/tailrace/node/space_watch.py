@@ -40,7 +40,7 @@ class SpaceWatch:
         logs.space.on_change = self._on_change
 
     def start(self) -> None:
-        """Look, in a second for the first time: a broker that lives shorter writes no reserve."""
+        """Look by itself from now on, in a second for the first time."""
         self._timer = self._timers.schedule(SPACE_CHECK_MIN_MS, self._run)
 
     def stop(self) -> None:
@@ -48,11 +48,15 @@ class SpaceWatch:
         if self._timer is not None:
             self._timer.cancel()
 
-    def look(self) -> int:
-        """Look now; answers in how many ms to look again."""
+    def look(self, *, makes_reserve: bool = True) -> int:
+        """Look now; answers in how many ms to look again.
+
+        Without `makes_reserve` nothing is written: the look at start, which nobody should wait for. A broker that lives
+        shorter than a second leaves no reserve behind.
+        """
         space = self._logs.space
         space.reserved_bytes = self._settings.integer("log.dir.reserved.bytes")
-        headroom = space.check()
+        headroom = space.check(makes_reserve=makes_reserve)
         if space.is_short:
             self._make_room()
             return SPACE_CHECK_MIN_MS

@@ -177,6 +177,18 @@ def test_what_is_deleted_goes_at_once_while_it_is_short(volume: Volume) -> None:
     assert not list(volume.path.glob("t-0*"))
 
 
+def test_the_look_at_start_writes_nothing_and_knows_what_is_short(volume: Volume) -> None:
+    reserve = volume.path / RESERVE_FILE
+    volume.watch.look(makes_reserve=False)
+    assert not reserve.exists() and volume.level is SpaceLevel.ENOUGH
+    volume.free = 1
+    volume.watch.look(makes_reserve=False)
+    assert volume.level is SpaceLevel.LOW
+    volume.free = TOTAL
+    volume.watch.look()
+    assert reserve.stat().st_size > 0
+
+
 def test_the_next_look_comes_before_a_fast_producer_can_fill_the_rest(volume: Volume) -> None:
     volume.logs.space = Space(volume.logs.directories, volume.disk, lambda _: VolumeSpace(1 << 40, volume.free))
     volume.watch = SpaceWatch(volume.logs, volume.bench.services.settings, volume.bench.timers, volume.on_resumed)
