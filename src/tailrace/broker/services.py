@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from tailrace.base.clock import Clock
-from tailrace.base.errors import StorageError, TailraceError
+from tailrace.base.errors import KafkaError, StorageError, TailraceError
 from tailrace.base.page_cache import ColdReads, InlineReads
 from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
@@ -60,6 +60,8 @@ class Services:
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""
+    _refusals: dict[str, str] = field(default_factory=dict)
+    """Internal topic -> why it could not be made, as it was last logged."""
 
     @property
     def transactions(self) -> TransactionCoordinator:
@@ -72,11 +74,24 @@ class Services:
 
     def auto_create(self, name: str) -> None:
         """Create the topic a client or a coordinator needs, if it is not there. Raises KafkaError when refused."""
+        if self.metadata.image.topic(name) is None:
+            try:
+                self._create(name)
+            except KafkaError as error:
+                self._tell_refusal(name, str(error))
+                raise
+
+    def _create(self, name: str) -> None:
         metadata = self.metadata
-        if metadata.image.topic(name) is None:
-            self.logs.space.check_create()
-            wish = auto_topic(name, self.settings)
-            metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
+        self.logs.space.check_create()
+        wish = auto_topic(name, self.settings)
+        metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
+
+    def _tell_refusal(self, name: str, reason: str) -> None:
+        """Log why a topic that the broker itself needs is not made, once: clients show a timeout and ask for ever."""
+        if name in INTERNAL_TOPICS and self._refusals.get(name) != reason:
+            self._refusals[name] = reason
+            _log.error("the topic %s cannot be created, and what needs it does not work: %s", name, reason)
 
     def partition_state(self, topic: str, index: int) -> tuple[PartitionImage, list[int]]:
         """A partition of the image as clients should see it, and its offline replicas.
