@@ -6,6 +6,7 @@
     log.flush.offset.checkpoint.interval.ms          recovery points, log starts and high watermarks
     log.flush.start.offset.checkpoint.interval.ms    log starts
 
+Of these `log.cleaner.backoff.ms` may be altered live, as in Kafka: the next wait is as long as it says then.
 An idle broker wakes only for these. A round over all logs is cut into turns, and requests are answered between them.
 Each round is told the disk's failures and goes on: the next round tries again.
 """
@@ -25,8 +26,8 @@ from tailrace.node.cleaning import Cleaner
 
 _log = logging.getLogger("tailrace.node")
 
-UNSCHEDULED_MS = 24 * 3600 * 1000
-"""Intervals longer than this are not scheduled at all; Kafka's "never" is 2^63-1."""
+NEVER_MS = 24 * 3600 * 1000
+"""Intervals longer than this mean never (Kafka's is 2^63-1); it is looked at again once a day."""
 
 DOOMED_CHECK_MS = 30_000
 """How often files whose delete delay is over are looked for."""
@@ -46,13 +47,13 @@ class Upkeep:
         self._running: list[Timer] = []
 
     def start(self) -> None:
-        """Schedule everything. Intervals are read anew before each round, so that an altered one takes effect."""
+        """Schedule everything, each for when its interval is over for the first time."""
         self._every("log.retention.check.interval.ms", self._in_turns(self._logs.retention_steps))
         self._every("log.cleaner.backoff.ms", self._cleaner.tick)
         self._every("log.flush.scheduler.interval.ms", self._in_turns(self._logs.flush_due_steps))
         self._every("log.flush.offset.checkpoint.interval.ms", self._in_turns(self._logs.checkpoint_steps))
         self._every("log.flush.start.offset.checkpoint.interval.ms", self._logs.write_log_start_offsets)
-        self._again(DOOMED_CHECK_MS, self._in_turns(self._logs.removal_steps))
+        self._again(lambda: DOOMED_CHECK_MS, self._in_turns(self._logs.removal_steps))
 
     def stop(self) -> None:
         """Cancel everything."""
@@ -77,19 +78,17 @@ class Upkeep:
         return turn
 
     def _every(self, setting: str, work: Callable[[], object]) -> None:
-        interval_ms = max(self._settings.integer(setting), 1)
-        if interval_ms <= UNSCHEDULED_MS:
-            self._again(interval_ms, work)
+        self._again(lambda: max(self._settings.integer(setting), 1), work)
 
-    def _again(self, interval_ms: int, work: Callable[[], object]) -> None:
+    def _again(self, interval_ms: Callable[[], int], work: Callable[[], object]) -> None:
         def run() -> None:
             goes_on = False
             try:
-                goes_on = work() is True
+                goes_on = interval_ms() <= NEVER_MS and work() is True
             except StorageError as error:
                 _log.error("upkeep failed and will be tried again: %s", error)
                 self._logs.on_upkeep_error(error)
-            timer.reset(ROUND_PAUSE_MS if goes_on else interval_ms)
+            timer.reset(ROUND_PAUSE_MS if goes_on else min(interval_ms(), NEVER_MS))
 
-        timer = self._timers.schedule(interval_ms, run)
+        timer = self._timers.schedule(min(interval_ms(), NEVER_MS), run)
         self._running.append(timer)

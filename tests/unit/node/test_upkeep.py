@@ -79,3 +79,23 @@ def test_a_failure_ends_the_round_and_the_next_one_begins_anew() -> None:
     assert logs.done == [0, 1]
     after(clock, timers, 1001)
     assert logs.done == [0, 1, 0, 1]
+
+
+def test_the_pause_of_the_cleaner_is_altered_while_the_broker_runs() -> None:
+    clock, ticks = ManualClock(), []
+    timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
+    settings = BrokerSettings()
+    cleaner: Any = SimpleNamespace(tick=lambda: ticks.append(clock.monotonic_ms()))
+    logs: Any = SlowLogs(clock)
+    Upkeep(logs, cleaner, settings, timers, clock).start()
+    after(clock, timers, 15_100)
+    assert len(ticks) == 1
+    settings.set_dynamic({}, {"log.cleaner.backoff.ms": "1000"})
+    after(clock, timers, 15_100)  # the wait that had begun
+    for _ in range(3):
+        after(clock, timers, 1_100)
+    assert len(ticks) == 5
+    settings.set_dynamic({}, {"log.cleaner.backoff.ms": str((1 << 63) - 1)})
+    for _ in range(3):
+        after(clock, timers, 1_100)
+    assert len(ticks) == 5, "never"
