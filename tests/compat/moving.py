@@ -164,7 +164,7 @@ def _wait_for(condition: Any) -> None:
 def observed(bootstrap: str, topics: list[str], groups: list[str]) -> dict[str, Any]:
     """Everything a client can see of `topics` and `groups`, but what a new leader changes."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    _wait_for(lambda: _all_led(admin, topics))
+    _wait_for(lambda: _all_led(admin, topics) and _answers(admin, topics))
     seen: dict[str, Any] = {}
     described = admin.list_topics(timeout=WAIT_S).topics
     counts = {name: len(topic.partitions) for name, topic in described.items()}
@@ -197,6 +197,18 @@ def _all_led(admin: AdminClient, topics: list[str]) -> bool:
     return all(name in found for name in wanted) and all(
         partition.leader >= 0 for name in wanted for partition in found[name].partitions.values()
     )
+
+
+def _answers(admin: AdminClient, topics: list[str]) -> bool:
+    """Whether every leader knows that it leads: a starting Kafka tells of leaders before they do."""
+    found = admin.list_topics(timeout=WAIT_S).topics
+    asked = {TopicPartition(name, index): OffsetSpec.latest() for name in topics for index in found[name].partitions}
+    try:
+        for future in admin.list_offsets(asked).values():
+            future.result(WAIT_S)
+    except KafkaException:
+        return False
+    return True
 
 
 def _own_configs(admin: AdminClient, topic: str) -> dict[str, str]:
