@@ -1,36 +1,33 @@
 """Makes the logs and partitions of this broker follow the metadata: created, deleted, configured, led.
 
 Runs as a metadata listener, after each committed change, and once over the whole image at start. Partitions that the
-image does not know are left on disk and not served.
+image does not know are left on disk and not served. A new partition's log takes the disk a millisecond: of many, those
+that do not fit into a turn of the loop are made in the turns after it, or when somebody asks for one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from tailrace.base.errors import KafkaError, StorageError
-from tailrace.base.types import TopicId, TopicPartition
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.image import MetadataDelta, TopicImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import PartitionRecord, ResourceType
-from tailrace.log.log import Log
 from tailrace.log.log_collection import LogMissing
 from tailrace.log.log_directory import LogDirectory
 from tailrace.log.logs import Logs
 from tailrace.log.trouble import Trouble
 from tailrace.node.coordinators import Coordinators
+from tailrace.node.turns import Turns
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
 _log = logging.getLogger("tailrace.node")
 
 STRAYS_SHOWN_MAX: Final = 10
-
-
-LogOf = Callable[[TopicPartition, TopicId], Log]
-"""Where a partition's log comes from: `Logs.create` for one that is created just now, else `Logs.find_or_create`."""
 
 
 class Leadership:
@@ -42,11 +39,16 @@ class Leadership:
         logs: Logs,
         partitions: Partitions,
         coordinators: Coordinators,
+        turns: Turns,
     ) -> None:
         self._metadata = metadata
         self._logs = logs
         self._partitions = partitions
         self._coordinators = coordinators
+        self._turns = turns
+        self._created: dict[TopicPartition, None] = {}
+        """Partitions that were created by this process and are not led yet: they have no log anywhere."""
+        self._is_leading_created = False
 
     def start(self) -> None:
         """Lead what the image says, and follow it and the log directories from here on.
@@ -59,7 +61,7 @@ class Leadership:
         if not all(directory.was_clean for directory in self._logs.directories.online):
             self._enter_next_epochs()
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
-            self._lead_topic(topic, self._logs.find_or_create)
+            self._lead_topic(topic)
         self._tell_of_strays()
         if self._partitions.offline:
             _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))
@@ -98,11 +100,17 @@ class Leadership:
         if delta.topics_deleted:
             self._coordinators.groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
         for topic in delta.topics_created:
-            self._lead_topic(topic, self._logs.create)
-        for topic_partition in delta.partitions_added:
-            self._lead_by_name(topic_partition, self._logs.create)
+            self._know_topic(topic)
+            created = (TopicPartition(topic.name, index) for index in range(len(topic.partitions)))
+            self._created.update(dict.fromkeys(created))
+            if self._coordinators.coordinate(topic.name):
+                self._lead_topic(topic)
+        self._created.update(dict.fromkeys(delta.partitions_added))
         for topic_partition in delta.partitions_changed:
-            self._lead_by_name(topic_partition, self._logs.find_or_create)
+            self._lead_by_name(topic_partition)
+        if self._created and not self._is_leading_created:
+            self._is_leading_created = True
+            self._turns.run(self._lead_created())
         if any(resource.type == ResourceType.BROKER for resource in delta.configs_changed):
             self._coordinators.apply_settings()
             self._logs.update_configs()
@@ -129,32 +137,43 @@ class Leadership:
         for topic in self._metadata.image.topics.values():
             for index in range(len(topic.partitions)):
                 if not self._partitions.is_here(topic.name, index):
-                    self._lead(topic, index, self._logs.find_or_create)
+                    self._lead(topic, index)
 
     def _take_offline(self, topic: TopicImage, index: int) -> None:
         self._partitions.take_offline(TopicPartition(topic.name, index), topic.topic_id)
         self._coordinators.drop(topic.name, index)
 
-    def _lead_topic(self, topic: TopicImage, log_of: LogOf) -> None:
+    def _lead_created(self) -> Iterator[None]:
+        while self._created and self._partitions.lead_missing is not None:  # the end of service lets go of them
+            topic_partition = next(iter(self._created))
+            self._lead_by_name(topic_partition)
+            self._created.pop(topic_partition, None)
+            yield
+        self._is_leading_created = False
+
+    def _know_topic(self, topic: TopicImage) -> None:
         self._coordinators.on_topic(topic.name, len(topic.partitions))
         self._partitions.add_topic(topic.topic_id, topic.name)
-        for index in range(len(topic.partitions)):
-            self._lead(topic, index, log_of)
 
-    def _lead_by_name(self, topic_partition: TopicPartition, log_of: LogOf) -> None:
+    def _lead_topic(self, topic: TopicImage) -> None:
+        self._know_topic(topic)
+        for index in range(len(topic.partitions)):
+            self._lead(topic, index)
+
+    def _lead_by_name(self, topic_partition: TopicPartition) -> None:
         found = self._metadata.image.topic(topic_partition.topic)
-        if found is not None:
-            self._lead(found, topic_partition.partition, log_of)
+        if found is not None and topic_partition.partition < len(found.partitions):
+            self._lead(found, topic_partition.partition)
 
     def _lead_missing(self, name: str, index: int) -> Partition | None:
         """Lead a partition that was left for when somebody asks for it."""
         topic = self._metadata.image.topic(name)
         if topic is None or not 0 <= index < len(topic.partitions):
             return None
-        self._lead(topic, index, self._logs.find_or_create, asked_for=True)
+        self._lead(topic, index, asked_for=True)
         return self._partitions.get_present(name, index)
 
-    def _lead(self, topic: TopicImage, index: int, log_of: LogOf, *, asked_for: bool = False) -> None:
+    def _lead(self, topic: TopicImage, index: int, *, asked_for: bool = False) -> None:
         """Lead a partition if the image says so. A log that cannot be had takes only its partition offline.
 
         A log that ended cleanly is left alone until somebody asks for it, unless a coordinator reads it.
@@ -168,9 +187,11 @@ class Leadership:
         partition = self._partitions.get_present(topic.name, index)
         try:
             if partition is None:
-                log = log_of(topic_partition, topic.topic_id)
+                is_new = topic_partition in self._created
+                log = (self._logs.create if is_new else self._logs.find_or_create)(topic_partition, topic.topic_id)
                 partition = Partition(log, topic.topic_id, image.leader, list(image.replicas))
                 self._partitions.add(partition)
+                self._created.pop(topic_partition, None)
             partition.become_leader(image.leader_epoch)
         except (KafkaError, StorageError) as error:
             if not isinstance(error, LogMissing):  # said once for all of them
@@ -183,6 +204,7 @@ class Leadership:
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):
             topic_partition = TopicPartition(topic.name, index)
+            self._created.pop(topic_partition, None)
             self._partitions.remove(topic_partition)
             self._coordinators.drop(topic.name, index)
             try:

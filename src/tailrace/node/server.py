@@ -48,6 +48,7 @@ from tailrace.node.registration import forget_missing, register_broker
 from tailrace.node.space_watch import SpaceWatch
 from tailrace.node.start_errors import check_apart
 from tailrace.node.surroundings import Surroundings
+from tailrace.node.turns import Turns
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
@@ -177,7 +178,7 @@ class Server:
             coordinators = self._coordinators = Coordinators(
                 Surroundings(metadata, logs, partitions, engine.timers, clock, random)
             )
-            leadership = Leadership(metadata, logs, partitions, coordinators)
+            leadership = Leadership(metadata, logs, partitions, coordinators, Turns(clock, engine.selector.post))
             leadership.start()
             self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
             self._space_watch.look(makes_reserve=False)

@@ -26,6 +26,7 @@ from tailrace.node.coordinators import Coordinators
 from tailrace.node.leadership import Leadership
 from tailrace.node.log_settings import log_config
 from tailrace.node.surroundings import Surroundings
+from tailrace.node.turns import Turns
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
@@ -61,7 +62,9 @@ class Bench:
         coordinators = Coordinators(
             Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
         )
-        self.leadership = Leadership(self.metadata, self.logs, self.partitions, coordinators)
+        self.leadership = Leadership(
+            self.metadata, self.logs, self.partitions, coordinators, Turns(self.clock, self._soon.append)
+        )
         self.leadership.start()
         self.services = Services(
             node_id=1,
