@@ -26,8 +26,9 @@ COUNT = 12
 class HeldBroker:
     """A broker in a thread of this process, on a page cache that the test empties."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, settings: dict[str, str] | None = None) -> None:
         self.cache = ColdCache()
+        self._settings = {"log.segment.bytes": "1048576", **(settings or {})}
         self.data_dir = data_dir
         self.address = ("", 0)
         self._started = threading.Event()
@@ -38,7 +39,7 @@ class HeldBroker:
         assert self._started.wait(20), "the broker did not start"
 
     async def _serve(self) -> None:
-        server = Server(ServerConfig("127.0.0.1:0", self.data_dir, {"log.segment.bytes": "1048576"}), self.cache)
+        server = Server(ServerConfig("127.0.0.1:0", self.data_dir, self._settings), self.cache)
         served = await server.start()
         self.address = (served.host, served.port)
         self._started.set()

@@ -51,6 +51,11 @@ class ColdRanges(Protocol):
         waits yet: what others wait for goes first."""
         ...
 
+    def on_unreadable(self, file: HasFileno, error: OSError) -> None:
+        """The device failed while `file` was being sent; its connection is about to be closed. Must only take note:
+        whatever follows belongs in a later step."""
+        ...
+
 
 class StreamHandler(Protocol):
     """One connection's owner. Called in the loop's thread, never re-entrantly, never after `on_closed`.

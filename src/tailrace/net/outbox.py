@@ -229,6 +229,10 @@ def _send_range(sock: StreamSocket, part: FileRange, gate: RangeGate | None) -> 
                 sent = sock.sendfile(part.file, part.position + done, count)
         except WOULD_BLOCK:
             break
+        except OSError as error:
+            if error.errno == errno.EIO and gate is not None:  # of the file: a socket never says so
+                gate.cold_ranges.on_unreadable(part.file, error)
+            raise
         except ValueError as error:  # what fileno() of a closed file raises
             raise OSError(errno.EBADF, "file was closed before its range was sent") from error
         if not sent:

@@ -7,6 +7,7 @@
 Invariant: at most `threads_max` reads of at most LOAD_MAX_BYTES are in flight; the rest queues, oldest first, and what
 nobody waits for yet goes after everything somebody waits for. Each connection waits for one range at a time, so none
 can crowd out the others. Threads start when there is work and end when there has been none for a while.
+What the device refuses is told to `on_unreadable`, whoever met it here: a thread, or a connection that was sending.
 Not its business: what to do with the bytes. Used from the loop's thread; `done` is called there.
 """
 
@@ -20,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tailrace.base.disk import RealFile
+from tailrace.base.errors import StorageError
 from tailrace.base.limits import (
     LOAD_MAX_BYTES,
     READ_AHEAD_BYTES,
@@ -52,10 +55,13 @@ class Readers:
         call_soon_threadsafe: Callable[[Callable[[], object]], None],
         page_cache: PageCache,
         threads_max: int,
+        on_unreadable: Callable[[StorageError], object] = lambda error: None,
     ) -> None:
+        """`on_unreadable` is called in the loop's thread, in a step of its own."""
         self._call_soon_threadsafe = call_soon_threadsafe
         self._page_cache = page_cache
         self._threads_max = threads_max
+        self._on_unreadable = on_unreadable
         self._changed = threading.Condition()
         self._awaited: deque[_Reading] = deque()
         self._ahead: deque[_Reading] = deque()
@@ -90,7 +96,21 @@ class Readers:
         if done is not None:
             end = part.position + part.size
             self._remember(fd, end, end)
+            done = partial(self._range_loaded, part.file, done)
         self._submit(_Reading(fd, _NO_PATH, part.position, size, done))
+
+    def _range_loaded(self, file: HasFileno, done: Done, error: OSError | None) -> None:
+        done(error)
+        if error is not None:
+            self._tell(file, error)
+
+    def on_unreadable(self, file: HasFileno, error: OSError) -> None:
+        """A connection met it: `net.handler.ColdRanges`."""
+        self._call_soon_threadsafe(partial(self._tell, file, error))
+
+    def _tell(self, file: HasFileno, error: OSError) -> None:
+        if isinstance(file, RealFile):  # nothing else has a device below it
+            self._on_unreadable(StorageError("read", str(file.path), error))
 
     def follow(self, file: HasFileno, position: int, size: int) -> None:
         """Read ahead of a reader of the past who asks for the range he was expected to ask for."""

@@ -232,7 +232,9 @@ class Server:
     def _read_past(self, engine: Engine, services: Services) -> Readers:
         directories = [directory.path for directory in services.logs.directories]
         threads_max = reader_threads(services.settings.integer("log.reader.threads"), directories)
-        readers = services.cold_reads = Readers(engine.call_soon_threadsafe, self._page_cache, threads_max)
+        readers = services.cold_reads = Readers(
+            engine.call_soon_threadsafe, self._page_cache, threads_max, services.on_storage_error
+        )
         return readers
 
     def _listen(self, engine: Engine, services: Services, readers: Readers) -> Address:

@@ -25,6 +25,10 @@ class ColdDisk:
         self.loads: list[tuple[int, int]] = []
         self.waiting: list[Any] = []
         self.looks = 0
+        self.unreadable: list[tuple[Any, int | None]] = []
+
+    def on_unreadable(self, file: Any, error: OSError) -> None:
+        self.unreadable.append((file, error.errno))
 
     def is_resident(self, file: Any, position: int, size: int) -> bool:
         self.looks += 1
@@ -124,6 +128,26 @@ def test_a_range_that_cannot_be_read_closes_the_connection() -> None:
     disk.finish(OSError(errno.EIO, "Input/output error"))
     h.turn()
     assert h.handler.events[-1] == ("closed", "OSError")
+
+
+def test_a_device_that_fails_while_a_range_is_sent_is_told_of() -> None:
+    for failure, told in ((errno.EIO, 1), (errno.EPIPE, 0)):
+        h, disk = cold_harness(100)
+        disk.resident_until = 100
+        file = AFile()
+        h.sock.room.append(OSError(failure, "injected"))
+        h.connection.write([FileRange(file, 0, 100)])
+        h.turn()
+        assert h.handler.events[-1][0] == "closed"
+        assert disk.unreadable == [(file, errno.EIO)] * told
+
+
+def test_a_file_that_ends_too_early_is_no_failure_of_the_device() -> None:
+    h, disk = cold_harness(100)
+    disk.resident_until = 200
+    h.connection.write([FileRange(AFile(), 0, 200)])
+    h.turn()
+    assert h.handler.events[-1] == ("closed", "OSError") and not disk.unreadable
 
 
 def test_a_connection_closed_while_its_range_is_loaded_stays_closed() -> None:

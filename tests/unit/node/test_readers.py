@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from support.cold_cache import ColdCache
 from tailrace.base.disk import File, RealDisk
+from tailrace.base.errors import StorageError
 from tailrace.base.limits import LOAD_MAX_BYTES, READ_AHEAD_BYTES, READERS_PER_DISK
 from tailrace.base.page_cache import NotResident
 from tailrace.net.handler import FileRange
@@ -43,7 +45,8 @@ class Bench:
         self.cache.evict(self.path)
         self.loop = Loop()
         self.file: File = RealDisk().open(self.path)
-        self.readers = Readers(self.loop.posted.put, self.cache, threads_max)
+        self.unreadable: list[StorageError] = []
+        self.readers = Readers(self.loop.posted.put, self.cache, threads_max, self.unreadable.append)
         self.done: list[int] = []
 
     def ask(self, position: int, size: int = 4096) -> None:
@@ -211,6 +214,23 @@ class TestFollow:
         while len(one.cache.loads) < 3:
             threading.Event().wait(0.001)
         assert set(one.cache.loads) == {(11 << 20, 1 << 19), (0, 4096), (47 << 18, 1 << 18)}
+
+
+class TestUnreadable:
+    def test_a_load_that_fails_is_told_with_its_path_after_who_waited(self, one: Bench) -> None:
+        one.cache.error = OSError(errno.EIO, "Input/output error")
+        one.ask(0)
+        assert one.unreadable == []
+        one.loop.run(1)
+        (error,) = one.unreadable
+        assert one.done == [0] and error.path == str(one.path) and error.cause.errno == errno.EIO
+
+    def test_what_a_connection_met_is_told_in_a_later_step(self, one: Bench) -> None:
+        one.readers.on_unreadable(one.file, OSError(errno.EIO, "Input/output error"))
+        assert one.unreadable == []
+        one.loop.run(1)
+        (error,) = one.unreadable
+        assert error.path == str(one.path)
 
 
 class TestThreads:
