@@ -377,7 +377,11 @@ class Emitter:
                 test = f"{inner.condition(item.tagged)} and ({test})"
             out.append(f"{indent}if {test}:")
             out.append(f"{indent}    data = bytearray()")
-            self._write_one(item, inner.narrow(item.tagged), f"{indent}    ", "data")
+            if item.is_struct and not item.is_array and not item.nullable.empty:
+                out.append(f"{indent}    data.append(1)")  # what is null is its default, and is not written
+                out.append(f"{indent}    self.{item.name}.encode(data, version)")
+            else:
+                self._write_one(item, inner.narrow(item.tagged), f"{indent}    ", "data")
             out.append(f"{indent}    tagged.append(({item.tag}, data))")
         out.append(f"{indent}if tagged:")
         out.append(f"{indent}    write_tagged_fields(out, tagged)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from tailrace.base.clock import ManualClock
@@ -13,6 +13,7 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
 from tailrace.base.rand import SeededRandom
 from tailrace.broker.context import Peer, RequestContext
+from tailrace.cluster.records import ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.ports import CoordinatorRecord, InTransaction
@@ -79,12 +80,19 @@ class FakeGroupLog:
 class FakeImage:
     """The topics there are: name -> number of partitions."""
 
+    version = 1
+
     def __init__(self) -> None:
         self.topics: dict[str, SimpleNamespace] = {}
+        self.group_configs: dict[str, str] = {}
 
     def add(self, name: str, partition_count: int) -> None:
         topic_id = UUID(int=int.from_bytes(name.encode(), "big") + 1)
         self.topics[name] = SimpleNamespace(name=name, topic_id=topic_id, partitions=[None] * partition_count)
+
+    def configs(self, resource_type: int, resource_name: str) -> dict[str, str]:
+        assert resource_type == ResourceType.GROUP
+        return self.group_configs
 
     def topic(self, name: str) -> Any:
         return self.topics.get(name)
@@ -105,6 +113,7 @@ class GroupBench:
         self.settings = settings or GroupSettings(offsets_topic_num_partitions=1)
         self.log = FakeGroupLog()
         self.image = FakeImage()
+        self.reports: list[str] = []
         self.restart()
 
     def restart(self) -> None:
@@ -112,7 +121,10 @@ class GroupBench:
         self.log.lose()
         # A killed process has no timers: a wheel of its own keeps the old ones from firing.
         self.timers = TimingWheel(now_ms=self.clock.monotonic_ms(), read_ms=self.clock.monotonic_ms)
-        self.groups = GroupCoordinator(self.settings, self.log, self.timers, self.clock, self.random)
+        self.groups = GroupCoordinator(
+            self.settings, self.log, self.timers, self.clock, self.random, cast(Any, lambda: self.image)
+        )
+        self.groups.report = self.reports.append
         for partition in range(self.settings.offsets_topic_num_partitions):
             self.groups.load(partition, self.log)
         self.services: Any = SimpleNamespace(

@@ -7,8 +7,9 @@ from typing import Final
 
 from tailrace.wire.api import ApiKey
 
-FEATURES: Final[Mapping[str, int]] = {"transaction.version": 2}
-"""Finalized features and their levels: what clients go by beside versions. 2: KIP-890, both parts."""
+FEATURES: Final[Mapping[str, int]] = {"group.version": 1, "transaction.version": 2}
+"""Finalized features and their levels: what clients go by beside versions. Groups 1: KIP-848; transactions 2: KIP-890,
+both parts."""
 
 SERVED: tuple[ApiKey, ...] = (
     ApiKey.PRODUCE,
@@ -46,6 +47,8 @@ SERVED: tuple[ApiKey, ...] = (
     ApiKey.DESCRIBE_PRODUCERS,
     ApiKey.DESCRIBE_TRANSACTIONS,
     ApiKey.LIST_TRANSACTIONS,
+    ApiKey.CONSUMER_GROUP_HEARTBEAT,
+    ApiKey.CONSUMER_GROUP_DESCRIBE,
     ApiKey.LIST_CONFIG_RESOURCES,
     ApiKey.DESCRIBE_TOPIC_PARTITIONS,
 )

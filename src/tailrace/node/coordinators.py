@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from tailrace.base.errors import KafkaError, StorageError
-from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
+from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, MetadataImage
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.node.group_settings import apply_group_settings, group_settings
@@ -33,10 +33,14 @@ class Coordinators:
         settings = around.metadata.settings
         self._group_log = self._log_of(GROUP_METADATA_TOPIC)
         self.groups = GroupCoordinator(
-            group_settings(settings), self._group_log, around.timers, around.clock, around.random
+            group_settings(settings), self._group_log, around.timers, around.clock, around.random, self._image
         )
+        self.groups.report = logging.getLogger("tailrace.groups").info
         self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
         self._transactions: TransactionCoordinator | None = None
+
+    def _image(self) -> MetadataImage:
+        return self._around.metadata.image
 
     def _log_of(self, topic: str) -> CoordinatorLog:
         around = self._around

@@ -25,3 +25,8 @@ def apply_group_settings(target: GroupSettings, settings: BrokerSettings) -> Non
     target.offset_metadata_max_bytes = settings.integer("offset.metadata.max.bytes")
     target.offsets_retention_ms = settings.integer("offsets.retention.minutes") * _MINUTE_MS
     target.offsets_retention_check_interval_ms = settings.integer("offsets.retention.check.interval.ms")
+    consumer = target.consumer
+    consumer.group_consumer_session_timeout_ms = settings.integer("group.consumer.session.timeout.ms")
+    consumer.group_consumer_heartbeat_interval_ms = settings.integer("group.consumer.heartbeat.interval.ms")
+    consumer.group_consumer_max_size = settings.integer("group.consumer.max.size")
+    consumer.group_consumer_assignors = tuple(settings.names("group.consumer.assignors"))

@@ -50,6 +50,8 @@ class ApiKey(IntEnum):
     DESCRIBE_PRODUCERS = 61
     DESCRIBE_TRANSACTIONS = 65
     LIST_TRANSACTIONS = 66
+    CONSUMER_GROUP_HEARTBEAT = 68
+    CONSUMER_GROUP_DESCRIBE = 69
     LIST_CONFIG_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
 
@@ -90,6 +92,8 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     61: (0, 0, 0),
     65: (0, 0, 0),
     66: (0, 2, 0),
+    68: (0, 1, 0),
+    69: (0, 1, 0),
     74: (0, 1, 0),
     75: (0, 0, 0),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.decision import Decision, Operation
-from tailrace.coordinator.groups.deadline import Deadline
 from tailrace.net.timers import TimingWheel
 
 

@@ -2,8 +2,7 @@
 
 Behaviour: a partition without a commit, and every one of an unknown group, is answered with offset -1 and no error.
     With `require_stable` (KIP-447) a partition with an offset in an open transaction is UNSTABLE_OFFSET_COMMIT: what
-    is committed may be about to be replaced. Member id and epoch (v9) belong
-    to the consumer protocol of KIP-848, which is not served.
+    is committed may be about to be replaced. With a member's id and epoch (v9, KIP-848) an old epoch is refused.
 Versions:  v2 null topics: everything the group has; v8 several groups, their errors apart (KIP-709); v10 topic ids.
 """
 
@@ -91,6 +90,7 @@ def _group(
 ) -> OffsetFetchResponseGroup:
     response = OffsetFetchResponseGroup(asked.group_id)
     try:
+        services.groups.check_fetch(asked.group_id, asked.member_id, asked.member_epoch)
         offsets = services.groups.committed_offsets(asked.group_id)
         unstable = services.groups.pending_offsets(asked.group_id) if require_stable else None
     except KafkaError as error:

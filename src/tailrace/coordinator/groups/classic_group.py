@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
-from tailrace.coordinator.groups.deadline import Deadline
+from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.groups.member import Member, Protocols
 from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.pending_offsets import PendingOffsets
@@ -28,6 +28,9 @@ from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE, sub
 from tailrace.wire.group_records.group_metadata import GroupMetadataValue
 from tailrace.wire.messages.join_group import JoinGroupResponse, JoinGroupResponseMember
 from tailrace.wire.messages.sync_group import SyncGroupResponse
+
+if TYPE_CHECKING:
+    from tailrace.coordinator.consumer_groups.group import ConsumerGroup
 
 NO_GENERATION: Final = -1
 NO_MEMBER_ID: Final = ""
@@ -49,6 +52,7 @@ class ClassicGroup:
     __slots__ = (
         "_spoken",
         "_subscribed",
+        "consumer",
         "generation",
         "group_id",
         "is_recorded",
@@ -97,6 +101,8 @@ class ClassicGroup:
         self.is_recorded = False
         """Whether the log holds a record of the group itself."""
         self.rebalance_reason = ""
+        self.consumer: ConsumerGroup | None = None
+        """The group under the consumer protocol (KIP-848). Where it is, only the offsets here are the group's."""
         self.offsets = Offsets()
         self.pending_offsets = PendingOffsets()
         self.join_deadline = join_deadline
@@ -221,6 +227,8 @@ class ClassicGroup:
 
     def is_subscribed(self, topic: str) -> bool:
         """Whether a member consumes `topic`. A consumer group that cannot be understood consumes everything."""
+        if self.consumer is not None:
+            return self.consumer.is_subscribed(topic)
         if self.protocol_type != CONSUMER_PROTOCOL_TYPE:
             return False
         return self._subscribed is None or topic in self._subscribed
@@ -246,9 +254,16 @@ class ClassicGroup:
         return self.waiting_joins == len(self.members) and not self.pending_members
 
     @property
+    def has_members(self) -> bool:
+        """Whether anybody is in the group, under either protocol; a join that is not over counts."""
+        return self.state is not GroupState.EMPTY or (self.consumer is not None and bool(self.consumer.members))
+
+    @property
     def is_void(self) -> bool:
         """Whether neither the log nor any client knows of it."""
-        return not (self.is_recorded or self.offsets or self.pending_offsets or self.members or self.pending_members)
+        return self.consumer is None and not (
+            self.is_recorded or self.offsets or self.pending_offsets or self.members or self.pending_members
+        )
 
     def move_to(self, state: GroupState, now_ms: int) -> None:
         """Enter `state`."""

@@ -8,9 +8,11 @@ Source: Kafka's `OffsetMetadataManager`, `ClassicGroup.validateOffsetCommit`, KI
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState
 from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.groups.rebalance import Rebalance
@@ -27,7 +29,11 @@ from tailrace.wire.messages.offset_commit import (
 )
 from tailrace.wire.messages.offset_delete import OffsetDeleteRequest
 
+if TYPE_CHECKING:
+    from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+
 _GROUP_ID_NOT_FOUND_FROM: Final = 9
+_MEMBER_EPOCHS_FROM: Final = 9
 
 
 def check_commit(
@@ -49,6 +55,26 @@ def check_commit(
     if group.state is GroupState.COMPLETING_REBALANCE:
         raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS)
     rebalance.extend_session(group, member)
+
+
+def check_consumer_commit(
+    group: ConsumerGroup, request: OffsetCommitRequest, api_version: int, image: MetadataImage
+) -> None:
+    """Raise KafkaError unless a member of the consumer protocol may commit."""
+    epoch = request.generation_id_or_member_epoch
+    if api_version < _MEMBER_EPOCHS_FROM and group.members:
+        group.member(request.member_id)
+        raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
+    named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
+    group.check_commit(request.member_id, epoch, lambda: places_of(image, named))
+
+
+def places_of(image: MetadataImage, named: list[tuple[str, int]]) -> Iterator[tuple[UUID, int]]:
+    """Topic id and partition of partitions by name; of topics that exist."""
+    for name, index in named:
+        topic = image.topic(name)
+        if topic is not None:
+            yield topic.topic_id, index
 
 
 def commit_records(
@@ -101,7 +127,7 @@ def check_delete_offsets(group: ClassicGroup | None) -> ClassicGroup:
     """Raise KafkaError unless offsets of the group may be deleted: it exists, and is a consumer group or Empty."""
     if group is None:
         raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND)
-    if group.state is not GroupState.EMPTY and group.protocol_type != CONSUMER_PROTOCOL_TYPE:
+    if group.consumer is None and group.state is not GroupState.EMPTY and group.protocol_type != CONSUMER_PROTOCOL_TYPE:
         raise KafkaError(ErrorCode.NON_EMPTY_GROUP)
     return group
 
@@ -129,9 +155,14 @@ def delete_topic_records(group: ClassicGroup, topics: frozenset[str]) -> list[Co
 def delete_group_records(group: ClassicGroup) -> list[CoordinatorRecord]:
     """Tombstones for a group and all its offsets."""
     records = [tombstone for _, tombstone in _tombstones(group)]
-    if group.is_recorded or records:
+    if group.is_recorded or (records and group.consumer is None):
         records.append(group_tombstone(group.group_id))
-    return records
+    return records + consumer_tombstones(group)
+
+
+def consumer_tombstones(group: ClassicGroup) -> list[CoordinatorRecord]:
+    """Tombstones for what the consumer protocol has in the log of a group without members; none where it has not."""
+    return [] if group.consumer is None else group.consumer.tombstones()
 
 
 def _tombstones(group: ClassicGroup) -> Iterator[tuple[str, CoordinatorRecord]]:
@@ -151,16 +182,21 @@ def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list
         and not group.pending_offsets.has(topic, partition)
     ]
     records = [offset_tombstone(group.group_id, topic, partition) for topic, partition in expired]
-    is_idle = group.state is GroupState.EMPTY and not group.pending_members and not group.pending_offsets
+    is_idle = not group.has_members and not group.pending_members and not group.pending_offsets
     is_unused = is_idle and len(expired) == len(group.offsets)
-    if is_unused and (group.is_recorded or records):
+    if is_unused and group.consumer is not None:
+        records += consumer_tombstones(group)
+    elif is_unused and (group.is_recorded or records):
         records.append(group_tombstone(group.group_id))
     return records
 
 
 def _is_expired(group: ClassicGroup, topic: str, committed: CommittedOffset, now_ms: int, retention_ms: int) -> bool:
     base_ms = committed.commit_timestamp_ms
-    if group.protocol_type is None:
+    if group.consumer is not None:
+        if group.is_subscribed(topic):
+            return False
+    elif group.protocol_type is None:
         pass
     elif group.state is GroupState.EMPTY:
         base_ms = base_ms if group.state_timestamp_ms == -1 else group.state_timestamp_ms

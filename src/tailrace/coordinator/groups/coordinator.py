@@ -20,6 +20,7 @@ from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
+from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups import commits, joining, listing, membership
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState, refused_join
@@ -59,19 +60,38 @@ if TYPE_CHECKING:
 
 Refuse = Callable[[ErrorCode], None]
 
+if TYPE_CHECKING:
+    from tailrace.coordinator.groups.consumer_turns import ConsumerTurns
+    from tailrace.wire.messages.consumer_group_describe import DescribedGroup as DescribedConsumerGroup
+    from tailrace.wire.messages.consumer_group_heartbeat import (
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupHeartbeatResponse,
+    )
+
 
 class GroupCoordinator:
     """Every method is called in the loop's thread and returns at once."""
 
     def __init__(
-        self, settings: GroupSettings, writer: PartitionWriter, timers: Timers, clock: Clock, random: Random
+        self,
+        settings: GroupSettings,
+        writer: PartitionWriter,
+        timers: Timers,
+        clock: Clock,
+        random: Random,
+        image: Callable[[], MetadataImage] = MetadataImage,
     ) -> None:
         self.settings = settings
         self._turns = Turns(writer)
         self._timers = timers
         self._clock = clock
         self._random = random
+        self._image = image
+        self.report: Callable[[str], None] = _silent
+        """Is told why consumer groups rebalance."""
         self._shards: dict[int, GroupShard] = {}
+        self._consumer_turns: dict[int, ConsumerTurns] = {}
+        """The consumer protocol of a partition's groups, once one needs it."""
         self._expiry = timers.schedule(settings.offsets_retention_check_interval_ms, self._on_expiry_timer)
 
     # Partitions
@@ -91,6 +111,8 @@ class GroupCoordinator:
         """Serve the groups of a shard whose log has been read."""
         if not shard.is_closed:
             shard.finish_load()
+            if any(group.consumer is not None for group in shard.groups.values()):
+                self._consumers_of(shard).begin_sessions()
 
     def load(self, partition: int, loader: PartitionLoader) -> None:
         """Load a partition in one go.
@@ -119,6 +141,7 @@ class GroupCoordinator:
     def unload(self, partition: int) -> None:
         """This broker no longer leads `partition`: refuse what waits there, forget its groups."""
         shard = self._shards.pop(partition, None)
+        self._consumer_turns.pop(partition, None)
         if shard is None:
             return
         shard.is_closed = True
@@ -159,7 +182,46 @@ class GroupCoordinator:
         if not shard.is_closed:
             self._turns.take(shard, group_id, Turn(operation, refuse_nobody))
 
+    def _consumers_of(self, shard: GroupShard) -> ConsumerTurns:
+        # Imported when it is needed: a broker without consumer groups need not pay for them at its start.
+        from tailrace.coordinator.groups.consumer_turns import ConsumerTurns
+
+        turns = self._consumer_turns.get(shard.partition)
+        if turns is None:
+            turns = ConsumerTurns(shard, self.settings, self._clock, self._image, self._tell)
+            self._consumer_turns[shard.partition] = turns
+        return turns
+
+    def _tell(self, text: str) -> None:
+        self.report(text)
+
     # Membership
+
+    def consumer_group_heartbeat(
+        self, request: ConsumerGroupHeartbeatRequest, caller: Caller
+    ) -> Pending[ConsumerGroupHeartbeatResponse]:
+        """ConsumerGroupHeartbeat (KIP-848): completes when what it changes is in the log."""
+        from tailrace.coordinator.consumer_groups.heartbeats import Beat
+        from tailrace.coordinator.consumer_groups.requests import check_heartbeat, refused_heartbeat
+
+        answer: Pending[ConsumerGroupHeartbeatResponse] = Pending()
+
+        def decide(shard: GroupShard) -> Decision | None:
+            member_id = request.member_id or str(self._random.uuid())
+            beat = Beat(request, member_id, caller.client_id, caller.client_host)
+            try:
+                return self._consumers_of(shard).heartbeat(beat, answer)
+            except KafkaError as error:
+                answer.complete(refused_heartbeat(error))
+                return None
+
+        try:
+            check_heartbeat(request, caller.api_version, self.settings.consumer.group_consumer_assignors)
+        except KafkaError as error:
+            answer.complete(refused_heartbeat(error))
+        else:
+            self._submit(request.group_id, decide, lambda code: answer.complete(refused_heartbeat(KafkaError(code))))
+        return answer
 
     def join_group(self, request: JoinGroupRequest, caller: Caller) -> Pending[JoinGroupResponse]:
         """JoinGroup: completes when the join phase ends, which may take the rebalance timeout."""
@@ -168,6 +230,13 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
+            if group is not None and group.consumer is not None:
+                if group.consumer.members:
+                    raise KafkaError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
+                # An empty group changes its protocol; the join is decided again when that is in the log.
+                return Decision(
+                    commits.consumer_tombstones(group), lambda: self._submit(request.group_id, decide, refuse), refuse
+                )
             if group is not None:
                 return joining.join(shard.rebalance, group, join, self._random)
             if request.member_id:
@@ -254,7 +323,10 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
-            commits.check_commit(shard.rebalance, group, request, api_version)
+            if group is not None and group.consumer is not None:
+                commits.check_consumer_commit(group.consumer, request, api_version, self._image())
+            else:
+                commits.check_commit(shard.rebalance, group, request, api_version)
             records, response = commits.commit_records(self.settings, self._clock.wall_ms(), request)
             if records:
                 return Decision(records, lambda: answer.complete(response), refuse)
@@ -279,7 +351,8 @@ class GroupCoordinator:
         answer: Pending[TxnOffsetCommitResponse] = Pending()
 
         def decide(shard: GroupShard) -> Decision | None:
-            transactional_commits.check_transactional_commit(shard.groups.get(request.group_id), request)
+            group = shard.groups.get(request.group_id)
+            transactional_commits.check_transactional_commit(group, request, self._image())
             now_ms = self._clock.wall_ms()
             records, response = transactional_commits.transactional_commit_records(self.settings, now_ms, request)
             transaction = InTransaction(request.producer_id, request.producer_epoch, verification)
@@ -306,6 +379,15 @@ class GroupCoordinator:
         """
         group = self._shard(group_id).groups.get(group_id)
         return Offsets() if group is None else group.offsets
+
+    def check_fetch(self, group_id: str, member_id: str | None, member_epoch: int) -> None:
+        """Whether a member may be told its group's offsets: an old epoch must not start from them (KIP-848).
+
+        Raises UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH, and as `committed_offsets`.
+        """
+        group = self._shard(group_id).find_consumer(group_id)
+        if group is not None:
+            group.check_fetch(member_id, member_epoch)
 
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete for partitions that exist (KIP-496)."""
@@ -340,6 +422,13 @@ class GroupCoordinator:
 
     # Administration
 
+    def on_topics_changed(self) -> None:
+        """Topics came, went or grew: consumer groups look at theirs again at the next heartbeat."""
+        for shard in self._shards.values():
+            for group in shard.groups.values():
+                if group.consumer is not None:
+                    group.consumer.needs_refresh = True
+
     def find_group(self, group_id: str) -> ClassicGroup | None:
         """A group of this coordinator, to look at; None for an unknown one."""
         return self._shard(group_id).groups.get(group_id)
@@ -351,6 +440,22 @@ class GroupCoordinator:
         except KafkaError as error:
             return listing.refused_description(group_id, error.code)
         return listing.describe(group_id, shard.groups.get(group_id), api_version)
+
+    def describe_consumer_group(self, group_id: str) -> DescribedConsumerGroup:
+        """One group of the consumer protocol as it is at this moment."""
+        from tailrace.coordinator.consumer_groups.describing import described, refused_description
+
+        if not group_id:
+            return refused_description(group_id, ErrorCode.INVALID_GROUP_ID)
+        try:
+            shard = self._shard(group_id)
+        except KafkaError as error:
+            return refused_description(group_id, error.code)
+        group = shard.find_consumer(group_id)
+        if group is None:
+            what = "is not a consumer group" if group_id in shard.groups else "not found"
+            return refused_description(group_id, ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} {what}.")
+        return described(group, self._image(), self.settings.consumer.group_consumer_assignors[0])
 
     def list_groups(self, states: list[str], types: list[str]) -> ListGroupsResponse:
         """The groups of this coordinator; an error while one of its partitions is loading."""
@@ -365,7 +470,7 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _known(shard, group_id, ErrorCode.GROUP_ID_NOT_FOUND)
-            if group.state is not GroupState.EMPTY:
+            if group.has_members:
                 raise KafkaError(ErrorCode.NON_EMPTY_GROUP)
             records = commits.delete_group_records(group)
             if records:
@@ -425,3 +530,7 @@ def _nothing() -> None:
 
 def _ignore(_: ErrorCode) -> None:
     """The next clean-up tries again."""
+
+
+def _silent(_: str) -> None:
+    """Nobody asked for reasons."""

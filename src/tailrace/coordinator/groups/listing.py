@@ -7,20 +7,22 @@ from typing import Final
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
+from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE
 from tailrace.wire.messages.describe_groups import DescribedGroup
 from tailrace.wire.messages.list_groups import ListedGroup
 
-GROUP_TYPE: Final = "classic"
+CLASSIC: Final = "classic"
+CONSUMER: Final = "consumer"
 _NOT_FOUND_FROM: Final = 6
 
 
 def describe(group_id: str, group: ClassicGroup | None, api_version: int) -> DescribedGroup:
     """One group as DescribeGroups shows it; one that does not exist is Dead, from v6 on an error (KIP-1043)."""
-    if group is None:
+    if group is None or group.consumer is not None:
         described = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD)
         if api_version >= _NOT_FOUND_FROM:
             described.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            described.error_message = f"Group {group_id} not found."
+            described.error_message = f"Group {group_id} {'not found' if group is None else 'is not a classic group'}."
         return described
     protocol = group.protocol if group.state is GroupState.STABLE else None
     return DescribedGroup(
@@ -40,10 +42,18 @@ def refused_description(group_id: str, code: ErrorCode) -> DescribedGroup:
 def matching(groups: Iterable[ClassicGroup], states: list[str], types: list[str]) -> list[ListedGroup]:
     """The groups in one of `states` and of one of `types`, whatever the case; an empty list is no filter."""
     wanted_states = {state.lower() for state in states}
-    if types and GROUP_TYPE not in {type_.lower() for type_ in types}:
-        return []
-    return [
-        ListedGroup(group.group_id, group.protocol_type or "", group.state, GROUP_TYPE)
-        for group in groups
-        if not wanted_states or group.state.lower() in wanted_states
-    ]
+    wanted_types = {type_.lower() for type_ in types}
+    listed = []
+    for group in groups:
+        shown = _listed(group)
+        if wanted_states and shown.group_state.lower() not in wanted_states:
+            continue
+        if not wanted_types or shown.group_type in wanted_types:
+            listed.append(shown)
+    return listed
+
+
+def _listed(group: ClassicGroup) -> ListedGroup:
+    if group.consumer is not None:
+        return ListedGroup(group.group_id, CONSUMER_PROTOCOL_TYPE, group.consumer.state, CONSUMER)
+    return ListedGroup(group.group_id, group.protocol_type or "", group.state, CLASSIC)

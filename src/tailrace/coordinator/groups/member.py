@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from tailrace.base.pending import Pending
-from tailrace.coordinator.groups.deadline import Deadline
+from tailrace.coordinator.deadline import Deadline
 from tailrace.wire.group_records.group_metadata import MemberMetadata
 from tailrace.wire.messages.describe_groups import DescribedGroupMember
 from tailrace.wire.messages.join_group import JoinGroupResponse, JoinGroupResponseMember

@@ -16,9 +16,9 @@ from functools import partial
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode
+from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
-from tailrace.coordinator.groups.deadline import Deadline
 from tailrace.coordinator.groups.member import Member
 from tailrace.coordinator.groups.records import group_record
 from tailrace.coordinator.groups.settings import GroupSettings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from tailrace.coordinator.consumer_groups.settings import ConsumerGroupSettings
 
 
 @dataclass(slots=True)
@@ -19,3 +21,5 @@ class GroupSettings:
     offsets_retention_check_interval_ms: int = 600_000
     offsets_topic_num_partitions: int = 50
     """Fixed once the topic exists: a group's partition depends on it."""
+    consumer: ConsumerGroupSettings = field(default_factory=ConsumerGroupSettings)
+    """What groups of the consumer protocol obey."""

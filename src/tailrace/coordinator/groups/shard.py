@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tailrace.base.clock import Clock
 from tailrace.coordinator.decision import Decision, Operation
@@ -19,6 +20,9 @@ from tailrace.coordinator.groups.records import GroupEntry, OffsetEntry, read_re
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.ports import CoordinatorRecord, Timers
 from tailrace.coordinator.turns import Turn
+
+if TYPE_CHECKING:
+    from tailrace.coordinator.consumer_groups.group import ConsumerGroup
 
 
 class GroupShard:
@@ -78,6 +82,8 @@ class GroupShard:
             self._replay_offset(entry)
         elif isinstance(entry, GroupEntry):
             self._replay_group(entry)
+        else:
+            self._replay_consumer(record)
 
     def replay_transactional(self, producer_id: int, record: CoordinatorRecord) -> None:
         """Apply one record of an open transaction: only offsets are ever written in one. Raises DecodeError."""
@@ -136,6 +142,34 @@ class GroupShard:
             else:
                 self.forget(group)
 
+    def _replay_consumer(self, record: CoordinatorRecord) -> None:
+        # Imported when it is needed: a broker without consumer groups need not pay for their records at its start.
+        from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+        from tailrace.coordinator.consumer_groups.records import is_group_tombstone, read_consumer_record
+
+        entry = read_consumer_record(record)
+        if entry is None:
+            return
+        group = self.groups.get(entry.group_id)
+        if entry.value is None and (group is None or group.consumer is None):
+            return
+        if group is None:
+            group = self._group(entry.group_id)
+        if group.consumer is None:
+            group.consumer = ConsumerGroup(entry.group_id)
+        group.consumer.replay(entry)
+        if is_group_tombstone(entry):
+            group.consumer.silence()
+            group.consumer = None
+            group.state_timestamp_ms = self.rebalance.now_ms()
+            if group.is_void:
+                self.forget(group)
+
+    def find_consumer(self, group_id: str) -> ConsumerGroup | None:
+        """The group of that id under the consumer protocol."""
+        group = self.groups.get(group_id)
+        return None if group is None else group.consumer
+
     def forget(self, group: ClassicGroup) -> None:
         """Drop a group of which the log holds nothing."""
         del self.groups[group.group_id]
@@ -144,6 +178,8 @@ class GroupShard:
 
     def silence(self, group: ClassicGroup) -> None:
         """Stop every timer of a group."""
+        if group.consumer is not None:
+            group.consumer.silence()
         group.join_deadline.clear()
         group.sync_deadline.clear()
         for deadline in group.pending_members.values():

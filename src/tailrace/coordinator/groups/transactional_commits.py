@@ -8,7 +8,9 @@ Source: Kafka's `OffsetMetadataManager.validateTransactionalOffsetCommit`, `Clas
 from __future__ import annotations
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState
+from tailrace.cluster.image import MetadataImage
+from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup
+from tailrace.coordinator.groups.commits import places_of
 from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.groups.records import offset_record
 from tailrace.coordinator.groups.settings import GroupSettings
@@ -21,7 +23,9 @@ from tailrace.wire.messages.txn_offset_commit import (
 )
 
 
-def check_transactional_commit(group: ClassicGroup | None, request: TxnOffsetCommitRequest) -> None:
+def check_transactional_commit(
+    group: ClassicGroup | None, request: TxnOffsetCommitRequest, image: MetadataImage
+) -> None:
     """Raise KafkaError unless the commit is allowed."""
     generation, member_id = request.generation_id_or_member_epoch, request.member_id
     if group is None:
@@ -29,7 +33,11 @@ def check_transactional_commit(group: ClassicGroup | None, request: TxnOffsetCom
             raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
         return
     is_nobody = member_id == NO_MEMBER_ID and request.group_instance_id is None
-    if generation < 0 and (is_nobody or group.state is GroupState.EMPTY):
+    if generation < 0 and (is_nobody or not group.has_members):
+        return
+    if group.consumer is not None:
+        named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
+        group.consumer.check_commit(member_id, generation, lambda: places_of(image, named))
         return
     group.validate_member(member_id, request.group_instance_id)
     group.validate_generation(generation)

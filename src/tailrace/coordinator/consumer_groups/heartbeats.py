@@ -1,0 +1,228 @@
+"""ConsumerGroupHeartbeat, decided: joining, staying, leaving.
+
+    1. the member as the request describes it       record when it differs
+    2. the group's epoch, when subscriptions or topics changed
+    3. the assignment, when it is older than the epoch
+    4. the member's next step towards it             `reconciling`
+
+A heartbeat that says nothing new, of a member that has arrived, makes no record. Nothing here changes a group.
+Source: Kafka's `GroupMetadataManager.consumerGroupHeartbeat`, KIP-848.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.cluster.image import MetadataImage
+from tailrace.coordinator.consumer_groups.assignors import ASSIGNORS
+from tailrace.coordinator.consumer_groups.draft import Draft
+from tailrace.coordinator.consumer_groups.member import (
+    JOINING_EPOCH,
+    STATIC_LEAVING_EPOCH,
+    ConsumerMember,
+    Place,
+)
+from tailrace.coordinator.consumer_groups.reconciling import reconciled
+from tailrace.coordinator.consumer_groups.settings import ConsumerGroupSettings
+from tailrace.coordinator.consumer_groups.topics import assignees, refresh_regexes, topics_hash
+from tailrace.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
+
+
+class Surroundings(NamedTuple):
+    """What a decision looks at besides the group."""
+
+    settings: ConsumerGroupSettings
+    image: MetadataImage
+    now_ms: int
+
+
+class Beat(NamedTuple):
+    """One heartbeat that is not a leave."""
+
+    request: ConsumerGroupHeartbeatRequest
+    member_id: str
+    """The request's, or the one it was given."""
+    client_id: str
+    client_host: str
+
+    @property
+    def owned(self) -> frozenset[Place] | None:
+        """What the member says it consumes; None when it does not say."""
+        told = self.request.topic_partitions
+        if told is None:
+            return None
+        return frozenset((topic.topic_id, index) for topic in told for index in topic.partitions)
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether it begins anew."""
+        return self.request.member_epoch == JOINING_EPOCH
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it says everything: then it wants to be told everything."""
+        request = self.request
+        has_topics = request.subscribed_topic_names is not None or request.subscribed_topic_regex is not None
+        return request.rebalance_timeout_ms != -1 and has_topics and request.topic_partitions is not None
+
+
+class Outcome(NamedTuple):
+    """What the member is told once the draft's records are committed."""
+
+    member: ConsumerMember
+    tells_assignment: bool
+
+
+def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
+    """Decide a heartbeat that joins or stays. Raises KafkaError, and then the draft is void."""
+    known = _find(around, draft, beat)
+    member = _described(known, beat)
+    group = draft.group
+    if member != known or member.member_id not in group.members:
+        draft.describe_member(member)
+    _raise_epoch(around, draft, known, member)
+    target = draft.target(member.member_id)
+    if draft.epoch > draft.target_epoch:
+        target = assign(around, draft).get(member.member_id, target)
+    stepped = reconciled(member, draft.target_epoch, target, draft.is_free, beat.owned)
+    if stepped is not member and stepped != member:
+        draft.move_member(stepped)
+    tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
+    return Outcome(stepped, tells)
+
+
+def _find(around: Surroundings, draft: Draft, beat: Beat) -> ConsumerMember:
+    group, request = draft.group, beat.request
+    is_known = beat.member_id in group.members
+    if not is_known and len(group.members) >= around.settings.group_consumer_max_size:
+        raise KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED, "The consumer group has reached its maximum capacity.")
+    if request.instance_id is not None:
+        return _find_static(draft, beat, request.instance_id)
+    if not beat.is_joining:
+        member = group.member(beat.member_id)
+        _check_epoch(member, beat)
+        return member
+    if not is_known:
+        draft.reasons.append(f"{beat.member_id} joined")
+    return group.members.get(beat.member_id) or ConsumerMember(beat.member_id)
+
+
+def _find_static(draft: Draft, beat: Beat, instance_id: str) -> ConsumerMember:
+    group = draft.group
+    owner_id = group.static_members.get(instance_id)
+    if owner_id is None:
+        if not beat.is_joining:
+            raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {instance_id} is unknown.")
+        draft.reasons.append(f"{beat.member_id} joined as {instance_id}")
+        return ConsumerMember(beat.member_id, instance_id)
+    owner = group.members[owner_id]
+    if not beat.is_joining:
+        if owner_id != beat.member_id:
+            raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
+        _check_epoch(owner, beat)
+        return owner
+    if owner_id != beat.member_id and owner.epoch != STATIC_LEAVING_EPOCH:
+        raise KafkaError(ErrorCode.UNRELEASED_INSTANCE_ID, f"Instance id {instance_id} is owned by {owner_id}.")
+    return _replaced(draft, owner, beat.member_id)
+
+
+def _replaced(draft: Draft, old: ConsumerMember, member_id: str) -> ConsumerMember:
+    """The same static member in a new process: it takes over what the old one had, and nobody else notices."""
+    target = draft.target(old.member_id)
+    member = old._replace(member_id=member_id, epoch=0, previous_epoch=0)
+    draft.replace_member(old.member_id, member, target)
+    return member
+
+
+def _check_epoch(member: ConsumerMember, beat: Beat) -> None:
+    """A member one step behind lost our answer: it may go on when it owns no more than it was given."""
+    epoch = beat.request.member_epoch
+    if epoch == member.epoch:
+        return
+    owned = beat.owned
+    is_retry = epoch == member.previous_epoch and epoch < member.epoch
+    if not is_retry or owned is None or not owned <= member.assigned.keys():
+        raise KafkaError(
+            ErrorCode.FENCED_MEMBER_EPOCH,
+            f"Member epoch {epoch} is not the present one, {member.epoch}. The member must give up all its partitions "
+            "and join again.",
+        )
+
+
+def _described(member: ConsumerMember, beat: Beat) -> ConsumerMember:
+    """The member with what the request says about it; what it leaves out stays as it was."""
+    request = beat.request
+    names = request.subscribed_topic_names
+    return member._replace(
+        instance_id=member.instance_id if request.instance_id is None else request.instance_id,
+        rack_id=member.rack_id if request.rack_id is None else request.rack_id,
+        client_id=beat.client_id,
+        client_host=beat.client_host,
+        subscribed_topics=member.subscribed_topics if names is None else tuple(sorted(set(names))),
+        subscribed_regex=(
+            member.subscribed_regex if request.subscribed_topic_regex is None else request.subscribed_topic_regex
+        ),
+        server_assignor=member.server_assignor if request.server_assignor is None else request.server_assignor,
+        rebalance_timeout_ms=(
+            member.rebalance_timeout_ms if request.rebalance_timeout_ms == -1 else request.rebalance_timeout_ms
+        ),
+    )
+
+
+def _raise_epoch(around: Surroundings, draft: Draft, known: ConsumerMember, member: ConsumerMember) -> None:
+    """Raise the group's epoch when members' wishes or topics are not those it stands for."""
+    group = draft.group
+    wishes_changed = (
+        group.epoch == 0
+        or known.subscribed_topics != member.subscribed_topics
+        or known.server_assignor != member.server_assignor
+    )
+    regex_changed = known.subscribed_regex != member.subscribed_regex
+    if not (wishes_changed or regex_changed or group.needs_refresh):
+        return
+    if regex_changed or group.needs_refresh:
+        regex_changed |= refresh_regexes(around.image, draft, around.now_ms, group.needs_refresh)
+    reason = f"{member.member_id} changed its subscription" if wishes_changed or regex_changed else ""
+    found = topics_hash(around.image, draft)
+    if found != draft.metadata_hash and not reason:
+        reason = "topics changed"
+    if reason:
+        reason = draft.reasons.pop() if draft.reasons else reason
+        draft.raise_epoch(found, reason)
+
+
+def assign(around: Surroundings, draft: Draft) -> dict[str, frozenset[Place]]:
+    """Compute the assignment of the draft's epoch."""
+    votes = [member.server_assignor for member in draft.members() if member.server_assignor]
+    default = around.settings.group_consumer_assignors[0]
+    name = max(sorted(set(votes)), key=votes.count) if votes else default
+    targets = ASSIGNORS.get(name, ASSIGNORS["uniform"])(*assignees(around.image, draft))
+    draft.set_targets(targets, around.now_ms)
+    return targets
+
+
+def leave(around: Surroundings, draft: Draft, member: ConsumerMember, reason: str) -> None:
+    """Decide that a member goes: the rest are assigned anew at their next heartbeats."""
+    draft.remove_member(member.member_id)
+    if member.subscribed_regex:
+        refresh_regexes(around.image, draft, around.now_ms, is_stale=False)
+    draft.raise_epoch(topics_hash(around.image, draft), reason)
+
+
+def leave_for_a_while(draft: Draft, member: ConsumerMember) -> None:
+    """Decide that a static member is away: it keeps its partitions until its session ends."""
+    draft.move_member(member._replace(epoch=STATIC_LEAVING_EPOCH, pending_revocation={}))
+
+
+def find_leaving(draft: Draft, request: ConsumerGroupHeartbeatRequest) -> ConsumerMember:
+    """Who leaves. Raises UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID."""
+    group = draft.group
+    if request.instance_id is None:
+        return group.member(request.member_id)
+    owner_id = group.static_members.get(request.instance_id)
+    if owner_id is None:
+        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {request.instance_id} is unknown.")
+    if owner_id != request.member_id:
+        raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {request.instance_id} is another member's now.")
+    return group.members[owner_id]

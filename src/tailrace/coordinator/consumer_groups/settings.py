@@ -1,0 +1,16 @@
+"""What consumer groups obey, by Kafka's names. Checked where they are read; here they are only values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class ConsumerGroupSettings:
+    """Mutable on purpose: the owner changes a field when a setting is altered, and the next operation sees it."""
+
+    group_consumer_session_timeout_ms: int = 45_000
+    group_consumer_heartbeat_interval_ms: int = 5_000
+    group_consumer_max_size: int = 2**31 - 1
+    group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
+    """Most wanted first: the first is used while no member asks for one."""
