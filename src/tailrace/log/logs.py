@@ -13,6 +13,7 @@ from itertools import chain
 from math import inf
 from pathlib import Path
 
+from tailrace.base.disk import Disk
 from tailrace.base.errors import StorageError
 from tailrace.base.types import TopicPartition
 from tailrace.log.checkpoint_writer import CheckpointDraft, CheckpointWriter
@@ -23,6 +24,9 @@ from tailrace.log.log import Log
 from tailrace.log.log_collection import ConfigOf, LogCollection
 from tailrace.log.log_directory import LogDirectory
 from tailrace.log.trouble import Trouble, trouble_of
+
+IsWanted = Callable[[Disk, LogDirectory, TopicPartition, ConfigOf], bool]
+"""Whether the log of a partition, which is not open, should be. Raises StorageError."""
 
 
 class Logs(LogCollection):
@@ -138,6 +142,19 @@ class Logs(LogCollection):
             del self._home[topic_partition]
             directory.unopened[topic_partition] = log.retention_due_ms()
         return deleted
+
+    def opening_steps(self, is_wanted: IsWanted) -> Iterator[None]:
+        """Open those of the logs nobody asked for that are wanted after all, looking at one a step."""
+        for directory in self._directories.online:
+            for topic_partition in list(directory.unopened):
+                try:
+                    if topic_partition in directory.unopened and is_wanted(
+                        self._env.disk, directory, topic_partition, self._config_of
+                    ):
+                        self.get(topic_partition)
+                except StorageError as error:
+                    self.on_upkeep_error(error)
+                yield
 
     def remove_doomed_files(self) -> None:
         """Unlink deleted segments and logs whose delay is over, in the background. What fails is tried again."""

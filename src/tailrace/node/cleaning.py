@@ -6,6 +6,7 @@ start-up and 1 MB, and most development brokers never need them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tailrace.base.limits import CLEANER_THREADS_MAX
@@ -26,9 +27,23 @@ class Cleaner:
         self._environment = environment
         self._settings = settings
         self._cleaner: LogCleaner | None = None
+        self._has_looked = False
+
+    def steps(self) -> Iterator[None]:
+        """Begin to clean what is dirty enough. To be run every `log.cleaner.backoff.ms`, in turns.
+
+        The first time what was left dirty by the process before is looked for among the logs nobody asked for yet. One
+        whose settings are altered later is met by retention, which opens those that compact and keeps them open.
+        """
+        if not self._has_looked and self._settings.boolean("log.cleaner.enable"):
+            from tailrace.log.compaction.unopened import may_be_due
+
+            self._has_looked = True
+            yield from self._logs.opening_steps(may_be_due)
+        self.tick()
 
     def tick(self) -> None:
-        """Begin to clean what is dirty enough. To be called every `log.cleaner.backoff.ms`."""
+        """Begin to clean what is dirty enough of the open logs."""
         if self._cleaner is None:
             if not any(log.config.compacts and len(log.segments) > 1 for log in self._logs):
                 return

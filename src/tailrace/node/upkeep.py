@@ -49,7 +49,7 @@ class Upkeep:
     def start(self) -> None:
         """Schedule everything, each for when its interval is over for the first time."""
         self._every("log.retention.check.interval.ms", self._in_turns(self._logs.retention_steps))
-        self._every("log.cleaner.backoff.ms", self._cleaner.tick)
+        self._every("log.cleaner.backoff.ms", self._in_turns(self._cleaner.steps))
         self._every("log.flush.scheduler.interval.ms", self._in_turns(self._logs.flush_due_steps))
         self._every("log.flush.offset.checkpoint.interval.ms", self._in_turns(self._logs.checkpoint_steps))
         self._every("log.flush.start.offset.checkpoint.interval.ms", self._logs.write_log_start_offsets)

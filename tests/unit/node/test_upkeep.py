@@ -41,7 +41,7 @@ class SlowLogs:
 def upkeep_of(logs: SlowLogs, clock: ManualClock) -> TimingWheel:
     timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
     settings = BrokerSettings({"log.retention.check.interval.ms": "1000"})
-    cleaner: Any = SimpleNamespace(tick=lambda: None)
+    cleaner: Any = SimpleNamespace(steps=lambda: iter(()))
     made: Any = logs
     Upkeep(made, cleaner, settings, timers, clock).start()
     return timers
@@ -85,7 +85,7 @@ def test_the_pause_of_the_cleaner_is_altered_while_the_broker_runs() -> None:
     clock, ticks = ManualClock(), []
     timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
     settings = BrokerSettings()
-    cleaner: Any = SimpleNamespace(tick=lambda: ticks.append(clock.monotonic_ms()))
+    cleaner: Any = SimpleNamespace(steps=lambda: iter(ticks.append(clock.monotonic_ms()) or ()))
     logs: Any = SlowLogs(clock)
     Upkeep(logs, cleaner, settings, timers, clock).start()
     after(clock, timers, 15_100)
