@@ -3,7 +3,7 @@
 Every step is idempotent, takes what is there already, and fails loudly. It needs Linux with `apt-get` and root for
 what is missing; everything but Debian packages goes to the cache directory (see `tests/harness/brokers.py`).
 
-    python tools/compat_install.py [debian] [kafka] [kafkajs] [kafka-python]      (no argument: all of them)
+    python tools/compat_install.py [debian] [kafka] [streams] [kafkajs] [kafka-python]   (none: all)
 """
 
 import hashlib
@@ -27,7 +27,8 @@ OLDEST_NODE = 18
 
 def main(wanted: list[str]) -> None:
     """Install the parts named, in order."""
-    parts = {"debian": debian, "kafka": kafka, "kafkajs": kafkajs, "kafka-python": kafka_python_sources}
+    parts = {"debian": debian, "kafka": kafka, "streams": streams, "kafkajs": kafkajs}
+    parts |= {"kafka-python": kafka_python_sources}
     unknown = set(wanted) - set(parts)
     if unknown:
         raise SystemExit(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
@@ -52,12 +53,21 @@ def debian() -> None:
 
 def kafka() -> None:
     """Kafka's broker, clients and tools with all they need, as tests/compat/java/pom.xml lists them."""
-    pom = COMPAT / "java" / "pom.xml"
-    libraries = cache_directory() / "kafka-libs"
+    copy_jars(COMPAT / "java" / "pom.xml", cache_directory() / "kafka-libs")
+
+
+def streams() -> None:
+    """Kafka Streams, its store, and Connect's file connectors; what else they need, `kafka` has installed."""
+    only = "-DincludeArtifactIds=kafka-streams,rocksdbjni,connect-file"
+    copy_jars(COMPAT / "java" / "streams" / "pom.xml", cache_directory() / "streams-libs", only)
+
+
+def copy_jars(pom: Path, libraries: Path, *options: str) -> None:
+    """Lay the jars a pom lists in a folder."""
     if is_current(libraries, pom):
         return
     shutil.rmtree(libraries, ignore_errors=True)
-    copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libraries}"]
+    copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libraries}", *options]
     run(["mvn", "-q", "-B", "-f", str(pom), *copy])
     mark_current(libraries, pom)
 
