@@ -28,6 +28,7 @@ from tailrace.cli.outcomes import Outcome, finish_each, report
 from tailrace.cli.output import note, plural, print_json, print_table
 from tailrace.cli.pairs import parse_pair, parse_pairs
 from tailrace.cli.topic_details import TopicDetails, describe_topics
+from tailrace.cli.unled import explain_unled
 
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
@@ -90,15 +91,18 @@ def describe(cluster: Cluster, names: tuple[str, ...], all_configs: bool, as_jso
     details = describe_topics(cluster, admin, chosen, all_configs=all_configs) if chosen else []
     if as_json:
         print_json([topic.as_json() for topic in details])
-        return
-    for index, topic in enumerate(details):
-        if index:
-            click.echo()
-        _print_topic(topic)
+    else:
+        for index, topic in enumerate(details):
+            if index:
+                click.echo()
+            _print_topic(topic)
+    unled_count = sum(part.leader < 0 for topic in details for part in topic.partitions)
+    if unled_count:
+        note(explain_unled(cluster, unled_count))
 
 
 def _print_topic(topic: TopicDetails) -> None:
-    records = sum(part.latest_offset - part.earliest_offset for part in topic.partitions)
+    records = sum(part.latest_offset - part.earliest_offset for part in topic.partitions if part.leader >= 0)
     click.echo(
         f"{topic.name}  id {topic.topic_id}  {plural(len(topic.partitions), 'partition')}  offsets span {records:,}"
     )
@@ -107,7 +111,14 @@ def _print_topic(topic: TopicDetails) -> None:
     print_table(
         ("partition", "leader", "replicas", "isr", "earliest", "latest"),
         [
-            (part.partition, part.leader, _ids(part.replicas), _ids(part.isr), part.earliest_offset, part.latest_offset)
+            (
+                part.partition,
+                part.leader if part.leader >= 0 else "none",
+                _ids(part.replicas),
+                _ids(part.isr),
+                part.earliest_offset if part.leader >= 0 else "-",
+                part.latest_offset if part.leader >= 0 else "-",
+            )
             for part in topic.partitions
         ],
     )
