@@ -14,11 +14,12 @@ Not its business: what to do with the bytes. Used from the loop's thread; `done`
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread, current_thread
 from typing import Final, NamedTuple
 
 from tailrace.base.disk import RealFile
@@ -62,11 +63,14 @@ class Readers:
         self._page_cache = page_cache
         self._threads_max = threads_max
         self._on_unreadable = on_unreadable
-        self._changed = threading.Condition()
+        self._lock = Lock()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        """True for each piece that waits, False for a thread to end. With a Condition each cost 20 to 37 µs of
+        CPU instead of 13 (16 in flight, November 2026)."""
         self._awaited: deque[_Reading] = deque()
         self._ahead: deque[_Reading] = deque()
-        self._threads: set[threading.Thread] = set()
-        self._idle_count = 0
+        self._threads: set[Thread] = set()
+        self._unended = 0
         self._is_closed = False
         self._streams: OrderedDict[tuple[int, int, int], int] = OrderedDict()
         """(device, inode, position at which a reader of the past will go on) -> up to where it was read for him."""
@@ -140,47 +144,62 @@ class Readers:
     # The threads
 
     def _submit(self, reading: _Reading) -> None:
-        with self._changed:
+        with self._lock:
+            if self._is_closed:
+                _drop([reading])
+                return
             (self._ahead if reading.done is None else self._awaited).append(reading)
-            waiting = len(self._awaited) + len(self._ahead)
-            if waiting <= self._idle_count:
-                self._changed.notify()
-            elif len(self._threads) < self._threads_max and not self._is_closed:
-                thread = threading.Thread(target=self._run, name="tailrace-reader", daemon=True)
+            self._unended += 1
+            if self._unended > len(self._threads) < self._threads_max:
+                thread = Thread(target=self._run, name="tailrace-reader", daemon=True)
                 self._threads.add(thread)
                 thread.start()
+            self._calls.put(True)
 
     def _next(self) -> _Reading | None:
         """The next piece to load; None when this thread should end, which is then off the books."""
-        with self._changed:
-            while not self._awaited and not self._ahead:
-                self._idle_count += 1
-                has_changed = not self._is_closed and self._changed.wait(READER_IDLE_MS / 1000)
-                self._idle_count -= 1
-                if not has_changed and not self._awaited and not self._ahead:
-                    self._threads.discard(threading.current_thread())
+        while True:
+            try:
+                if not self._calls.get(timeout=READER_IDLE_MS / 1000):
+                    break
+            except Empty:
+                with self._lock:
+                    if not self._calls.empty():
+                        continue
+                    self._threads.discard(current_thread())
                     return None
-            return (self._awaited or self._ahead).popleft()
+            with self._lock:
+                if self._awaited or self._ahead:  # else they were dropped
+                    return (self._awaited or self._ahead).popleft()
+        return None
 
     def _run(self) -> None:
         while (reading := self._next()) is not None:
             error = load_missing(self._page_cache, reading.path, reading.position, reading.size, reading.fd)
+            with self._lock:
+                self._unended -= 1
             if reading.done is not None:
                 self._call_soon_threadsafe(partial(reading.done, error))
 
     def close(self) -> None:
         """Drop what waits and end the threads; one that hangs in the disk is left behind. Blocks up to a second."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            for reading in (*self._awaited, *self._ahead):
-                if reading.fd >= 0:
-                    os.close(reading.fd)
+            _drop(self._awaited)
+            _drop(self._ahead)
             self._awaited.clear()
             self._ahead.clear()
-            self._changed.notify_all()
             threads = list(self._threads)
+        for _ in threads:
+            self._calls.put(False)
         for thread in threads:
             thread.join(READER_STOP_MS / 1000 / len(threads))
+
+
+def _drop(readings: Iterable[_Reading]) -> None:
+    for reading in readings:
+        if reading.fd >= 0:
+            os.close(reading.fd)
 
 
 def _duplicate(file: HasFileno) -> int:
