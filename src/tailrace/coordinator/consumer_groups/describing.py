@@ -43,8 +43,8 @@ def _member(member: ConsumerMember, target: frozenset[Place], image: MetadataIma
         client_id=member.client_id,
         client_host=member.client_host,
         subscribed_topic_names=list(member.subscribed_topics),
-        subscribed_topic_regex=member.subscribed_regex or None,
-        assignment=_named(member.assigned, image),
+        subscribed_topic_regex=member.subscribed_regex,
+        assignment=_named((*member.assigned, *member.pending_revocation), image),
         target_assignment=_named(target, image),
         member_type=_CONSUMER_MEMBER,
     )

@@ -6,11 +6,15 @@ Invariant: the group itself is not touched. What is asked of a draft is answered
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from tailrace.coordinator.consumer_groups import records
 from tailrace.coordinator.consumer_groups.group import NOTHING, ConsumerGroup
 from tailrace.coordinator.consumer_groups.member import ConsumerMember, Place
 from tailrace.coordinator.ports import CoordinatorRecord
+
+FIRST_EPOCH: Final = 2
+"""Of a group that gets its first member; Kafka 4.3 begins so."""
 
 
 class Draft:
@@ -62,10 +66,10 @@ class Draft:
         taken = self._targets.get(member_id)
         return self.group.targets.get(member_id, NOTHING) if taken is None else taken
 
-    def is_free(self, place: Place) -> bool:
-        """Whether nobody owns a partition."""
+    def is_free(self, place: Place, member_id: str) -> bool:
+        """Whether nobody owns a partition but that member, which has given it up and may have it back."""
         owner = self.group.owners.get(place)
-        return owner is None or self._changed.get(owner, self) is None
+        return owner is None or owner == member_id or self._changed.get(owner, self) is None
 
     def topics_of_regex(self, regex: str) -> frozenset[str]:
         """The topics a regular expression stands for."""
@@ -103,7 +107,7 @@ class Draft:
 
     def raise_epoch(self, metadata_hash: int, reason: str) -> None:
         """The assignment is to be computed again."""
-        self.epoch += 1
+        self.epoch = self.epoch + 1 if self.epoch else FIRST_EPOCH
         self.metadata_hash = metadata_hash
         self.reasons.append(reason)
         self.records.append(records.epoch_record(self.group_id, self.epoch, metadata_hash))

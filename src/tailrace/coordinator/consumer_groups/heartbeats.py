@@ -85,7 +85,11 @@ def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
     target = draft.target(member.member_id)
     if draft.epoch > draft.target_epoch:
         target = assign(around, draft).get(member.member_id, target)
-    stepped = reconciled(member, draft.target_epoch, target, draft.is_free, beat.owned)
+
+    def is_free(place: Place) -> bool:
+        return draft.is_free(place, member.member_id)
+
+    stepped = reconciled(member, draft.target_epoch, target, is_free, beat.owned)
     if stepped is not member and stepped != member:
         draft.move_member(stepped)
     tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
@@ -122,7 +126,7 @@ def _find_static(draft: Draft, beat: Beat, instance_id: str) -> ConsumerMember:
             raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
         _check_epoch(owner, beat)
         return owner
-    if owner_id != beat.member_id and owner.epoch != STATIC_LEAVING_EPOCH:
+    if owner.epoch != STATIC_LEAVING_EPOCH:
         raise KafkaError(ErrorCode.UNRELEASED_INSTANCE_ID, f"Instance id {instance_id} is owned by {owner_id}.")
     return _replaced(draft, owner, beat.member_id)
 
@@ -202,10 +206,11 @@ def assign(around: Surroundings, draft: Draft) -> dict[str, frozenset[Place]]:
     return targets
 
 
-def leave(around: Surroundings, draft: Draft, member: ConsumerMember, reason: str) -> None:
-    """Decide that a member goes: the rest are assigned anew at their next heartbeats."""
-    draft.remove_member(member.member_id)
-    if member.subscribed_regex:
+def leave(around: Surroundings, draft: Draft, members: list[ConsumerMember], reason: str) -> None:
+    """Decide that members go: the rest are assigned anew at their next heartbeats."""
+    for member in members:
+        draft.remove_member(member.member_id)
+    if any(member.subscribed_regex for member in members):
         refresh_regexes(around.image, draft, around.now_ms, is_stale=False)
     draft.raise_epoch(topics_hash(around.image, draft), reason)
 

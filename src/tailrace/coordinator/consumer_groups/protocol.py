@@ -91,9 +91,22 @@ class ConsumerProtocol:
         if request.instance_id is not None and request.member_epoch == STATIC_LEAVING_EPOCH:
             heartbeats.leave_for_a_while(draft, member)
         else:
-            heartbeats.leave(self._around(), draft, member, f"{member.member_id} left")
+            heartbeats.leave(self._around(), draft, [member], f"{member.member_id} left")
         response = ConsumerGroupHeartbeatResponse(member_id=request.member_id, member_epoch=request.member_epoch)
         return self._decision(draft, lambda: answer.complete(response), partial(_refuse, group, answer))
+
+    def remove(
+        self,
+        group: ConsumerGroup,
+        members: list[ConsumerMember],
+        done: Callable[[], None],
+        refuse: Callable[[ErrorCode], None],
+    ) -> Decision:
+        """Decide that an administrator takes members out."""
+        draft = Draft(group)
+        removed = ", ".join(member.member_id for member in members)
+        heartbeats.leave(self._around(), draft, members, f"{removed} taken out by LeaveGroup")
+        return self._decision(draft, done, refuse)
 
     def begin_sessions(self, group: ConsumerGroup) -> None:
         """The group was loaded: give every member a session timeout to show up."""
@@ -173,7 +186,7 @@ class ConsumerProtocol:
         if epoch is not None and (member.epoch != epoch or member.state is not MemberState.UNREVOKED_PARTITIONS):
             return None
         draft = Draft(group)
-        heartbeats.leave(self._around(), draft, member, f"{member_id} is out: {reason}")
+        heartbeats.leave(self._around(), draft, [member], f"{member_id} is out: {reason}")
 
         def retry(_: ErrorCode) -> None:
             self._extend_session(group, member_id)

@@ -1,7 +1,7 @@
 """How a member comes from what it owns to what it is to own: at most one step a heartbeat.
 
-Invariant: a partition is given only when nobody owns it, and one that was taken away is somebody's until its owner says
-in a heartbeat that it has stopped. So no two members ever own one partition.
+Invariant: a partition is given only when nobody else owns it, and one that was taken away is somebody's until its owner
+says in a heartbeat that it has stopped. So no two members ever own one partition.
 Source: Kafka's `CurrentAssignmentBuilder`, KIP-848.
 """
 

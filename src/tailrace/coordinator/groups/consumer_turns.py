@@ -15,7 +15,7 @@ from tailrace.base.pending import Pending
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.consumer_groups.group import ConsumerGroup
 from tailrace.coordinator.consumer_groups.heartbeats import Beat
-from tailrace.coordinator.consumer_groups.member import JOINING_EPOCH
+from tailrace.coordinator.consumer_groups.member import JOINING_EPOCH, ConsumerMember
 from tailrace.coordinator.consumer_groups.protocol import ConsumerProtocol
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.decision import Decision
@@ -23,6 +23,7 @@ from tailrace.coordinator.groups.records import group_tombstone
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.groups.shard import GroupShard
 from tailrace.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatResponse
+from tailrace.wire.messages.leave_group import LeaveGroupResponse, MemberIdentity, MemberResponse
 
 
 class ConsumerTurns:
@@ -66,6 +67,30 @@ class ConsumerTurns:
             group = ConsumerGroup(group_id)
         return self._protocol.heartbeat(group, first, beat, answer)
 
+    def leave(
+        self, group: ConsumerGroup, leavers: list[MemberIdentity], answer: Pending[LeaveGroupResponse]
+    ) -> Decision | None:
+        """Decide a LeaveGroup: to a consumer group that is an administrator's, each answered for itself."""
+        response = LeaveGroupResponse()
+        leaving: dict[str, ConsumerMember] = {}
+        for leaver in leavers:
+            code = ErrorCode.NONE
+            try:
+                member = _leaving(group, leaver)
+                leaving[member.member_id] = member
+            except KafkaError as error:
+                code = error.code
+            response.members.append(MemberResponse(leaver.member_id, leaver.group_instance_id, code))
+        if not leaving:
+            answer.complete(response)
+            return None
+        return self._protocol.remove(
+            group,
+            list(leaving.values()),
+            lambda: answer.complete(response),
+            lambda code: answer.complete(LeaveGroupResponse(error_code=code)),
+        )
+
 
 class _Groups:
     """The groups of a shard, as the protocol reaches them."""
@@ -82,6 +107,18 @@ class _Groups:
     def deadline(self, group_id: str) -> Deadline:
         """A timer that takes the group's turn."""
         return self._shard.rebalance.deadline(group_id)
+
+
+def _leaving(group: ConsumerGroup, leaver: MemberIdentity) -> ConsumerMember:
+    """Who is to go. An instance id alone names its member."""
+    if leaver.group_instance_id is None:
+        return group.member(leaver.member_id)
+    owner_id = group.static_members.get(leaver.group_instance_id)
+    if owner_id is None:
+        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
+    if leaver.member_id not in ("", owner_id):
+        raise KafkaError(ErrorCode.FENCED_INSTANCE_ID)
+    return group.members[owner_id]
 
 
 def _not_found(group_id: str) -> KafkaError:

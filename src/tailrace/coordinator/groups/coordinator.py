@@ -304,6 +304,8 @@ class GroupCoordinator:
             if group is None:
                 answer.complete(membership.refused_leave(leavers, ErrorCode.UNKNOWN_MEMBER_ID))
                 return None
+            if group.consumer is not None:
+                return self._consumers_of(shard).leave(group.consumer, leavers, answer)
             return membership.leave(shard.rebalance, group, leavers, answer)
 
         def refuse(code: ErrorCode) -> None:

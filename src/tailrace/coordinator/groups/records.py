@@ -3,7 +3,8 @@
     key    | type i16 | fields |      type 0, 1: offset of (group, topic, partition); 2: group
     value  | version i16 | fields |   absent: tombstone
 
-Types 3 and above (KIP-848, share and streams groups) are kept in the log and skipped here.
+Consumer groups' types are read by `consumer_groups.records`; those of share and streams groups are kept in the log and
+skipped.
 Written: offset values as version 3, or 1 when the commit carried a retention time; group values as version 3, which
 every Kafka since 2.3 reads. Source: Kafka's `GroupCoordinatorRecordHelpers`, KIP-345, KIP-211.
 """
@@ -75,7 +76,7 @@ def group_tombstone(group_id: str) -> CoordinatorRecord:
 
 
 def read_record(record: CoordinatorRecord) -> OffsetEntry | GroupEntry | None:
-    """What a record says; None for a type that is not the classic protocol's.
+    """What a record says; None for a type that is neither an offset's nor the classic protocol's.
 
     Raises DecodeError when the bytes are not what their type and version say.
     """
