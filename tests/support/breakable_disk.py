@@ -73,6 +73,12 @@ class BreakableDisk:
     def sync_directory(self, path: Path) -> None:
         self.check("fsync", path)
 
+    def can_sync_volumes(self) -> bool:
+        return True
+
+    def sync_volume(self, path: Path, file: File) -> None:
+        self.check("fsync", path)
+
 
 class BreakableFile:
     """A real file that asks its disk first."""

@@ -91,6 +91,12 @@ class FaultyDisk:
         # Not passed on: the tests kill processes, not power, and a sync costs what a hundred other steps do.
         self.check("fsync", path)
 
+    def can_sync_volumes(self) -> bool:
+        return True
+
+    def sync_volume(self, path: Path, file: File) -> None:
+        self.check("fsync", path)
+
 
 class FaultyFile:
     """A real file that asks its disk before each change."""

@@ -196,6 +196,24 @@ class PowerLossDisk:
                 self._directory(path).settle()
             self.synced.append(path)
 
+    def can_sync_volumes(self) -> bool:
+        return True
+
+    def sync_volume(self, path: Path, file: File) -> None:
+        try:
+            if self.before_sync is not None:
+                self.before_sync(path)
+        except StorageError:
+            for content in _contents(self._top):
+                content.drop(content.change_count)
+            raise
+        with self.lock:
+            for content in _contents(self._top):
+                content.settle(content.change_count)
+            for names in _all_names(self._top):
+                names.settle()
+            self.synced.append(path)
+
     # The end of the power
 
     def lose_power(self, target: Path, seed: int, survival: Survival = Survival.NOTHING) -> None:
@@ -283,3 +301,12 @@ def _write(directory: _Names, target: Path, random: Random, survival: Survival) 
             _write(what, target / name, random, survival)
         else:
             (target / name).write_bytes(what.survivors(random, survival))
+
+
+def _all_names(top: _Names) -> list[_Names]:
+    below = [names for what in top.now.values() if isinstance(what, _Names) for names in _all_names(what)]
+    return [top, *below]
+
+
+def _contents(top: _Names) -> list[_Content]:
+    return [what for names in _all_names(top) for what in names.now.values() if isinstance(what, _Content)]

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tailrace.base.errors import StorageError
 from tailrace.base.page_cache import read_scope
+from tailrace.base.volume_sync import can_sync_volumes, sync_volume
 
 Buffer = bytes | bytearray | memoryview
 
@@ -112,6 +113,15 @@ class Disk(Protocol):
 
     def sync_directory(self, path: Path) -> None:
         """Wait until the names in a directory are on the device."""
+        ...
+
+    def can_sync_volumes(self) -> bool:
+        """Whether there is `sync_volume`."""
+        ...
+
+    def sync_volume(self, path: Path, file: File) -> None:
+        """Wait until everything on the volume of `path` is on the device. `file` is one on it: a failure to write
+        anything since it was opened is raised too."""
         ...
 
 
@@ -254,6 +264,15 @@ class RealDisk:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+        except OSError as error:
+            raise StorageError("fsync", str(path), error) from error
+
+    def can_sync_volumes(self) -> bool:
+        return can_sync_volumes()
+
+    def sync_volume(self, path: Path, file: File) -> None:
+        try:
+            sync_volume(file.fileno())
         except OSError as error:
             raise StorageError("fsync", str(path), error) from error
 

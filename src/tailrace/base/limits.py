@@ -52,9 +52,14 @@ SPACE_CHECK_MAX_MS: Final = 30_000
 """How often free space is looked at, by how much there is: as often as a producer of 1 GB/s could use it up. A look is
 one statvfs, some 5 µs."""
 
-STOP_MAX_MS: Final = 4_500
-"""How long a clean stop may take before the process ends anyway. Supervisors and users expect an end within 5 s; what
-was not flushed by then is recovered by the next start."""
+STOP_MAX_MS: Final = 25_000
+"""How long a clean stop may take before the process ends anyway: a dead disk must not hold it. An ordinary stop takes
+tenths of a second, one with 10,000 logs written to some seconds. systemd kills after 90 s and Kubernetes after 30 s;
+Docker after 10 s, unless told otherwise. What was not flushed by then is recovered by the next start."""
+
+VOLUME_SYNC_MIN_LOGS: Final = 64
+"""Logs with something to flush from which on a stop syncs the whole volume instead of each file. A log's files cost
+some milliseconds, a volume as much as other processes have written to it."""
 
 STOP_DRAIN_MS: Final = 1_000
 """How long a clean stop waits for answers that are on their way to slow clients."""

@@ -43,6 +43,10 @@ class FlushQueue:
         self._waiting.setdefault(log, (begin, done))
         self._begin()
 
+    def clear(self) -> None:
+        """Forget the logs that wait: they are flushed another way. Nobody is told."""
+        self._waiting.clear()
+
     def _begin(self) -> None:
         if self._is_beginning:  # a flush that ended at once: the one below goes on
             return

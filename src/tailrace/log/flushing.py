@@ -164,6 +164,11 @@ class Flushing:
         self._is_running = True
         self._submit(directory, segments, log_end_offset, ended)
 
+    def on_volume_synced(self, log_end_offset: int) -> None:
+        """All files are on the device, up to `log_end_offset`, the end. Nothing where an fsync has failed before."""
+        if not self.is_lost:
+            self._note(log_end_offset)
+
     def _note_producers(self, log_end_offset: int) -> None:
         """Write a producer snapshot where the last one lies far back: a recovery from here reads from there on."""
         active = self._segments.active

@@ -8,6 +8,7 @@ Source: Kafka UnifiedLog, LocalLog.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
@@ -251,14 +252,20 @@ class Log(LogContents):
         else:
             done(None)
 
+    def settle(self) -> None:
+        """Write what `close` writes, unsynced: the producer snapshot and the indexes. Raises StorageError."""
+        self._snapshots.write_last(self.producer_states, self.log_start_offset, self.log_end_offset)
+        self._segments.active.settle()
+
     def begin_close(self, done: Done) -> None:
         """Begin what `close` would otherwise wait for: then it finds nothing left to flush."""
-        try:
-            self._snapshots.write_last(self.producer_states, self.log_start_offset, self.log_end_offset)
-            self._segments.active.settle()
-        except StorageError:
-            pass  # `close` tries again and tells
+        with suppress(StorageError):  # `close` tries again and tells
+            self.settle()
         self.begin_flush(done)
+
+    def on_volume_synced(self) -> None:
+        """Everything that this log has written is on the device."""
+        self._flushing.on_volume_synced(self.log_end_offset)
 
     def close(self) -> None:
         """Flush, snapshot the producers and close the files. Raises StorageError."""

@@ -174,6 +174,11 @@ class LogDirectory:
     def _draft(self, name: str, known: Offsets, offsets: Offsets) -> CheckpointDraft:
         return CheckpointDraft(self.path / name, offsets, known, [*self.failures, *self.unopened])
 
+    def sync_volume(self) -> None:
+        """Wait until all that was written to the directory's volume is on the device. Raises StorageError."""
+        assert self._lock is not None, "the directory is open"
+        self._disk.sync_volume(self.path, self._lock)
+
     def unlock(self) -> None:
         """Let another process have the directory."""
         if self._lock is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -15,12 +15,14 @@ from tests.support.power_loss_disk import PowerLossDisk
 
 from tailrace.base.clock import ManualClock
 from tailrace.base.errors import StorageError
+from tailrace.base.limits import VOLUME_SYNC_MIN_LOGS
 from tailrace.base.rand import SeededRandom
 from tailrace.base.types import TopicPartition
 from tailrace.log.checkpoint import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.flush_queue import FLUSHES_MAX
 from tailrace.log.log import Log
+from tailrace.log.log_directory import CLEAN_SHUTDOWN
 from tailrace.log.logs import Logs
 
 CONFIG = LogConfig(segment_bytes=300, flush_ms=1000, file_delete_delay_ms=500)
@@ -228,3 +230,56 @@ def test_a_sync_of_a_deletion_that_fails_takes_the_directory_offline(bench: Benc
     _, done = bench.background.take()
     done(StorageError("fsync", str(bench.root), OSError(errno.EIO, "injected")))
     assert bench.logs.directories[0].error is not None
+
+
+def many_logs(bench: Bench) -> list[Log]:
+    logs = [bench.log(TopicPartition("topic", index)) for index in range(VOLUME_SYNC_MIN_LOGS)]
+    bench.disk.synced.clear()
+    told: list[StorageError | None] = []
+    bench.logs.begin_shut_down(told.append)
+    assert (len(bench.background), told, bench.disk.synced) == (0, [None], []), "all is left to the sync of the volume"
+    return logs
+
+
+def test_the_end_of_very_many_logs_is_one_sync_of_their_volume(bench: Bench, tmp_path_factory: Any) -> None:
+    logs = many_logs(bench)
+    assert bench.logs.shut_down()
+    assert bench.disk.synced[0] == bench.root
+    assert {path.parent for path in bench.disk.synced[1:]} <= {bench.root, bench.root.parent}, "checkpoints and marker"
+    after = tmp_path_factory.mktemp("power") / "lost"
+    bench.disk.lose_power(after, 1)
+    again = Logs([after], LogEnvironment(), lambda topic: CONFIG)
+    assert again.directories[0].was_clean
+    again.load_all(lambda topic: UUID(int=1))
+    for log in logs:
+        found = again.get(log.topic_partition)
+        assert found is not None and found.log_end_offset == log.log_end_offset == 2
+    again.abandon()
+
+
+def test_a_sync_of_the_volume_that_fails_leaves_the_logs_to_recovery(bench: Bench, tmp_path_factory: Any) -> None:
+    logs = many_logs(bench)
+    before = {log.topic_partition: log.recovery_point for log in logs}
+
+    def fail(path: Path) -> None:
+        raise StorageError("fsync", str(path), OSError(errno.EIO, "injected"))
+
+    bench.disk.before_sync = fail
+    assert not bench.logs.shut_down()
+    assert {log.topic_partition: log.recovery_point for log in logs} == before
+    after = tmp_path_factory.mktemp("power") / "lost"
+    bench.disk.lose_power(after, 1)
+    assert not (after / CLEAN_SHUTDOWN).exists()
+    assert not (bench.root / CLEAN_SHUTDOWN).exists()
+
+
+def test_a_stop_forgets_flushes_that_wait_and_closes_the_logs_once(bench: Bench) -> None:
+    logs = [bench.log(TopicPartition("topic", index)) for index in range(2 * FLUSHES_MAX)]
+    bench.clock.advance(1000)
+    bench.logs.flush_due()
+    told: list[StorageError | None] = []
+    bench.logs.begin_shut_down(told.append)
+    bench.background.run_all()
+    assert told == [None]
+    assert {log.recovery_point for log in logs} == {2}
+    assert bench.logs.shut_down()
