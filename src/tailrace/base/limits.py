@@ -73,6 +73,10 @@ OPEN_LOG_FILES_SHARE: Final = 0.5
 still being sent to slow readers after their segment let go of them, and for what is open only while it is written. At
 it the longest open file is closed; it opens again when asked for."""
 
+LOADED_INDEXES_MAX_BYTES: Final = 128 * 1024 * 1024
+"""Most memory for the indexes of sealed segments that somebody has searched: some sixty full segments of 1 GiB at once.
+At it the one read longest ago goes, and is read again when asked for, in 2 ms. Retention forgets them all."""
+
 RESIDENCY_STRIDE_BYTES: Final = 256 * 1024
 """How far apart the samples lie that tell whether a range of a file is in memory. A sample costs a microsecond, a MiB
 five. A hole that lies between two is waited for in the loop: one disk read."""

@@ -23,6 +23,7 @@ from typing import Final
 
 from tailrace.base.disk import Disk
 from tailrace.log.index_file import IndexFile
+from tailrace.log.loaded_indexes import LoadedIndexes
 
 ENTRY_SIZE: Final = 8
 _ENTRY: Final = struct.Struct(">ii")
@@ -31,9 +32,12 @@ _ENTRY: Final = struct.Struct(">ii")
 class OffsetIndex:
     """The entries of one segment's offset index."""
 
-    __slots__ = ("_file", "_positions", "_relative", "base_offset")
+    __slots__ = ("__weakref__", "_bound", "_file", "_is_pinned", "_positions", "_relative", "base_offset")
 
-    def __init__(self, disk: Disk, path: Path, base_offset: int) -> None:
+    def __init__(self, disk: Disk, path: Path, base_offset: int, bound: LoadedIndexes | None = None) -> None:
+        """`bound` bounds how much of all indexes is in memory; None: nobody counts this one."""
+        self._bound = bound
+        self._is_pinned = False
         self._file = IndexFile(disk, path, ENTRY_SIZE)
         self.base_offset = base_offset
         self._relative: array[int] | None = None
@@ -55,6 +59,7 @@ class OffsetIndex:
         if relative is None:
             relative, self._positions = parse_entries(self._file.read())
             self._relative = relative
+            self._count()
         return relative
 
     def append(self, offset: int, position: int) -> None:
@@ -127,8 +132,26 @@ class OffsetIndex:
         self._file.truncate(0)
 
     def load(self) -> None:
-        """Read the file now rather than when it is first asked for. Raises StorageError."""
+        """Read the file now rather than when it is first asked for, and keep it until `settle`. Raises StorageError."""
+        self._is_pinned = True
         self._loaded()
+        if self._bound is not None:
+            self._bound.forget(self)
+
+    def settle(self) -> None:
+        """It is not appended to for now: its entries may be forgotten for want of room, and read again."""
+        self._is_pinned = False
+        self._count()
+
+    def _count(self) -> None:
+        entries = self._relative
+        if self._bound is not None and entries is not None and not self._is_pinned:
+            self._bound.loaded(self, len(entries) * ENTRY_SIZE)
+
+    def release(self) -> None:
+        """Forget the entries, for want of room: they are in the file, or wait to be."""
+        self._relative = None
+        self._positions = array("i")
 
     @property
     def pending_bytes(self) -> int:
@@ -151,8 +174,10 @@ class OffsetIndex:
         """Write what waits and forget the entries; they load again when asked."""
         if self._file.pending_bytes:
             self._file.write_pending()
-        self._relative = None
-        self._positions = array("i")
+        self._is_pinned = False
+        if self._bound is not None:
+            self._bound.forget(self)
+        self.release()
 
 
 def parse_entries(data: bytes) -> tuple[array[int], array[int]]:

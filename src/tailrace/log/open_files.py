@@ -16,6 +16,8 @@ from collections import OrderedDict
 from typing import Final, Protocol
 from weakref import ReferenceType, ref
 
+from tailrace.log.loaded_indexes import LoadedIndexes
+
 UNBOUNDED_COUNT: Final = 1 << 30
 
 
@@ -30,11 +32,15 @@ class FileHolder(Protocol):
 class OpenFiles:
     """Who holds an open file, by rising time of opening. `max_count` is at least 1."""
 
-    __slots__ = ("_holders", "max_count")
+    __slots__ = ("_holders", "indexes", "max_count")
+
+    indexes: LoadedIndexes
+    """The bound on the same segments' indexes."""
 
     def __init__(self, max_count: int = UNBOUNDED_COUNT) -> None:
         assert max_count > 0, "appending needs a file"
         self.max_count = max_count
+        self.indexes = LoadedIndexes()
         self._holders: OrderedDict[ReferenceType[FileHolder], None] = OrderedDict()
 
     def __len__(self) -> int:

@@ -84,15 +84,17 @@ class Segment:
         created_ms: int,
         open_files: OpenFiles | None = None,
     ) -> None:
-        """`open_files` bounds how many segments hold their file; None: nobody counts this one's."""
+        """`open_files` bounds how many segments hold their file, and how much of their indexes is in memory; None:
+        nobody counts this one's."""
         self._disk = disk
         self._open_files = open_files
         self.base_offset = base_offset
         self.index_interval_bytes = index_interval_bytes
         self.created_ms = created_ms
         self.path = offset_file(directory, base_offset, LOG_SUFFIX)
-        self.offset_index = OffsetIndex(disk, offset_file(directory, base_offset, INDEX_SUFFIX), base_offset)
-        self.time_index = TimeIndex(disk, offset_file(directory, base_offset, TIME_INDEX_SUFFIX), base_offset)
+        indexes = open_files.indexes if open_files is not None else None
+        self.offset_index = OffsetIndex(disk, offset_file(directory, base_offset, INDEX_SUFFIX), base_offset, indexes)
+        self.time_index = TimeIndex(disk, offset_file(directory, base_offset, TIME_INDEX_SUFFIX), base_offset, indexes)
         self.txn_index = TxnIndex(disk, offset_file(directory, base_offset, TXN_INDEX_SUFFIX))
         found = disk.stat(self.path)
         self.size = found.size if found is not None else 0
@@ -290,6 +292,9 @@ class Segment:
         changed = any(index.pending_bytes for index in indexes)
         for index in indexes:
             index.write_pending()  # makes the files too, empty or not
+        self._is_ready = False
+        self.offset_index.settle()
+        self.time_index.settle()
         return changed
 
     def write_pending(self) -> None:
