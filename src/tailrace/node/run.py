@@ -1,8 +1,8 @@
 """`tailrace serve`: settings in, one broker until a signal, an exit status out.
 
 The ready line is printed when, and only when, the broker answers requests. SIGTERM and SIGINT stop it cleanly; what
-cannot be stopped within `STOP_MAX_MS` is left to the next start's recovery. Everything that can be wrong at start is
-one sentence on stderr and exit status 1.
+cannot be stopped within `Server.stop_max_ms` is left to the next start's recovery. Everything that can be wrong at
+start is one sentence on stderr and exit status 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import NamedTuple
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import raise_descriptor_limit
 from tailrace.base.errors import StorageError, TailraceError
-from tailrace.base.limits import STOP_MAX_MS
 from tailrace.net.loop import new_event_loop
 from tailrace.node.server import Server, ServerConfig
 from tailrace.node.settings import load_settings
@@ -69,7 +68,7 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     print(f"tailrace ready kafka={address} data={data} in {took_ms:.0f} ms", flush=True)
     await stopped.wait()
     try:
-        await asyncio.wait_for(server.stop(), STOP_MAX_MS / 1000)
+        await asyncio.wait_for(server.stop(), server.stop_max_ms / 1000)
     except TimeoutError:
         print("tailrace: the disk did not finish in time; the next start will recover", file=sys.stderr, flush=True)
         os._exit(0)  # a thread still waits for the disk, and an ordinary exit would wait for the thread

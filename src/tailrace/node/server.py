@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
-from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS
+from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS, STOP_LIMIT_MS, STOP_LOG_MS, STOP_MAX_MS
 from tailrace.base.page_cache import KernelPageCache, PageCache
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
@@ -107,6 +107,12 @@ class Server:
         assert self._space_watch is not None
         self._space_watch.start()
         return served
+
+    @property
+    def stop_max_ms(self) -> float:
+        """How long a clean stop should be waited for; longer with many open logs."""
+        open_logs = sum(1 for _ in self.services.logs)
+        return min(STOP_MAX_MS + STOP_LOG_MS * open_logs, STOP_LIMIT_MS)
 
     async def stop(self, clean: bool = True) -> None:
         """End service. With `clean` everything is flushed and the next start has nothing to recover.
