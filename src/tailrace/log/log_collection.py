@@ -358,8 +358,9 @@ class LogCollection:
 
         Its new name is synced behind our back. A power cut before that leaves a log of no topic, which is not served.
         """
-        log = self.get(topic_partition)
-        directory = self._home[topic_partition] if log is not None else self._directory_with(topic_partition)
+        log = self._by_partition.get(topic_partition)
+        directory = self._home[topic_partition] if log is not None else self._directory_of_unopened(topic_partition)
+        directory = directory or self._directory_with(topic_partition)
         if directory is None:
             return
         path = directory.path / deleted_directory(topic_partition, self._env.random.uuid().hex)
@@ -367,8 +368,9 @@ class LogCollection:
             log.delete(path)
             del self._by_partition[topic_partition]
             del self._home[topic_partition]
-        else:  # it was not made whole, or cannot be read
+        else:  # it was not opened, or not made whole, or cannot be read
             self._env.disk.rename(directory.path / str(topic_partition), path)
+            directory.unopened.pop(topic_partition, None)
             directory.failures.pop(topic_partition, None)
         self._directory_syncs.want(directory.path)
         delay_ms = self._config_of(topic_partition.topic).file_delete_delay_ms

@@ -8,8 +8,11 @@ from broker_bench import Bench
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.limits import ROUND_TURN_MS
 from tailrace.base.types import TopicId, TopicPartition
+from tailrace.broker.handlers import delete_topics
 from tailrace.cluster.controller import TopicWish, decide_create_topics
 from tailrace.log.log import Log
+from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 
 COUNT = 10
 IN_A_TURN = 4
@@ -84,3 +87,17 @@ def test_the_end_of_service_leaves_the_rest_to_the_next_start(slow: Bench, monke
     again = slow.restarted()
     assert len(again.logs) == COUNT
     assert again.logs.shut_down()
+
+
+def test_deleting_many_topics_is_one_change_of_the_metadata(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        bench.topic(name)
+    commits: list[int] = []
+    commit = bench.metadata.commit
+    monkeypatch.setattr(bench.metadata, "commit", lambda records: (commits.append(len(records)), commit(records)))
+    request = DeleteTopicsRequest([DeleteTopicState(name) for name in ("a", "b", "missing")])
+    answer = delete_topics.handle(bench.services, bench.context(ApiKey.DELETE_TOPICS, 6), request)
+    codes = {each.name: each.error_code for each in answer.responses}
+    assert codes == {"a": 0, "b": 0, "missing": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION}
+    assert len(commits) == 1
+    assert set(bench.metadata.image.topics) == {"c"}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
+from tests.support.counting_disk import CountingDisk
 from tests.support.held_background import HeldBackground
 from tests.support.log_support import PARTITION, START_MS, batch_of
 from tests.support.power_loss_disk import PowerLossDisk
@@ -222,6 +223,25 @@ def test_deleting_a_topic_syncs_its_log_directory_once_and_elsewhere(tmp_path: P
     logs.delete(logs.create(partitions[0], UUID(int=2)).topic_partition)
     assert len(deferred) == 1, "what comes later is synced again"
     logs.abandon()
+
+
+def test_deleting_a_log_that_was_not_opened_reads_nothing_of_it(tmp_path: Path) -> None:
+    disk = CountingDisk()
+    names = [TopicPartition("topic", index) for index in range(3)]
+    for is_first in (True, False):
+        logs = Logs([tmp_path], LogEnvironment(disk, ManualClock(START_MS), SeededRandom(1)), lambda topic: CONFIG)
+        logs.load_all(lambda topic: UUID(int=1))
+        if is_first:
+            for name in names:
+                logs.create(name, UUID(int=1)).append_as_leader(batch_of(2), 0)
+            assert logs.shut_down()
+    disk.operations.clear()
+    for name in names:
+        logs.delete(name)
+    assert [operation.split()[0] for operation in disk.operations] == ["rename", "fsync"] * 3
+    assert len(logs) == 0 and all(logs.get(name) is None for name in names)
+    assert logs.create(names[0], UUID(int=2)).log_end_offset == 0
+    assert logs.shut_down()
 
 
 def test_a_sync_of_a_deletion_that_fails_takes_the_directory_offline(bench: Bench) -> None:

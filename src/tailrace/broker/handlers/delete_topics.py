@@ -17,6 +17,7 @@ from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.controller import decide_delete_topic
 from tailrace.cluster.image import MetadataImage, TopicImage
+from tailrace.cluster.records import Record
 from tailrace.wire.messages.delete_topics import (
     DeletableTopicResult,
     DeleteTopicsRequest,
@@ -37,6 +38,7 @@ def handle(services: Services, context: RequestContext, request: DeleteTopicsReq
     image = services.metadata.image
     names = Counter(_name(image, state) for state in asked)
     responses: list[DeletableTopicResult] = []
+    records: list[Record] = []
     told: set[str] = set()
     for state in asked:
         name = _name(image, state)
@@ -50,8 +52,9 @@ def handle(services: Services, context: RequestContext, request: DeleteTopicsReq
         except KafkaError as error:
             responses.append(_refused(state, error))
         else:
-            services.with_reserve(partial(services.metadata.commit, decide_delete_topic(image, topic)))
+            records += decide_delete_topic(image, topic)
             responses.append(DeletableTopicResult(topic.name, topic.topic_id))
+    services.with_reserve(partial(services.metadata.commit, records))  # one transaction for all of them
     return DeleteTopicsResponse(responses=responses)
 
 
