@@ -16,7 +16,7 @@
     lost-latest           the last acknowledged value of a key is gone from a compacted partition
 
 Records below the log start are excused; where a topic is compacted, all but the last of a key. Allowed, and not looked
-for: interleaved writes, skips after a reposition. Rules for transactions come with them: operations hold several steps.
+for: interleaved writes, skips after a reposition. What transactions promise besides is in `transactions`.
 """
 
 from __future__ import annotations
@@ -41,54 +41,14 @@ from tests.history.model import (
     Reposition,
     Send,
 )
-
-FINAL = "final"
-"""The process whose reads are whole partitions after all is over; the last such read of each counts."""
+from tests.history.transactions import TRANSACTION_RULES
+from tests.history.view import FINAL, View
 
 
 def check(history: History) -> list[Anomaly]:
     """Every anomaly there is, by rule. An empty list is a pass."""
     view = View(history)
     return [anomaly for rule in RULES for anomaly in rule(view)]
-
-
-class View:
-    """What the rules ask of a history, gathered once."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.sender: dict[str, tuple[Op, Send]] = {send.value: (op, send) for op, send in history.sends()}
-        self.values: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-        self.read_offsets: dict[Key, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        self.final: dict[Key, dict[int, str]] = {}
-        self.log_start: dict[Key, int] = defaultdict(int)
-        for op, read in history.reads():
-            for offset, value in read.records:
-                self.values[read.key][offset].add(value)
-                self.read_offsets[read.key][value].add(offset)
-            if op.process == FINAL:
-                self.final[read.key] = dict(read.records)
-        for _, send in history.sends(Outcome.OK, Outcome.INFO):
-            if send.offset is not None:
-                self.values[send.key][send.offset].add(send.value)
-        for _, step in history.steps(Outcome.OK):
-            if isinstance(step, Bounds):
-                self.log_start[step.key] = max(self.log_start[step.key], step.log_start)
-
-    def is_gone(self, key: Key, offset: int) -> bool:
-        """Whether the record may have been deleted since."""
-        return offset < self.log_start[key]
-
-    def kept(self) -> Iterator[Send]:
-        """Acknowledged records with known offsets that must still be there."""
-        for _, send in self.history.sends(Outcome.OK):
-            if (
-                Promise.KEPT in send.promise
-                and send.offset is not None
-                and not self.is_gone(send.key, send.offset)
-                and not self.history.rules_of(send.key).is_compacted
-            ):
-                yield send
 
 
 def invented(view: View) -> Iterator[Anomaly]:
@@ -160,7 +120,7 @@ def poll_order(view: View) -> Iterator[Anomaly]:
             if isinstance(step, Reposition):
                 for key in step.keys:
                     position.pop((op.process, key), None)
-            if not isinstance(step, Read) or op.outcome is not Outcome.OK:
+            if not isinstance(step, Read) or not (op.outcome is Outcome.OK or op.is_transaction):
                 continue
             if op.process == FINAL:
                 position.pop((FINAL, step.key), None)
@@ -214,7 +174,7 @@ def realtime_order(view: View) -> Iterator[Anomaly]:
 
 def holes(view: View) -> Iterator[Anomaly]:
     for key, records in view.final.items():
-        if view.history.rules_of(key).is_compacted:
+        if view.history.rules_of(key).is_compacted or view.history.rules_of(key).has_markers:
             continue
         for before, after in itertools.pairwise(sorted(records)):
             if after != before + 1:
@@ -301,4 +261,5 @@ RULES: tuple[Callable[[View], Iterator[Anomaly]], ...] = (
     bounds,
     lost_commit,
     lost_latest,
+    *TRANSACTION_RULES,
 )

@@ -58,6 +58,8 @@ class Send(NamedTuple):
     offset: int | None = None
     record_key: str | None = None
     promise: Promise = ALL_PROMISES
+    origin: str | None = None
+    """The value this one was made of, by a copier that promises to do so once."""
 
 
 class Read(NamedTuple):
@@ -118,6 +120,8 @@ class Op:
     completed: float = float("inf")
     is_transaction: bool = False
     error: str = ""
+    decided: float = float("-inf")
+    """When the commit of a transaction was asked for: nobody may read of it before."""
 
 
 class PartitionRules(NamedTuple):
@@ -126,6 +130,8 @@ class PartitionRules(NamedTuple):
     is_compacted: bool = False
     expires: bool = False
     """Retention may raise the log start at any time."""
+    has_markers: bool = False
+    """Transactions write to it: their markers take offsets, and those of unknown end may be gone."""
 
 
 @dataclass
@@ -135,6 +141,8 @@ class History:
     ops: list[Op] = field(default_factory=list)
     rules: dict[str, PartitionRules] = field(default_factory=dict)
     """By topic."""
+    copiers: dict[str, Key] = field(default_factory=dict)
+    """By group: the partition of which it copies each record once, and commits the offset in the same transaction."""
 
     def rules_of(self, key: Key) -> PartitionRules:
         return self.rules.get(key.topic, PartitionRules())
@@ -150,7 +158,10 @@ class History:
         return ((op, step) for op, step in self.steps(*outcomes) if isinstance(step, Send))
 
     def reads(self) -> Iterator[tuple[Op, Read]]:
-        return ((op, step) for op, step in self.steps(Outcome.OK) if isinstance(step, Read))
+        """What was returned: by calls that succeeded, and within transactions, however they ended."""
+        for op, step in self.steps():
+            if isinstance(step, Read) and (op.outcome is Outcome.OK or op.is_transaction):
+                yield op, step
 
 
 class Anomaly(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from tests.history.checker import FINAL, check
+from tests.history.checker import check
 from tests.history.model import (
     ALL_PROMISES,
     Bounds,
@@ -24,6 +24,7 @@ from tests.history.model import (
     Step,
     kinds,
 )
+from tests.history.view import FINAL
 
 KEY = Key("t", 0)
 COMPACTED = Key("c", 0)

@@ -31,7 +31,6 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.history.checker import FINAL
 from tests.history.model import (
     ALL_PROMISES,
     Bounds,
@@ -49,6 +48,7 @@ from tests.history.model import (
     Send,
     Step,
 )
+from tests.history.view import FINAL
 
 TIMEOUT_S = 30.0
 SHORT_TIMEOUT_S = 5.0
