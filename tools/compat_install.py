@@ -3,7 +3,7 @@
 Every step is idempotent, takes what is there already, and fails loudly. It needs Linux with `apt-get` and root for
 what is missing; everything but Debian packages goes to the cache directory (see `tests/harness/brokers.py`).
 
-    python tools/compat_install.py [debian] [kafka] [streams] [kafkajs] [kafka-python]   (none: all)
+    python tools/compat_install.py [debian] [kafka] [streams] [quix] [kafkajs] [kafka-python]   (none: all)
 """
 
 import hashlib
@@ -27,8 +27,8 @@ OLDEST_NODE = 18
 
 def main(wanted: list[str]) -> None:
     """Install the parts named, in order."""
-    parts = {"debian": debian, "kafka": kafka, "streams": streams, "kafkajs": kafkajs}
-    parts |= {"kafka-python": kafka_python_sources}
+    parts = {"debian": debian, "kafka": kafka, "streams": streams, "quix": quix}
+    parts |= {"kafkajs": kafkajs, "kafka-python": kafka_python_sources}
     unknown = set(wanted) - set(parts)
     if unknown:
         raise SystemExit(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
@@ -70,6 +70,18 @@ def copy_jars(pom: Path, libraries: Path, *options: str) -> None:
     copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libraries}", *options]
     run(["mvn", "-q", "-B", "-f", str(pom), *copy])
     mark_current(libraries, pom)
+
+
+def quix() -> None:
+    """Quix Streams in a virtual environment of its own: it pins the client it brings."""
+    requirements = COMPAT / "quix" / "requirements.txt"
+    environment = cache_directory() / "quix"
+    if is_current(environment, requirements):
+        return
+    run([sys.executable, "-m", "venv", "--clear", str(environment)])
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run([*pip, "-r", str(requirements)])
+    mark_current(environment, requirements)
 
 
 def kafkajs() -> None:
