@@ -32,7 +32,12 @@ def test_a_signal_ends_a_reader_with_its_code(broker, tailrace, topic, number, c
     assert tailrace("produce", topic, stdin=b"first\n").code == 0
     words = command_line("consume", topic, "--from-beginning")
     with subprocess.Popen(
-        words, env=environment(broker.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        words,
+        env=environment(broker.address),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread here yet
     ) as run:
         assert run.stdout is not None and run.stderr is not None
         assert run.stdout.readline() == b"first\n"  # at once, though stdout is a pipe

@@ -52,6 +52,9 @@ SPACE_CHECK_MAX_MS: Final = 30_000
 """How often free space is looked at, by how much there is: as often as a producer of 1 GB/s could use it up. A look is
 one statvfs, some 5 µs."""
 
+FIRST_SPACE_CHECK_MS: Final = 50
+"""When free space is looked at first, and the reserve written: before anybody can have filled a disk."""
+
 STOP_MAX_MS: Final = 4_500
 """How long a clean stop may take before the process ends anyway: a dead disk must not hold it. Supervisors and users
 expect an end within 5 s; what was not flushed by then is recovered by the next start."""

@@ -217,7 +217,7 @@ class LogContents:
         if offset >= self.log_end_offset:
             return
         self._interrupt_cleaning()
-        if offset <= self._segments[0].base_offset:
+        if not len(self._segments) or offset <= self._segments[0].base_offset:
             self.truncate_fully_and_start_at(offset)
             return
         try:
@@ -236,7 +236,7 @@ class LogContents:
         self._snapshots.restore(self.producer_states, self._segments, self.log_end_offset)
 
     def truncate_fully_and_start_at(self, offset: int) -> None:
-        """Drop everything and go on at `offset`. Raises StorageError."""
+        """Drop everything and go on at `offset`. Raises StorageError; it can then be repeated."""
         self._interrupt_cleaning()
         self.first_dirty_offset = -1
         for segment in self._segments:

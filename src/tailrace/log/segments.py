@@ -1,14 +1,17 @@
 """The segments of one log, by rising base offset, and the searches across them.
 
-Invariant: never empty once a log is open; the last one is active, the only one that is appended to. Base offsets rise;
-a segment's offsets end where the next one's base begins. Source: Kafka LogSegments.
+Invariant: never empty once a log is open, unless the disk failed in the middle of dropping all; the last one is active,
+the only one that is appended to. Base offsets rise; a segment's offsets end where the next one's base begins.
+Source: Kafka LogSegments.
 """
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from tailrace.base.errors import StorageError
 from tailrace.log.segment import BatchPosition, Segment
 from tailrace.records.batch import RecordBatch
 
@@ -33,7 +36,10 @@ class Segments:
 
     @property
     def active(self) -> Segment:
-        """The last one."""
+        """The last one. Raises StorageError where the disk failed in the middle of dropping all of them."""
+        if not self._items:
+            why = OSError(errno.ENOENT, "its truncation failed half way and is to be repeated")
+            raise StorageError("append to", "a log", why)
         return self._items[-1]
 
     @property

@@ -13,7 +13,7 @@ from typing import Final
 
 from tailrace.base.disk import VolumeSpace
 from tailrace.base.errors import StorageError
-from tailrace.base.limits import SPACE_CHECK_MAX_MS, SPACE_CHECK_MIN_MS
+from tailrace.base.limits import FIRST_SPACE_CHECK_MS, SPACE_CHECK_MAX_MS, SPACE_CHECK_MIN_MS
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.log.log_directory import LogDirectory, SpaceLevel
 from tailrace.log.logs import Logs
@@ -40,8 +40,8 @@ class SpaceWatch:
         logs.space.on_change = self._on_change
 
     def start(self) -> None:
-        """Look by itself from now on, in a second for the first time."""
-        self._timer = self._timers.schedule(SPACE_CHECK_MIN_MS, self._run)
+        """Look by itself from now on, at once after the start for the first time."""
+        self._timer = self._timers.schedule(FIRST_SPACE_CHECK_MS, self._run)
 
     def stop(self) -> None:
         """Look no more."""
@@ -52,7 +52,7 @@ class SpaceWatch:
         """Look now; answers in how many ms to look again.
 
         Without `makes_reserve` nothing is written: the look at start, which nobody should wait for. A broker that lives
-        shorter than a second leaves no reserve behind.
+        shorter than FIRST_SPACE_CHECK_MS leaves no reserve behind.
         """
         space = self._logs.space
         space.reserved_bytes = self._settings.integer("log.dir.reserved.bytes")
