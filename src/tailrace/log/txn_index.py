@@ -46,10 +46,6 @@ class TxnIndex:
     def path(self) -> Path:
         return self._file.path
 
-    @path.setter
-    def path(self, path: Path) -> None:
-        self._file.path = path
-
     def _loaded(self) -> list[AbortedTxn]:
         if self._entries is None:
             self._entries = parse_entries(self._file.read())

@@ -64,6 +64,6 @@ def test_retention_lets_go_of_what_readers_loaded(tmp_path: Path) -> None:
     sealed = [segment for segment in log.segments if segment is not log.segments.active]
     assert all(segment._log is not None for segment in sealed)
     log.apply_retention(0)
-    assert all(segment._log is None and segment.offset_index._relative is None for segment in sealed)
+    assert all(segment._log is None and segment.offset_index._keys is None for segment in sealed)
     assert log.segments.active._log is not None
     assert read_values(log) == values
