@@ -1,4 +1,4 @@
-"""What a client may do, as the bit fields of Metadata and DescribeCluster. Nobody is refused anything yet.
+"""What a client may do, as the bit fields of Metadata and the Describe answers. Nobody is refused anything yet.
 
 Bit n stands for the operation with code n: 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, 9 cluster action,
 10 describe configs, 11 alter configs, 12 idempotent write. Source: Kafka AclOperation, AclEntry.supportedOperations.
@@ -12,4 +12,5 @@ NOT_ASKED: Final = -(2**31)
 """The field's value when the client did not ask for it."""
 
 TOPIC_OPERATIONS: Final = sum(1 << code for code in (3, 4, 5, 6, 7, 8, 10, 11))
+GROUP_OPERATIONS: Final = sum(1 << code for code in (3, 6, 8, 10, 11))
 CLUSTER_OPERATIONS: Final = sum(1 << code for code in (5, 7, 8, 9, 10, 11, 12))

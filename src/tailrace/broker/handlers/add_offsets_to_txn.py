@@ -12,6 +12,7 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.broker.context import RequestContext
+from tailrace.broker.fencing import fenced_as_known
 from tailrace.broker.services import Services
 from tailrace.cluster.image import GROUP_METADATA_TOPIC
 from tailrace.coordinator.transactions.transaction import ProducerIdAndEpoch
@@ -27,8 +28,7 @@ def handle(
     later: Pending[AddOffsetsToTxnResponse] = Pending()
 
     def answer(code: ErrorCode) -> None:
-        if code is ErrorCode.PRODUCER_FENCED and context.api_version < _FENCED_FROM:
-            code = ErrorCode.INVALID_PRODUCER_EPOCH
+        code = fenced_as_known(code, context.api_version, _FENCED_FROM)
         later.complete(AddOffsetsToTxnResponse(error_code=code))
 
     partition = TopicPartition(GROUP_METADATA_TOPIC, services.groups.partition_for(request.group_id))

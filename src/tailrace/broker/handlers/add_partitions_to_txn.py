@@ -15,6 +15,7 @@ from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.broker.context import RequestContext
+from tailrace.broker.fencing import fenced_as_known
 from tailrace.broker.services import Services
 from tailrace.coordinator.transactions.transaction import LATEST_VERSION, ProducerIdAndEpoch
 from tailrace.wire.messages.add_partitions_to_txn import (
@@ -64,9 +65,7 @@ def _handle_one(
     topics = request.v3_and_below_topics
 
     def answer(codes: Codes) -> None:
-        if context.api_version < _FENCED_FROM:
-            older = {ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH}
-            codes = {partition: older.get(code, code) for partition, code in codes.items()}
+        codes = {each: fenced_as_known(code, context.api_version, _FENCED_FROM) for each, code in codes.items()}
         later.complete(AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_results(topics, codes)))
 
     transaction = AddPartitionsToTxnTransaction(

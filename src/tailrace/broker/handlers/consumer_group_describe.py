@@ -5,14 +5,10 @@ Versions:  v1 tells members of the classic protocol from the others (KIP-1099).
 
 from __future__ import annotations
 
-from typing import Final
-
+from tailrace.broker.authorized_operations import GROUP_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
-
-_ALL_OPERATIONS: Final = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
-"""Bits of Kafka's `AclOperation` that apply to a group: read, delete, describe, describe and alter its configs."""
 
 
 def handle(
@@ -23,5 +19,5 @@ def handle(
     if request.include_authorized_operations:
         for group in groups:
             if not group.error_code:
-                group.authorized_operations = _ALL_OPERATIONS
+                group.authorized_operations = GROUP_OPERATIONS
     return ConsumerGroupDescribeResponse(groups=groups)

@@ -6,14 +6,10 @@ Versions:  v3 authorized operations (KIP-430); v4 instance ids; v6 an unknown gr
 
 from __future__ import annotations
 
-from typing import Final
-
+from tailrace.broker.authorized_operations import GROUP_OPERATIONS
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
-
-_ALL_OPERATIONS: Final = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
-"""Bits of Kafka's `AclOperation` that apply to a group: read, delete, describe, describe and alter its configs."""
 
 
 def handle(services: Services, context: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
@@ -22,5 +18,5 @@ def handle(services: Services, context: RequestContext, request: DescribeGroupsR
     if request.include_authorized_operations:
         for group in groups:
             if not group.error_code:
-                group.authorized_operations = _ALL_OPERATIONS
+                group.authorized_operations = GROUP_OPERATIONS
     return DescribeGroupsResponse(groups=groups)

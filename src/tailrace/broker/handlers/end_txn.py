@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
+from tailrace.broker.fencing import fenced_as_known
 from tailrace.broker.services import Services
 from tailrace.coordinator.transactions.coordinator import Outcome
 from tailrace.coordinator.transactions.transaction import LATEST_VERSION, ProducerIdAndEpoch
@@ -26,9 +26,7 @@ def handle(services: Services, context: RequestContext, request: EndTxnRequest) 
     later: Pending[EndTxnResponse] = Pending()
 
     def answer(outcome: Outcome) -> None:
-        code = outcome.code
-        if code is ErrorCode.PRODUCER_FENCED and context.api_version < _FENCED_FROM:
-            code = ErrorCode.INVALID_PRODUCER_EPOCH
+        code = fenced_as_known(outcome.code, context.api_version, _FENCED_FROM)
         later.complete(EndTxnResponse(0, code, outcome.producer_id, outcome.producer_epoch))
 
     services.transactions.end_transaction(
