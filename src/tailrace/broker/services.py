@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import KafkaError, StorageError, TailraceError
@@ -24,8 +24,6 @@ from tailrace.log.logs import Logs
 from tailrace.log.trouble import Trouble as Trouble
 from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
-
-T = TypeVar("T")
 
 if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
@@ -113,15 +111,3 @@ class Services:
         if trouble is Trouble.ELSEWHERE:
             _log.error("storage failure: %s", error)
         return trouble
-
-    def with_reserve(self, work: Callable[[], T]) -> T:
-        """Do what frees space; where the volume is full, once more, with the reserve given up.
-
-        Raises what `work` raises.
-        """
-        try:
-            return work()
-        except StorageError as error:
-            if self.logs.on_upkeep_error(error) is not Trouble.NO_SPACE:
-                raise
-            return work()

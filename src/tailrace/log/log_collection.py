@@ -202,7 +202,7 @@ class LogCollection:
             was_clean=directory.was_clean,
         )
         try:
-            log = self._with_reserve(opened)
+            log = self.with_reserve(opened)
         except (StorageError, KafkaError) as error:
             directory.failures[topic_partition] = error  # one bad file costs one log; a directory fails in service
             return None
@@ -210,8 +210,11 @@ class LogCollection:
         log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
         return log
 
-    def _with_reserve(self, work: Callable[[], T]) -> T:
-        """Do what needs a little space to get any; on a full volume once more, with the reserve given up."""
+    def with_reserve(self, work: Callable[[], T]) -> T:
+        """Do what frees space or needs a little to start; on a full volume once more, with the reserve given up.
+
+        Raises what `work` raises; what a failure means for its directory is for who catches it.
+        """
         try:
             return work()
         except StorageError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from tailrace.base.errors import KafkaError, StorageError
@@ -59,7 +60,8 @@ class Leadership:
         self._logs.on_directory_failed = self.on_directory_failed
         self._partitions.lead_missing = self._lead_missing
         if not all(directory.was_clean for directory in self._logs.directories.online):
-            self._enter_next_epochs()
+            # A full volume is no reason not to start: the reserve is for this.
+            self._logs.with_reserve(partial(self._metadata.commit, list(self._next_epochs())))
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic)
         self._tell_of_strays()
@@ -74,15 +76,6 @@ class Leadership:
         if strays:
             shown = ", ".join(str(each) for each in strays[:STRAYS_SHOWN_MAX])
             _log.warning("%d logs belong to no topic and are not served: %s", len(strays), shown)
-
-    def _enter_next_epochs(self) -> None:
-        records = list(self._next_epochs())
-        try:
-            self._metadata.commit(records)
-        except StorageError as error:
-            if self._logs.on_upkeep_error(error) is not Trouble.NO_SPACE:
-                raise
-            self._metadata.commit(records)  # a full volume is no reason not to start: the reserve is for this
 
     def _next_epochs(self) -> Iterator[PartitionRecord]:
         for topic in self._metadata.image.topics.values():

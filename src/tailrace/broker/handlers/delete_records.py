@@ -58,7 +58,7 @@ def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> De
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION)
         if asked.offset < -1:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        start_offset = services.with_reserve(lambda: partition.delete_records(asked.offset))
+        start_offset = services.logs.with_reserve(lambda: partition.delete_records(asked.offset))
         return DeleteRecordsPartitionResult(index, start_offset, ErrorCode.NONE)
     except KafkaError as error:
         return DeleteRecordsPartitionResult(index, -1, error.code)

@@ -54,7 +54,7 @@ def handle(services: Services, context: RequestContext, request: DeleteTopicsReq
         else:
             records += decide_delete_topic(image, topic)
             responses.append(DeletableTopicResult(topic.name, topic.topic_id))
-    services.with_reserve(partial(services.metadata.commit, records))  # one transaction for all of them
+    services.logs.with_reserve(partial(services.metadata.commit, records))  # one transaction for all of them
     return DeleteTopicsResponse(responses=responses)
 
 
