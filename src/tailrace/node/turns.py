@@ -1,6 +1,6 @@
 """Long work in the loop's thread, cut into turns between which requests are answered.
 
-Not its business: work that waits for the disk and nothing else (`background`), rounds with an interval (`upkeep`).
+Not its business: work that waits for the disk and nothing else (`background`), when rounds begin (`upkeep`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ from functools import partial
 
 from tailrace.base.clock import Clock
 from tailrace.base.limits import ROUND_TURN_MS
+
+
+def take_turn(steps: Iterator[object], clock: Clock) -> bool:
+    """Take as many steps as fit into a turn; whether there may be more."""
+    end_ms = clock.monotonic_ms() + ROUND_TURN_MS
+    return any(clock.monotonic_ms() >= end_ms for _ in steps)
 
 
 class Turns:
@@ -23,8 +29,5 @@ class Turns:
 
     def run(self, steps: Iterator[object]) -> None:
         """Take as many steps as fit into a turn now, and the others in turns of their own. They must not raise."""
-        end_ms = self._clock.monotonic_ms() + ROUND_TURN_MS
-        for _ in steps:
-            if self._clock.monotonic_ms() >= end_ms:
-                self._post(partial(self.run, steps))
-                return
+        if take_turn(steps, self._clock):
+            self._post(partial(self.run, steps))

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import StorageError
-from tailrace.base.limits import ROUND_PAUSE_MS, ROUND_TURN_MS
+from tailrace.base.limits import ROUND_PAUSE_MS
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.log.logs import Logs
 from tailrace.net.timers import Timer, TimingWheel
 from tailrace.node.cleaning import Cleaner
+from tailrace.node.turns import take_turn
 
 _log = logging.getLogger("tailrace.node")
 
@@ -68,12 +69,10 @@ class Upkeep:
         def turn() -> bool:
             nonlocal steps
             steps, round_ = None, steps or begin()
-            end_ms = self._clock.monotonic_ms() + ROUND_TURN_MS
-            for _ in round_:
-                if self._clock.monotonic_ms() >= end_ms:
-                    steps = round_
-                    return True
-            return False
+            goes_on = take_turn(round_, self._clock)
+            if goes_on:
+                steps = round_
+            return goes_on
 
         return turn
 
