@@ -13,12 +13,11 @@ Source: Kafka's `ConsumerGroup`, KIP-848.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.coordinator.consumer_groups.member import ConsumerMember, MemberState, Place
+from tailrace.coordinator.consumer_groups.member import ConsumerMember, MemberState, Place, most_wanted_assignor
 from tailrace.coordinator.consumer_groups.records import ConsumerEntry, group_tombstones, regex_tombstone
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.ports import CoordinatorRecord
@@ -106,8 +105,7 @@ class ConsumerGroup:
 
     def assignor(self, default: str) -> str:
         """The assignor most members ask for; `default` when none does."""
-        votes = Counter(member.server_assignor for member in self.members.values() if member.server_assignor)
-        return votes.most_common(1)[0][0] if votes else default
+        return most_wanted_assignor(self.members.values(), default)
 
     def is_subscribed(self, topic: str) -> bool:
         """Whether a member consumes `topic`."""

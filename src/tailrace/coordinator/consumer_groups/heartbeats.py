@@ -22,6 +22,7 @@ from tailrace.coordinator.consumer_groups.member import (
     STATIC_LEAVING_EPOCH,
     ConsumerMember,
     Place,
+    most_wanted_assignor,
 )
 from tailrace.coordinator.consumer_groups.reconciling import reconciled
 from tailrace.coordinator.consumer_groups.settings import ConsumerGroupSettings
@@ -198,9 +199,7 @@ def _raise_epoch(around: Surroundings, draft: Draft, known: ConsumerMember, memb
 
 def assign(around: Surroundings, draft: Draft) -> dict[str, frozenset[Place]]:
     """Compute the assignment of the draft's epoch."""
-    votes = [member.server_assignor for member in draft.members() if member.server_assignor]
-    default = around.settings.group_consumer_assignors[0]
-    name = max(sorted(set(votes)), key=votes.count) if votes else default
+    name = most_wanted_assignor(draft.members(), around.settings.group_consumer_assignors[0])
     targets = ASSIGNORS.get(name, ASSIGNORS["uniform"])(*assignees(around.image, draft))
     draft.set_targets(targets, around.now_ms)
     return targets

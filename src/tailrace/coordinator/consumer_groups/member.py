@@ -9,7 +9,7 @@ Source: Kafka's `ConsumerGroupMember` and `MemberState`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -65,3 +65,9 @@ class ConsumerMember(NamedTuple):
         return self._replace(
             epoch=epoch, previous_epoch=self.epoch, state=state, assigned=assigned, pending_revocation=pending
         )
+
+
+def most_wanted_assignor(members: Iterable[ConsumerMember], default: str) -> str:
+    """The assignor most of them ask for, the first by name where several are; `default` when nobody asks."""
+    votes = [member.server_assignor for member in members if member.server_assignor]
+    return max(sorted(set(votes)), key=votes.count) if votes else default

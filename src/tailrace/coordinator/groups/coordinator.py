@@ -56,17 +56,15 @@ from tailrace.wire.messages.offset_delete import (
 from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
 if TYPE_CHECKING:
-    from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
-
-Refuse = Callable[[ErrorCode], None]
-
-if TYPE_CHECKING:
     from tailrace.coordinator.groups.consumer_turns import ConsumerTurns
     from tailrace.wire.messages.consumer_group_describe import DescribedGroup as DescribedConsumerGroup
     from tailrace.wire.messages.consumer_group_heartbeat import (
         ConsumerGroupHeartbeatRequest,
         ConsumerGroupHeartbeatResponse,
     )
+    from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
+
+Refuse = Callable[[ErrorCode], None]
 
 
 class GroupCoordinator:
