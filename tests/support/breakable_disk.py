@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from tailrace.base.disk import Buffer, File, FileStat, RealDisk
+from tests.support.checked_disk import CheckedDisk, CheckedFile
+
+from tailrace.base.disk import File
 from tailrace.base.errors import StorageError
 
 CHANGES = frozenset({"open", "write", "fsync", "truncate", "rename", "remove", "mkdir"})
@@ -17,11 +19,11 @@ GROWS = frozenset({"write", "mkdir"})
 """What a full volume refuses."""
 
 
-class BreakableDisk:
+class BreakableDisk(CheckedDisk):
     """The machine's disk, with the errors that `fail` orders."""
 
     def __init__(self) -> None:
-        self._disk = RealDisk()
+        super().__init__()
         self._orders: list[tuple[Path, int, frozenset[str]]] = []
         self.failed: list[str] = []
         self.touched: list[str] = []
@@ -46,69 +48,10 @@ class BreakableDisk:
         self.check("open", path)
         return BreakableFile(self, path, self._disk.open(path))
 
-    def read(self, path: Path) -> bytes:
-        self.check("read", path)
-        return self._disk.read(path)
 
-    def stat(self, path: Path) -> FileStat | None:
-        self.check("stat", path)
-        return self._disk.stat(path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self.check("rename", source)
-        self._disk.rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self.check("remove", path)
-        self._disk.remove(path)
-
-    def list(self, path: Path) -> list[str]:
-        self.check("list", path)
-        return self._disk.list(path)
-
-    def make_directory(self, path: Path) -> None:
-        self.check("mkdir", path)
-        self._disk.make_directory(path)
-
-    def sync_directory(self, path: Path) -> None:
-        self.check("fsync", path)
-
-    def can_sync_volumes(self) -> bool:
-        return True
-
-    def sync_volume(self, path: Path, file: File) -> None:
-        self.check("fsync", path)
-
-
-class BreakableFile:
-    """A real file that asks its disk first."""
-
-    def __init__(self, disk: BreakableDisk, path: Path, file: File) -> None:
-        self._disk = disk
-        self._path = path
-        self._file = file
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def write(self, data: Buffer) -> int:
-        self._disk.check("write", self._path)
-        return self._file.write(data)
-
-    def pread(self, size: int, position: int) -> bytes:
-        self._disk.check("read", self._path)
-        return self._file.pread(size, position)
+class BreakableFile(CheckedFile):
+    """Asks for its size too."""
 
     def size(self) -> int:
         self._disk.check("stat", self._path)
         return self._file.size()
-
-    def truncate(self, size: int) -> None:
-        self._disk.check("truncate", self._path)
-        self._file.truncate(size)
-
-    def sync(self) -> None:
-        self._disk.check("fsync", self._path)
-
-    def close(self) -> None:
-        self._file.close()

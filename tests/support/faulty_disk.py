@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from tailrace.base.disk import Buffer, File, FileStat, RealDisk
+from tests.support.checked_disk import CheckedDisk, CheckedFile
+
+from tailrace.base.disk import Buffer, File
 from tailrace.base.errors import StorageError
 
 
-class FaultyDisk:
+class FaultyDisk(CheckedDisk):
     """Fails operation number `fail_at` (1..; 0 never); with `dead` every one after it as well."""
 
     def __init__(
@@ -25,7 +27,7 @@ class FaultyDisk:
         also_reads: bool = False,
         is_short: bool = False,
     ) -> None:
-        self._disk = RealDisk()
+        super().__init__()
         self._fail_at = fail_at
         self._dead = dead
         self._error = error
@@ -56,58 +58,11 @@ class FaultyDisk:
         self.check("open", path)
         return FaultyFile(self, path, self._disk.open(path))
 
-    def open_existing(self, path: Path) -> File:
-        return self._disk.open_existing(path)
 
-    def set_modified(self, path: Path, modified_ms: int) -> None:
-        self.check("utime", path)
-        self._disk.set_modified(path, modified_ms)
+class FaultyFile(CheckedFile):
+    """A write that fails has written half, and one that is to be short writes half."""
 
-    def read(self, path: Path) -> bytes:
-        self.check_read("read", path)
-        return self._disk.read(path)
-
-    def stat(self, path: Path) -> FileStat | None:
-        self.check_read("stat", path)
-        return self._disk.stat(path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self.check("rename", source)
-        self._disk.rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self.check("remove", path)
-        self._disk.remove(path)
-
-    def list(self, path: Path) -> list[str]:
-        self.check_read("list", path)
-        return self._disk.list(path)
-
-    def make_directory(self, path: Path) -> None:
-        self.check("mkdir", path)
-        self._disk.make_directory(path)
-
-    def sync_directory(self, path: Path) -> None:
-        # Not passed on: the tests kill processes, not power, and a sync costs what a hundred other steps do.
-        self.check("fsync", path)
-
-    def can_sync_volumes(self) -> bool:
-        return True
-
-    def sync_volume(self, path: Path, file: File) -> None:
-        self.check("fsync", path)
-
-
-class FaultyFile:
-    """A real file that asks its disk before each change."""
-
-    def __init__(self, disk: FaultyDisk, path: Path, file: File) -> None:
-        self._disk = disk
-        self._path = path
-        self._file = file
-
-    def fileno(self) -> int:
-        return self._file.fileno()
+    _disk: FaultyDisk
 
     def write(self, data: Buffer) -> int:
         try:
@@ -116,20 +71,3 @@ class FaultyFile:
             self._file.write(memoryview(data)[: len(data) // 2])
             raise
         return self._file.write(memoryview(data)[: (len(data) + 1) // 2] if self._disk.takes_half() else data)
-
-    def pread(self, size: int, position: int) -> bytes:
-        self._disk.check_read("pread", self._path)
-        return self._file.pread(size, position)
-
-    def size(self) -> int:
-        return self._file.size()
-
-    def truncate(self, size: int) -> None:
-        self._disk.check("truncate", self._path)
-        self._file.truncate(size)
-
-    def sync(self) -> None:
-        self._disk.check("fsync", self._path)
-
-    def close(self) -> None:
-        self._file.close()
