@@ -8,9 +8,9 @@ Six levels of 256 slots. A timer sits in the level of the highest byte in which 
 
 Invariant: every occupied slot lies ahead of the wheel's tick in its own level, so the lowest occupied slot of the
 lowest occupied level is the next to reach. A timer is never early and, if `advance` is called in time, at most one
-tick late. A later `reset` only notes the new tick; the timer is moved when its slot is reached. That is what makes a
-heartbeat cheap. Not its business: reading a clock. Source: Varghese and Lauck, "Hashed and hierarchical timing
-wheels"; Kafka's purgatory.
+tick late: a whole tick where it is set for one that the wheel has reached already. A later `reset` only notes the new
+tick; the timer is moved when its slot is reached. That is what makes a heartbeat cheap. Not its business: reading a
+clock. Source: Varghese and Lauck, "Hashed and hierarchical timing wheels"; Kafka's purgatory.
 """
 
 from __future__ import annotations
