@@ -128,6 +128,8 @@ def generate() -> dict[Path, str]:
 
 def _record_folder(name: str) -> str:
     """The package of a record's module: one for each internal topic."""
+    if name in ("ShareSnapshot", "ShareUpdate"):
+        return "share_records"
     return "transaction_records" if name.startswith("Transaction") else "group_records"
 
 

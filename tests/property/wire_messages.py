@@ -46,12 +46,17 @@ def _kinds() -> dict[str, Kind]:
         found[path.stem] = Kind(load(path), f"tailrace.wire.messages.{snake_case(stem)}")
     for path in sorted((SCHEMA / "records").glob("*.json")):
         stem = path.stem.removesuffix("Key").removesuffix("Value")
-        folder = "transaction_records" if stem.startswith("Transaction") else "group_records"
-        found[path.stem] = Kind(load(path), f"tailrace.wire.{folder}.{snake_case(stem)}")
+        found[path.stem] = Kind(load(path), f"tailrace.wire.{_record_folder(stem)}.{snake_case(stem)}")
     for path in sorted((SCHEMA / "metadata").glob("*.json")):
         stem = path.stem.removesuffix("Record")
         found[path.stem] = Kind(load(path), f"tailrace.wire.metadata_records.{snake_case(stem)}")
     return found
+
+
+def _record_folder(stem: str) -> str:
+    if stem in ("ShareSnapshot", "ShareUpdate"):
+        return "share_records"
+    return "transaction_records" if stem.startswith("Transaction") else "group_records"
 
 
 KINDS = _kinds()

@@ -54,6 +54,18 @@ class ApiKey(IntEnum):
     CONSUMER_GROUP_DESCRIBE = 69
     LIST_CONFIG_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
+    SHARE_GROUP_HEARTBEAT = 76
+    SHARE_GROUP_DESCRIBE = 77
+    SHARE_FETCH = 78
+    SHARE_ACKNOWLEDGE = 79
+    INITIALIZE_SHARE_GROUP_STATE = 83
+    READ_SHARE_GROUP_STATE = 84
+    WRITE_SHARE_GROUP_STATE = 85
+    DELETE_SHARE_GROUP_STATE = 86
+    READ_SHARE_GROUP_STATE_SUMMARY = 87
+    DESCRIBE_SHARE_GROUP_OFFSETS = 90
+    ALTER_SHARE_GROUP_OFFSETS = 91
+    DELETE_SHARE_GROUP_OFFSETS = 92
 
 
 VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
@@ -96,5 +108,17 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     69: (0, 1, 0),
     74: (0, 1, 0),
     75: (0, 0, 0),
+    76: (1, 1, 0),
+    77: (1, 1, 0),
+    78: (1, 2, 0),
+    79: (1, 2, 0),
+    83: (0, 0, 0),
+    84: (0, 0, 0),
+    85: (0, 1, 0),
+    86: (0, 0, 0),
+    87: (0, 1, 0),
+    90: (0, 1, 0),
+    91: (0, 0, 0),
+    92: (0, 0, 0),
 }
 """Key -> (first version, last stable version, first flexible version)."""
