@@ -1,6 +1,7 @@
 """confluent-kafka (librdkafka) lives through the story."""
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from tests.harness.brokers import BrokerProcess
 from tests.harness.confluent_driver import ConfluentDriver
 from tests.harness.drivers import eventually
@@ -29,3 +30,17 @@ class TestConfluent(Story, StaticStory, CooperativeStory):
         eventually(lambda: has_bounds(driver, topic, 0, (0, count)), "each record just once")
         stored = driver.read(topic, 0, 0, count)
         assert [int(s.record.value or b"") for s in stored] == list(range(count))
+
+    def test_an_admin_client_goes_on_after_a_crash(self, driver: ConfluentDriver, broker: BrokerProcess) -> None:
+        """The broker answers for its groups at once. What a re-bootstrap does: docs/operations/clients.md."""
+        topic, group = new_name("admin"), new_name("group")
+        create(driver, topic, 1)
+        admin = AdminClient({**driver.common, "metadata.recovery.strategy": "none"})
+        consumer = Consumer({**driver.common, "group.id": group})
+        consumer.committed([TopicPartition(topic, 0)], timeout=30)  # librdkafka commits once it knows the coordinator
+        consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+        consumer.close()
+        [described] = [future.result(30) for future in admin.describe_consumer_groups([group]).values()]
+        assert described.group_id == group
+        broker.kill_and_restart()
+        assert admin.delete_consumer_groups([group], request_timeout=10)[group].result() is None
