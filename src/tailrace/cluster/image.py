@@ -1,7 +1,7 @@
 """The cluster as it is: brokers, topics, partitions, settings, producer ids. The result of replaying records.
 
 Invariants: a topic is found by name and by id, or by neither; partitions of a topic are 0..n-1 without a gap;
-isr ⊆ replicas; leader ∈ isr or -1; `version` is that of the last replayed batch.
+isr ⊆ replicas; elr ⊆ replicas, apart from isr; leader ∈ isr or -1; `version` is that of the last replayed batch.
 Changed by `replay` alone; everyone else reads. Readers on the same loop see whole batches, never half of one.
 Not its business: whether a change is allowed (`controller`), what broker settings mean (`settings`).
 """
@@ -43,6 +43,10 @@ class PartitionImage(NamedTuple):
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
     partition_epoch: int
+    elr: tuple[int, ...] = ()
+    """Eligible leaders: replicas that left the in-sync ones while the high watermark could not move (KIP-966)."""
+    last_known_leader: int = -1
+    is_recovering: bool = False
 
 
 class TopicImage:
@@ -173,7 +177,7 @@ class MetadataImage:
 
     def _replay_partition(self, record: PartitionRecord, delta: MetadataDelta) -> None:
         topic = self._topics_by_id[record.topic_id]
-        image = PartitionImage(record.leader, record.leader_epoch, record.replicas, record.isr, record.partition_epoch)
+        image = PartitionImage(*record[2:])
         if record.partition < len(topic.partitions):
             topic.partitions[record.partition] = image
             delta.partitions_changed.append(TopicPartition(topic.name, record.partition))

@@ -55,7 +55,12 @@ class TopicRecord(NamedTuple):
 
 
 class PartitionRecord(NamedTuple):
-    """A partition exists, or its leader or replicas changed. `leader` is -1 when there is none."""
+    """A partition exists, or its leader or replicas changed. `leader` is -1 when there is none.
+
+    `elr`: replicas that left the in-sync ones and yet hold every committed record (KIP-966). `last_known_leader`: who
+    led last, told while nobody may lead; else -1. `is_recovering`: the leader was elected uncleanly and has not
+    mended what it leads yet (KIP-704).
+    """
 
     topic_id: UUID
     partition: int
@@ -64,6 +69,9 @@ class PartitionRecord(NamedTuple):
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
     partition_epoch: int
+    elr: tuple[int, ...] = ()
+    last_known_leader: int = -1
+    is_recovering: bool = False
 
 
 class RemoveTopicRecord(NamedTuple):
@@ -106,14 +114,21 @@ _FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {
     "topic_id": UUID,
     "replicas": tuple,
     "isr": tuple,
+    "elr": tuple,
     "directories": lambda rows: tuple(tuple(row) for row in rows),
 }
 
 
 def encode_records(records: Sequence[Record]) -> str:
-    """The text of a batch of records: a JSON array."""
-    rows = [{"type": _NAMES[type(record)], **record._asdict()} for record in records]
+    """The text of a batch of records: a JSON array. Fields that have a default are told where they differ from it."""
+    rows = [{"type": _NAMES[type(record)], **_told(record)} for record in records]
     return json.dumps(rows, separators=(",", ":"), default=str)
+
+
+def _told(record: Record) -> dict[str, object]:
+    defaults = record._field_defaults
+    fields = record._asdict()
+    return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
 
 
 def decode_records(text: str) -> list[Record]:

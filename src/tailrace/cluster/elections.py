@@ -1,0 +1,233 @@
+"""Who leads a partition when brokers come and go, and which replicas still hold all that was committed. Pure.
+
+    isr    in sync: hold every committed record, and every record must reach them to be committed
+    elr    were in sync when the in-sync ones became fewer than `min.insync.replicas`: nothing was committed since, so
+           they hold every committed record too (KIP-966)
+
+A clean election chooses the first of the replicas, in their order, that is active and in sync, or, where nobody is in
+sync, in `elr`. An unclean one takes who is there and may lose records; it happens where the topic's setting allows it,
+where an operator asks for it, or when the last known leader returns and nobody else can ever hold what it has.
+
+Invariants: isr and elr within the replicas and apart; the leader is in sync, or -1; a new leader, or the end of one,
+has a new leader epoch; whatever changes has a new partition epoch.
+Not its business: who is active (`ActiveBrokers` is told), when to ask, reassignment.
+Source: Kafka PartitionChangeBuilder, ReplicationControlManager, KIP-704, KIP-966.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from tailrace.cluster.image import MetadataImage, PartitionImage, TopicImage
+from tailrace.cluster.records import PartitionRecord
+
+NO_LEADER: Final = -1
+
+ActiveBrokers: TypeAlias = Mapping[int, int]
+"""Brokers that may lead and be in sync: registered, not fenced, not shutting down. Broker id -> its epoch."""
+
+
+class ElectionRules(NamedTuple):
+    """What a topic's settings say: `min.insync.replicas` and `unclean.leader.election.enable`."""
+
+    min_insync_replicas: int = 1
+    is_unclean_allowed: bool = False
+
+
+RulesOf: TypeAlias = Callable[[str], ElectionRules]
+"""The rules of a topic, by name."""
+
+
+class Election(NamedTuple):
+    """The outcome: the partition as it is to be, and whether its leader may lack committed records."""
+
+    partition: PartitionImage
+    is_unclean: bool
+
+
+def effective_min_isr(partition: PartitionImage, rules: ElectionRules) -> int:
+    """In-sync replicas without which nothing is committed: never more than there are replicas."""
+    return min(rules.min_insync_replicas, len(partition.replicas))
+
+
+def with_isr(
+    before: PartitionImage,
+    isr: Collection[int],
+    active: ActiveBrokers,
+    rules: ElectionRules,
+    lost: Collection[int] = (),
+) -> Election:
+    """`before` with other in-sync replicas, and a leader among them if there can be one.
+
+    `lost`: replicas that may have lost records, by an unclean end: neither in sync nor eligible any more.
+    """
+    target_isr = tuple(each for each in isr if each not in lost)
+    elr = _elr_after(before, target_isr, rules, lost)
+    leader = _clean_leader(before, target_isr, elr, active)
+    is_unclean = False
+    if leader == NO_LEADER:
+        leader = _unclean_leader(before, target_isr, elr, active, rules)
+        is_unclean = leader != NO_LEADER
+    if is_unclean:
+        after = before._replace(leader=leader, isr=(leader,), elr=(), is_recovering=True, last_known_leader=NO_LEADER)
+    elif leader != NO_LEADER and leader not in target_isr:  # out of the eligible ones
+        after = before._replace(leader=leader, isr=(leader,), last_known_leader=NO_LEADER)
+        after = after._replace(elr=_without(elr, after.isr) if _is_short(after, rules) else ())
+    else:
+        last = NO_LEADER if leader != NO_LEADER else _last_leader(before)
+        after = before._replace(leader=leader, isr=target_isr, elr=elr, last_known_leader=last)
+    return Election(_with_epochs(before, after, is_new_term=is_unclean), is_unclean)
+
+
+def elect_preferred(before: PartitionImage, active: ActiveBrokers) -> PartitionImage | None:
+    """The first replica as the leader; None where it leads already, is not active or not in sync."""
+    preferred = before.replicas[0]
+    if preferred == before.leader or preferred not in before.isr or preferred not in active:
+        return None
+    return _with_epochs(before, before._replace(leader=preferred, last_known_leader=NO_LEADER))
+
+
+def elect_unclean(before: PartitionImage, active: ActiveBrokers, rules: ElectionRules) -> Election | None:
+    """A leader for a partition without one, whatever it may lack; None where it has one, or no replica is active."""
+    if before.leader != NO_LEADER:
+        return None
+    election = with_isr(before, before.isr, active, rules._replace(is_unclean_allowed=True))
+    return None if election.partition.leader == NO_LEADER else election
+
+
+def _elr_after(
+    before: PartitionImage, isr: Collection[int], rules: ElectionRules, lost: Collection[int]
+) -> tuple[int, ...]:
+    if len(isr) >= effective_min_isr(before, rules):
+        return ()
+    known = {*before.isr, *before.elr}
+    return tuple(each for each in before.replicas if each in known and each not in isr and each not in lost)
+
+
+def _clean_leader(before: PartitionImage, isr: Collection[int], elr: Collection[int], active: ActiveBrokers) -> int:
+    candidates = isr or elr
+    if before.leader in candidates and before.leader in active:
+        return before.leader
+    return next((each for each in before.replicas if each in candidates and each in active), NO_LEADER)
+
+
+def _unclean_leader(
+    before: PartitionImage, isr: Collection[int], elr: Collection[int], active: ActiveBrokers, rules: ElectionRules
+) -> int:
+    last = _last_leader(before)
+    if not isr and not elr and last in active and last in before.replicas:
+        return last
+    if not rules.is_unclean_allowed:
+        return NO_LEADER
+    return next((each for each in before.replicas if each in active), NO_LEADER)
+
+
+def _last_leader(before: PartitionImage) -> int:
+    return before.leader if before.leader != NO_LEADER else before.last_known_leader
+
+
+def _is_short(partition: PartitionImage, rules: ElectionRules) -> bool:
+    return len(partition.isr) < effective_min_isr(partition, rules)
+
+
+def _without(replicas: Collection[int], gone: Collection[int]) -> tuple[int, ...]:
+    return tuple(each for each in replicas if each not in gone)
+
+
+def _with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: bool = False) -> PartitionImage:
+    """`after` with the epochs of a change; `before` itself where there is none."""
+    if after == before and not is_new_term:
+        return before
+    is_new_term = is_new_term or after.leader != before.leader
+    return after._replace(
+        leader_epoch=before.leader_epoch + is_new_term,
+        partition_epoch=before.partition_epoch + 1,
+        is_recovering=after.is_recovering and after.leader != NO_LEADER,
+    )
+
+
+# -- over the whole image ----------------------------------------------------------------------------------------------
+
+
+class Elections(NamedTuple):
+    """What became of many partitions."""
+
+    records: list[PartitionRecord]
+    unclean: list[tuple[str, int]]
+    """(topic, partition) of those whose new leader may lack committed records: to be logged and counted."""
+
+
+def decide_broker_leaves(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
+    """`broker` was fenced, or is shutting down: it leads nothing and is in sync with nothing. It is not in `active`."""
+    assert broker not in active
+    return _settle(image, active, rules_of, lambda it: broker in it.isr or it.leader == broker, leaving=(broker,))
+
+
+def decide_broker_returns(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
+    """`broker` is active: partitions that have no leader and a replica there may have one."""
+    return _settle(image, active, rules_of, lambda it: it.leader == NO_LEADER and broker in it.replicas)
+
+
+def decide_records_lost(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
+    """`broker` ended uncleanly and may lack what was in its page cache: no partition counts on it any more."""
+    return _settle(image, active, rules_of, lambda it: broker in it.isr or broker in it.elr, lost=(broker,))
+
+
+def decide_failover(image: MetadataImage, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
+    """What a controller settles when it begins: who is in sync or leads, and is not active, does so no more."""
+    return _settle(
+        image,
+        active,
+        rules_of,
+        lambda it: it.leader not in active or any(each not in active for each in it.isr),
+        leaving=_Inactive(active),
+    )
+
+
+def decide_preferred(image: MetadataImage, active: ActiveBrokers) -> list[PartitionRecord]:
+    """Every partition led by the first of its replicas, where that one is active and in sync."""
+    records = []
+    for topic, index, before in _partitions(image):
+        after = elect_preferred(before, active)
+        if after is not None:
+            records.append(PartitionRecord(topic.topic_id, index, *after))
+    return records
+
+
+class _Inactive:
+    """Every broker that is not active."""
+
+    def __init__(self, active: ActiveBrokers) -> None:
+        self._active = active
+
+    def __contains__(self, broker: object) -> bool:
+        return broker not in self._active
+
+
+def _partitions(image: MetadataImage) -> Iterator[tuple[TopicImage, int, PartitionImage]]:
+    for topic in image.topics.values():
+        for index, partition in enumerate(topic.partitions):
+            yield topic, index, partition
+
+
+def _settle(
+    image: MetadataImage,
+    active: ActiveBrokers,
+    rules_of: RulesOf,
+    is_concerned: Callable[[PartitionImage], bool],
+    *,
+    leaving: Collection[int] | _Inactive = (),
+    lost: Collection[int] = (),
+) -> Elections:
+    settled = Elections([], [])
+    for topic, index, before in _partitions(image):
+        if not is_concerned(before):
+            continue
+        isr = [each for each in before.isr if each not in leaving]
+        election = with_isr(before, isr, active, rules_of(topic.name), lost)
+        if election.partition is not before:
+            settled.records.append(PartitionRecord(topic.topic_id, index, *election.partition))
+            if election.is_unclean:
+                settled.unclean.append((topic.name, index))
+    return settled
