@@ -26,6 +26,7 @@ from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
 
 if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
+    from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
 _log = logging.getLogger("tailrace.broker")
@@ -46,6 +47,8 @@ class Services:
     groups: GroupCoordinator
     transactions_of: Callable[[], TransactionCoordinator]
     """The transaction coordinator, which is made when it is first asked for."""
+    share_states_of: Callable[[], ShareStateCoordinator]
+    """The share coordinator, made likewise."""
     logs: Logs
     fetch_sessions: FetchSessions
     timers: TimingWheel
@@ -65,6 +68,11 @@ class Services:
     def transactions(self) -> TransactionCoordinator:
         """The coordinator of every transactional id."""
         return self.transactions_of()
+
+    @property
+    def share_states(self) -> ShareStateCoordinator:
+        """The coordinator of every share partition's state."""
+        return self.share_states_of()
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""

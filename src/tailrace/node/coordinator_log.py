@@ -15,7 +15,7 @@ from tailrace.coordinator.ports import CoordinatorRecord, InTransaction, LogEntr
 from tailrace.log.log import AppendOrigin
 from tailrace.log.log_directory import SpaceLevel
 from tailrace.log.logs import Logs
-from tailrace.records.batch import iter_whole_batches
+from tailrace.records.batch import RecordBatch, iter_whole_batches
 from tailrace.records.builder import BatchBuilder
 from tailrace.records.control import end_txn_marker
 from tailrace.replication.partition import IsolationLevel, Partition
@@ -86,6 +86,20 @@ class CoordinatorLog:
 
 
 def _records(partition: Partition) -> Iterator[LogEntry]:
+    for batch in committed_batches(partition):
+        if batch.is_control:
+            marker = end_txn_marker(batch)
+            if marker is not None:
+                yield TransactionEnd(batch.producer_id, marker.is_commit)
+            continue
+        for record in batch.records():
+            if record.key is not None:
+                found = CoordinatorRecord(record.key, record.value)
+                yield TransactionalRecord(batch.producer_id, found) if batch.is_transactional else found
+
+
+def committed_batches(partition: Partition) -> Iterator[RecordBatch]:
+    """Every committed batch from the start of the log, in order."""
     offset = partition.log_start_offset
     while True:
         found = partition.read(offset, LOAD_BYTES, IsolationLevel.READ_UNCOMMITTED, min_one_batch=True)
@@ -93,14 +107,4 @@ def _records(partition: Partition) -> Iterator[LogEntry]:
             return
         for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):
             offset = batch.next_offset
-            if batch.is_control:
-                marker = end_txn_marker(batch)
-                if marker is not None:
-                    yield TransactionEnd(batch.producer_id, marker.is_commit)
-                continue
-            for record in batch.records():
-                if record.key is not None:
-                    found_record = CoordinatorRecord(record.key, record.value)
-                    yield (
-                        TransactionalRecord(batch.producer_id, found_record) if batch.is_transactional else found_record
-                    )
+            yield batch

@@ -2,6 +2,7 @@
 
     __consumer_offsets    groups and committed offsets
     __transaction_state   transactional ids and their transactions
+    __share_group_state   how far share groups have come in each partition
 
 Invariant: a partition of such a topic is coordinated here exactly while this broker leads it and could read it.
 """
@@ -12,7 +13,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from tailrace.base.errors import KafkaError, StorageError
-from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, MetadataImage
+from tailrace.cluster.image import (
+    GROUP_METADATA_TOPIC,
+    INTERNAL_TOPICS,
+    SHARE_GROUP_STATE_TOPIC,
+    TRANSACTION_STATE_TOPIC,
+    MetadataImage,
+)
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.node.group_settings import apply_group_settings, group_settings
@@ -20,13 +27,14 @@ from tailrace.node.surroundings import Surroundings
 from tailrace.wire.primitives import DecodeError
 
 if TYPE_CHECKING:
+    from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
 _log = logging.getLogger("tailrace.node")
 
 
 class Coordinators:
-    """Groups and transactions of one broker."""
+    """Groups, transactions and the state of share groups of one broker."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -38,6 +46,7 @@ class Coordinators:
         self.groups.report = logging.getLogger("tailrace.groups").info
         self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
         self._transactions: TransactionCoordinator | None = None
+        self._share_states: ShareStateCoordinator | None = None
 
     def _image(self) -> MetadataImage:
         return self._around.metadata.image
@@ -64,15 +73,40 @@ class Coordinators:
             )
         return self._transactions
 
+    def share_states(self) -> ShareStateCoordinator:
+        """The share coordinator, made now if nobody asked for it before."""
+        if self._share_states is None:
+            # start-up time: most brokers see no share group
+            from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
+            from tailrace.node.share_state_log import ShareStateLog, share_state_settings
+
+            around = self._around
+            self._share_states = ShareStateCoordinator(
+                share_state_settings(around.metadata.settings),
+                ShareStateLog(SHARE_GROUP_STATE_TOPIC, around.partitions, around.clock, around.logs),
+                around.timers,
+                around.clock,
+                self._image,
+            )
+        return self._share_states
+
+    def on_topics_deleted(self, names: list[str]) -> None:
+        """Forget what is kept of topics that are gone."""
+        self.groups.on_topics_deleted(names)
+        if self._share_states is not None:
+            self._share_states.on_topics_deleted()
+
     def close(self) -> None:
         """Coordinate nothing any more."""
+        if self._share_states is not None:
+            self._share_states.close()
         if self._transactions is not None:
             self._transactions.close()
         self.groups.close()
 
     def coordinate(self, topic: str) -> bool:
         """Whether what is in the topic is read as soon as its partitions are led."""
-        return topic in (GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC)
+        return topic in INTERNAL_TOPICS
 
     def on_topic(self, name: str, partition_count: int) -> None:
         """A topic is led here: an internal one says over how many partitions its keys are spread."""
@@ -80,6 +114,8 @@ class Coordinators:
             self.groups.settings.offsets_topic_num_partitions = partition_count
         elif name == TRANSACTION_STATE_TOPIC:
             self.transactions().settings.transaction_state_log_num_partitions = partition_count
+        elif name == SHARE_GROUP_STATE_TOPIC:
+            self.share_states().settings.share_coordinator_state_topic_num_partitions = partition_count
 
     def lead(self, topic: str, partition: int, leader_epoch: int) -> None:
         """Coordinate a partition, if it is of an internal topic; one that cannot be read is not, the others are."""
@@ -88,6 +124,8 @@ class Coordinators:
                 self.groups.load(partition, self._group_log)
             elif topic == TRANSACTION_STATE_TOPIC:
                 self.transactions().load(partition, leader_epoch, self._transaction_log)
+            elif topic == SHARE_GROUP_STATE_TOPIC:
+                self.share_states().load(partition)
         except (DecodeError, KafkaError, StorageError) as error:
             self.drop(topic, partition)
             _log.error("what %s-%d coordinates is not served: %s", topic, partition, error)
@@ -100,6 +138,8 @@ class Coordinators:
             self.groups.unload(partition)
         elif topic == TRANSACTION_STATE_TOPIC and self._transactions is not None:
             self._transactions.unload(partition)
+        elif topic == SHARE_GROUP_STATE_TOPIC and self._share_states is not None:
+            self._share_states.unload(partition)
 
     def apply_settings(self) -> None:
         """Obey the broker's settings as they are now."""

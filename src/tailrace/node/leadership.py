@@ -91,7 +91,7 @@ class Leadership:
         for topic in delta.topics_deleted:
             self._drop_topic(topic)
         if delta.topics_deleted:
-            self._coordinators.groups.on_topics_deleted([topic.name for topic in delta.topics_deleted])
+            self._coordinators.on_topics_deleted([topic.name for topic in delta.topics_deleted])
         if delta.topics_deleted or delta.topics_created or delta.partitions_added:
             self._coordinators.groups.on_topics_changed()
         for topic in delta.topics_created:

@@ -201,6 +201,7 @@ class Server:
             partitions=partitions,
             groups=coordinators.groups,
             transactions_of=coordinators.transactions,
+            share_states_of=coordinators.share_states,
             logs=logs,
             fetch_sessions=sessions,
             timers=engine.timers,

@@ -73,6 +73,7 @@ class Bench:
             partitions=self.partitions,
             groups=coordinators.groups,
             transactions_of=coordinators.transactions,
+            share_states_of=coordinators.share_states,
             logs=self.logs,
             fetch_sessions=FetchSessions(10, self.clock, random),
             timers=self.timers,

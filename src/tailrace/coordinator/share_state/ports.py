@@ -87,6 +87,36 @@ class ShareStates(Protocol):
         ...
 
 
+class StateSummary(NamedTuple):
+    """How far a group has come in a partition; as it stands here, of a state that was never made."""
+
+    state_epoch: int = 0
+    leader_epoch: int = 0
+    start_offset: int = UNINITIALIZED_START_OFFSET
+    delivery_complete_count: int = -1
+
+
+class ShareStateKeeper(ShareStates, Protocol):
+    """Keeps states, and makes and deletes them: what the group coordinator needs of it."""
+
+    def initialize_state(
+        self, key: SharePartitionKey, state_epoch: int, start_offset: int
+    ) -> Pending[ErrorCode | None]:
+        """Make a state that begins at `start_offset`, or make it anew: what was known before is void.
+
+        Completes with None when that is committed. Errors: FENCED_STATE_EPOCH, and as for reading.
+        """
+        ...
+
+    def delete_state(self, key: SharePartitionKey) -> Pending[ErrorCode | None]:
+        """Forget a state; None also for one that does not exist. Errors as for reading."""
+        ...
+
+    def summary(self, key: SharePartitionKey) -> Pending[StateSummary | ErrorCode]:
+        """How far the group has come; of a state that does not exist a summary that says so. Errors as for reading."""
+        ...
+
+
 def _base64(topic_id: UUID) -> str:
     """Kafka's text of a UUID."""
     return urlsafe_b64encode(topic_id.bytes).rstrip(b"=").decode()
