@@ -105,6 +105,14 @@ KAFKA_4_3: dict[str, tuple[int, int, int]] = {
 NOTES = {
     ApiKey.PRODUCE: "message sets of before v3 are converted to batches",
     ApiKey.FETCH: "before v4 batches are converted to message sets",
+    ApiKey.DESCRIBE_ACLS: "there is no authorizer: SECURITY_DISABLED",
+    ApiKey.CREATE_ACLS: "SECURITY_DISABLED",
+    ApiKey.DELETE_ACLS: "SECURITY_DISABLED",
+    ApiKey.ALTER_REPLICA_LOG_DIRS: "to where it is; nothing is moved",
+    ApiKey.ALTER_PARTITION_REASSIGNMENTS: "to the brokers it is on; nothing is moved",
+    ApiKey.DESCRIBE_CLIENT_QUOTAS: "there are none",
+    ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: "there are none",
+    ApiKey.UPDATE_FEATURES: "to the level it has",
     ApiKey.API_VERSIONS: "any other version is answered in v0 with error 35 (KIP-511)",
 }
 

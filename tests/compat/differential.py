@@ -205,7 +205,9 @@ def place(value: Any) -> tuple[str, int]:
     """What entries of an answer are sorted by: nobody promises their order, and Kafka's comes from hash maps."""
     if not isinstance(value, dict):
         return ("", 0)
-    texts = [value[field] for field in ("name", "topic", "topic_name", "group_id", "resource_name") if field in value]
+    texts = [
+        value[field] for field in ("name", "topic", "topic_name", "group_id", "resource_name", "user") if field in value
+    ]
     numbers = [value[field] for field in ("partition_index", "partition", "index", "api_key") if field in value]
     name = next((str(text) for text in texts if text is not None), str(value.get("member_id", "")))
     return (name, next(iter(numbers), 0))

@@ -196,6 +196,63 @@ def test_cluster_tools(kit: Kit) -> None:
     assert "Cluster ID:" in kit.runner.run("ClusterTool", "cluster-id", "--bootstrap-server", kit.bootstrap).out
 
 
+def test_leader_election(kit: Kit) -> None:
+    topic = kit.create(partitions=2)
+    command = "LeaderElectionCommand"
+    for kind in ("preferred", "unclean"):
+        one = kit.ok(command, "--election-type", kind, "--topic", topic, "--partition", "1")
+        assert f"Valid replica already elected for partitions {topic}-1" in one
+        kit.ok(command, "--election-type", kind, "--all-topic-partitions")
+    unknown = kit.run(command, "--election-type", "preferred", "--topic", topic, "--partition", "7")
+    assert unknown.status == 1
+    assert "UnknownTopicOrPartitionException" in unknown.out + unknown.err
+
+
+def test_reassign_partitions(kit: Kit, tmp_path: Path) -> None:
+    """Generate a plan, carry it out, verify it, cancel it: with one broker, all to where everything is."""
+    topic, command = kit.create(partitions=2), f"{TOOLS}.reassign.ReassignPartitionsCommand"
+    [broker] = re.findall(r"Leader: (\d+)", kit.ok("TopicCommand", "--describe", "--topic", topic))[:1]
+    topics, plan = tmp_path / "topics.json", tmp_path / "plan.json"
+    topics.write_text(json.dumps({"topics": [{"topic": topic}], "version": 1}))
+    generated = kit.ok(command, "--generate", "--topics-to-move-json-file", str(topics), "--broker-list", broker)
+    current, proposed = (json.loads(line) for line in generated.splitlines() if line.startswith("{"))
+    assert [each["replicas"] for each in proposed["partitions"]] == [[int(broker)]] * 2
+    for each in (proposed, current):  # the present one names the log directories, too
+        plan.write_text(json.dumps(each))
+        executed = kit.ok(command, "--execute", "--reassignment-json-file", str(plan))
+        assert f"Successfully started partition reassignments for {topic}-0,{topic}-1" in executed
+        verified = kit.ok(command, "--verify", "--reassignment-json-file", str(plan))
+        for index in range(2):
+            assert f"Reassignment of partition {topic}-{index} is completed." in verified
+    assert "No partition reassignments found." in kit.ok(command, "--list")
+    cancelled = kit.ok(command, "--cancel", "--reassignment-json-file", str(plan))
+    assert "None of the specified partition reassignments are active." in cancelled
+    for partition in proposed["partitions"]:
+        partition["replicas"] = [int(broker) + 7]
+    plan.write_text(json.dumps(proposed))
+    refused = kit.run(command, "--execute", "--reassignment-json-file", str(plan))
+    assert refused.status == 1
+    assert "Unknown broker id" in refused.out + refused.err
+
+
+def test_features(kit: Kit) -> None:
+    described = kit.ok("FeatureCommand", "describe")
+    assert re.search(r"Feature: transaction.version\s.*FinalizedVersionLevel: 2", described)
+    kit.ok("FeatureCommand", "upgrade", "--feature", "transaction.version=2")
+    refused = kit.run("FeatureCommand", "upgrade", "--feature", "transaction.version=70")
+    assert refused.status == 1
+    assert "transaction.version" in refused.out + refused.err
+
+
+def test_what_there_is_no_security_for(kit: Kit) -> None:
+    """ACLs want an authorizer; quotas and users can be looked at, and there are none."""
+    acls = kit.run("AclCommand", "--list")
+    assert "No Authorizer is configured" in acls.out + acls.err
+    for kind in ("clients", "users", "ips"):
+        described = kit.ok("kafka.admin.ConfigCommand", "--describe", "--entity-type", kind)
+        assert described.strip() == ""
+
+
 def test_verifiable_producer_and_consumer(kit: Kit) -> None:
     topic = kit.create(partitions=2)
     sent = kit.own_jvm("VerifiableProducer", "--topic", topic, "--max-messages", "500", "--acks", "-1")
@@ -210,14 +267,14 @@ def test_verifiable_producer_and_consumer(kit: Kit) -> None:
     assert any(event["name"] == "offsets_committed" and event["success"] for event in events)
 
 
-def test_client_compatibility_test(kit: Kit, broker: BrokerProcess) -> None:
+def test_client_compatibility_test(kit: Kit) -> None:
     """Kafka's own check of what a broker can do, with everything expected that a Kafka of today has."""
     topic = kit.create()
     flags = ["offsets-for-times", "cluster-id", "create-topics", "describe-configs", "idempotent-producer"]
     options = [word for flag in flags for word in (f"--{flag}-supported", "true")]
     options += ["--expect-record-too-large-exception", "false", "--num-cluster-nodes", "1"]
-    # A Kafka without an authoriser answers SECURITY_DISABLED, which the tool takes for supported. We have no ACLs yet.
-    options += ["--describe-acls-supported", "true" if broker.name == "kafka" else "false"]
+    # A broker without an authorizer answers SECURITY_DISABLED, which the tool takes for supported.
+    options += ["--describe-acls-supported", "true"]
     finished = kit.run("ClientCompatibilityTest", "--topic", topic, *options)
     assert finished.status == 0, finished
 

@@ -64,10 +64,19 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
         _Level("topics", "topics", "TopicResponse"),
         _Level("partition_indexes", "partitions", "PartitionResponse"),
     ),
+    ApiKey.ELECT_LEADERS: (
+        _Level("topic_partitions", "replica_election_results", "ReplicaElectionResult"),
+        _Level("partitions", "partition_result", "PartitionResult"),
+    ),
+    ApiKey.ALTER_PARTITION_REASSIGNMENTS: (
+        _Level("topics", "responses", "ReassignableTopicResponse"),
+        _Level("partitions", "partitions", "ReassignablePartitionResponse"),
+    ),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: (_Level("topics", "topics", "DescribeTopicPartitionsResponseTopic"),),
 }
 
 _NAMES_OF_A_KEY = ("key", "group_id", "name")
+_INDEXES_OF_A_PARTITION = ("partition_index", "partition_id")
 
 
 def error_response(found: Api, version: int, request: Any, error: KafkaError) -> Any:
@@ -118,7 +127,7 @@ def _mirror(module: Any, levels: tuple[_Level, ...], request: Any, response: Any
 def _copy_names(asked: Any, item: Any) -> None:
     """Copy what identifies an item: its own name when it is just a string or a number, else its scalar fields."""
     if isinstance(asked, int):
-        item.partition_index = asked
+        setattr(item, next(name for name in _INDEXES_OF_A_PARTITION if name in item.__slots__), asked)
     elif isinstance(asked, str):
         setattr(item, next(name for name in _NAMES_OF_A_KEY if name in item.__slots__), asked)
     else:

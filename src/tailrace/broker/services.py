@@ -110,6 +110,13 @@ class Services:
             return partition._replace(leader=-1), [*offline, self.node_id]
         return partition, offline
 
+    def able_to_lead(self, topic: str, index: int) -> dict[int, int]:
+        """Brokers that may lead a partition, as `cluster.elections` wants them: not this one where its disk failed."""
+        able = dict.fromkeys(self.metadata.image.brokers, 0)
+        if self.partitions.is_offline(topic, index):
+            able.pop(self.node_id, None)
+        return able
+
     def on_storage_error(self, error: StorageError) -> Trouble:
         """The environment failed below a log: what follows from it, and one line where people look.
 

@@ -39,13 +39,23 @@ class ApiKey(IntEnum):
     END_TXN = 26
     WRITE_TXN_MARKERS = 27
     TXN_OFFSET_COMMIT = 28
+    DESCRIBE_ACLS = 29
+    CREATE_ACLS = 30
+    DELETE_ACLS = 31
     DESCRIBE_CONFIGS = 32
     ALTER_CONFIGS = 33
+    ALTER_REPLICA_LOG_DIRS = 34
     DESCRIBE_LOG_DIRS = 35
     CREATE_PARTITIONS = 37
     DELETE_GROUPS = 42
+    ELECT_LEADERS = 43
     INCREMENTAL_ALTER_CONFIGS = 44
+    ALTER_PARTITION_REASSIGNMENTS = 45
+    LIST_PARTITION_REASSIGNMENTS = 46
     OFFSET_DELETE = 47
+    DESCRIBE_CLIENT_QUOTAS = 48
+    DESCRIBE_USER_SCRAM_CREDENTIALS = 50
+    UPDATE_FEATURES = 57
     DESCRIBE_CLUSTER = 60
     DESCRIBE_PRODUCERS = 61
     DESCRIBE_TRANSACTIONS = 65
@@ -93,13 +103,23 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     26: (0, 5, 3),
     27: (1, 2, 1),
     28: (0, 6, 3),
+    29: (1, 3, 2),
+    30: (1, 3, 2),
+    31: (1, 3, 2),
     32: (0, 4, 4),
     33: (0, 2, 2),
+    34: (1, 2, 2),
     35: (0, 5, 2),
     37: (0, 3, 2),
     42: (0, 3, 2),
+    43: (0, 2, 2),
     44: (0, 1, 1),
+    45: (0, 1, 0),
+    46: (0, 0, 0),
     47: (0, 0, 32767),
+    48: (0, 1, 1),
+    50: (0, 0, 0),
+    57: (0, 2, 0),
     60: (0, 2, 0),
     61: (0, 0, 0),
     65: (0, 0, 0),

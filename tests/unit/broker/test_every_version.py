@@ -12,19 +12,26 @@ from broker_bench import Bench
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.messages import (
     alter_configs,
+    alter_partition_reassignments,
+    alter_replica_log_dirs,
     create_partitions,
     create_topics,
     delete_records,
     delete_topics,
+    describe_client_quotas,
     describe_cluster,
     describe_configs,
     describe_log_dirs,
     describe_producers,
     describe_topic_partitions,
+    describe_user_scram_credentials,
+    elect_leaders,
     incremental_alter_configs,
     init_producer_id,
     list_config_resources,
+    list_partition_reassignments,
     metadata,
+    update_features,
 )
 
 
@@ -77,6 +84,29 @@ def _describe_topic_partitions(version: int) -> Any:
     return describe_topic_partitions.DescribeTopicPartitionsRequest(topics, 1, None)
 
 
+def _elect_leaders(version: int) -> Any:
+    return elect_leaders.ElectLeadersRequest(min(version, 1), None)
+
+
+def _alter_partition_reassignments(version: int) -> Any:
+    partitions = [alter_partition_reassignments.ReassignablePartition(0, [1])]
+    topics = [alter_partition_reassignments.ReassignableTopic("a", partitions)]
+    return alter_partition_reassignments.AlterPartitionReassignmentsRequest(topics=topics)
+
+
+def _alter_replica_log_dirs(version: int) -> Any:
+    topics = [alter_replica_log_dirs.AlterReplicaLogDirTopic("a", [])]
+    return alter_replica_log_dirs.AlterReplicaLogDirsRequest([alter_replica_log_dirs.AlterReplicaLogDir("/x", topics)])
+
+
+def _describe_client_quotas(version: int) -> Any:
+    return describe_client_quotas.DescribeClientQuotasRequest([describe_client_quotas.ComponentData("user", 0, "u")])
+
+
+def _update_features(version: int) -> Any:
+    return update_features.UpdateFeaturesRequest(feature_updates=[update_features.FeatureUpdateKey("group.version", 1)])
+
+
 REQUESTS: dict[ApiKey, Callable[[int], Any]] = {
     ApiKey.METADATA: _metadata,
     ApiKey.CREATE_TOPICS: _create_topics,
@@ -91,6 +121,17 @@ REQUESTS: dict[ApiKey, Callable[[int], Any]] = {
     ApiKey.DESCRIBE_LOG_DIRS: lambda version: describe_log_dirs.DescribeLogDirsRequest(None),
     ApiKey.DESCRIBE_PRODUCERS: _describe_producers,
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: _describe_topic_partitions,
+    ApiKey.ELECT_LEADERS: _elect_leaders,
+    ApiKey.ALTER_PARTITION_REASSIGNMENTS: _alter_partition_reassignments,
+    ApiKey.LIST_PARTITION_REASSIGNMENTS: lambda version: (
+        list_partition_reassignments.ListPartitionReassignmentsRequest()
+    ),
+    ApiKey.ALTER_REPLICA_LOG_DIRS: _alter_replica_log_dirs,
+    ApiKey.DESCRIBE_CLIENT_QUOTAS: _describe_client_quotas,
+    ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: lambda version: (
+        describe_user_scram_credentials.DescribeUserScramCredentialsRequest()
+    ),
+    ApiKey.UPDATE_FEATURES: _update_features,
     ApiKey.INIT_PRODUCER_ID: lambda version: init_producer_id.InitProducerIdRequest(None),
 }
 
