@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tailrace.base.clock import ManualClock
 from tailrace.base.errors import ErrorCode
-from tailrace.base.pending import Pending
+from tailrace.base.pending import Pending, completed
 from tailrace.base.rand import SeededRandom
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.cluster.records import ResourceType
@@ -132,7 +132,7 @@ class GroupBench:
             metadata=SimpleNamespace(image=self.image),
             node_id=1,
             advertised=lambda context: (context.local_host, context.local_port),
-            auto_create=lambda name: None,
+            auto_create=lambda *names: completed({}),
             partitions=Partitions(),
         )
 

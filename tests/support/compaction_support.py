@@ -8,11 +8,12 @@ from uuid import UUID
 
 from tests.support.log_support import PARTITION, environment
 
+from tailrace.base.background import Background, InlineBackground
 from tailrace.base.clock import ManualClock
 from tailrace.base.disk import Disk
 from tailrace.log.compaction.cleaner import Cleaner, CleanerSettings
 from tailrace.log.compaction.offset_map import SLOT_BYTES
-from tailrace.log.config import Background, InlineBackground, LogConfig
+from tailrace.log.config import LogConfig
 from tailrace.log.log import AppendOrigin, Log
 from tailrace.log.logs import Logs
 from tailrace.records.batch import RecordBatch

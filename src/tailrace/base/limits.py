@@ -34,6 +34,9 @@ CLEANER_THREADS_MAX: Final = 8
 """Most logs that are compacted at once, whatever `log.cleaner.threads` says: compaction computes, and there is one
 interpreter. Settings above it count as this."""
 
+METADATA_THREADS: Final = 1
+"""Threads in which changes of the metadata wait for their store: they are made one at a time."""
+
 SYNC_THREADS: Final = 8
 """Threads for the syncs that answers wait for: each log has one running at most, so this many logs are synced at once.
 A journalling file system commits them together."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Pending(Generic[T]):
@@ -48,3 +49,17 @@ class Pending(Generic[T]):
             callback(self._value)  # type: ignore[arg-type]
         else:
             self._callbacks.append(callback)
+
+
+def completed(value: T) -> Pending[T]:
+    """A value that is there."""
+    pending: Pending[T] = Pending()
+    pending.complete(value)
+    return pending
+
+
+def mapped(pending: Pending[T], change: Callable[[T], R]) -> Pending[R]:
+    """What `change` makes of the value, when it is there."""
+    later: Pending[R] = Pending()
+    pending.on_complete(lambda value: later.complete(change(value)))
+    return later

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from tailrace.base.clock import Clock
-from tailrace.base.errors import KafkaError, StorageError, TailraceError
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.page_cache import ColdReads, InlineReads
+from tailrace.base.pending import Pending, completed, mapped
 from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
 from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
 from tailrace.cluster.auto_topics import auto_topic
 from tailrace.cluster.controller import decide_auto_create
-from tailrace.cluster.image import INTERNAL_TOPICS, PartitionImage
+from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage, PartitionImage
 from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.proposal import Decide, Decided
+from tailrace.cluster.records import Record
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.log.logs import Logs
@@ -28,6 +32,8 @@ from tailrace.replication.partitions import Partitions
 if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
     from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
+
+T = TypeVar("T")
 
 _log = logging.getLogger("tailrace.broker")
 
@@ -78,20 +84,62 @@ class Services:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
         return self.advertised_address or (context.local_host, context.local_port)
 
-    def auto_create(self, name: str) -> None:
-        """Create the topic a client or a coordinator needs, if it is not there. Raises KafkaError when refused."""
-        if self.metadata.image.topic(name) is None:
-            try:
-                self._create(name)
-            except KafkaError as error:
-                self._tell_refusal(name, str(error))
-                raise
+    def propose(self, decide: Decide[T]) -> Pending[T | KafkaError]:
+        """Change the metadata (`Metadata.propose`). What fails below it is logged here, and completes with the refusal
+        that clients should hear."""
+        return mapped(self.metadata.propose(decide), self._refused)
 
-    def _create(self, name: str) -> None:
+    def propose_freeing(self, decide: Decide[T]) -> Pending[T | KafkaError]:
+        """As `propose`, of a change that frees space: on a full volume once more, with the reserve given up."""
+        later: Pending[T | KafkaError] = Pending()
+
+        def answer(outcome: T | TailraceError) -> None:
+            if isinstance(outcome, StorageError) and self.logs.on_upkeep_error(outcome) is Trouble.NO_SPACE:
+                self.propose(decide).on_complete(later.complete)
+            else:
+                later.complete(self._refused(outcome))
+
+        self.metadata.propose(decide).on_complete(answer)
+        return later
+
+    def producer_ids_ready(self) -> Pending[KafkaError | None]:
+        """Completes when `metadata.producer_ids` has one to take, or with why it has none."""
+        return mapped(self.metadata.producer_ids.wait_ready(), self._refused)
+
+    def _refused(self, outcome: T | TailraceError) -> T | KafkaError:
+        if isinstance(outcome, KafkaError) or not isinstance(outcome, TailraceError):
+            return outcome
+        if isinstance(outcome, StorageError):
+            self.on_storage_error(outcome)
+            return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{outcome}.")
+        return KafkaError(ErrorCode.REQUEST_TIMED_OUT, f"{outcome}.")
+
+    def auto_create(self, *names: str) -> Pending[dict[str, KafkaError]]:
+        """Create those of the topics that are not there, for a client or a coordinator. Completes with the refusals."""
+        missing = [name for name in names if self.metadata.image.topic(name) is None]
+        if not missing:
+            return completed({})
+        return mapped(self.propose(partial(self._decide_topics, missing)), partial(self._told, missing))
+
+    def _decide_topics(self, names: list[str], image: MetadataImage) -> Decided[dict[str, KafkaError]]:
         metadata = self.metadata
-        self.logs.space.check_create()
-        wish = auto_topic(name, self.settings)
-        metadata.commit(decide_auto_create(metadata.image, wish, metadata.topic_defaults, metadata.new_topic_id))
+        refused: dict[str, KafkaError] = {}
+        records: list[Record] = []
+        for name in names:
+            if image.topic(name) is None:
+                wish = auto_topic(name, self.settings)
+                try:
+                    self.logs.space.check_create()
+                    records += decide_auto_create(image, wish, metadata.topic_defaults, metadata.new_topic_id)
+                except KafkaError as error:
+                    refused[name] = error
+        return Decided(refused, records)
+
+    def _told(self, names: list[str], outcome: dict[str, KafkaError] | KafkaError) -> dict[str, KafkaError]:
+        refused = dict.fromkeys(names, outcome) if isinstance(outcome, KafkaError) else outcome
+        for name, error in refused.items():
+            self._tell_refusal(name, str(error))
+        return refused
 
     def _tell_refusal(self, name: str, reason: str) -> None:
         """Log why a topic that the broker itself needs is not made, once: clients show a timeout and ask for ever."""

@@ -148,6 +148,15 @@ class MetadataImage:
         """Names of the resources of this type that have any setting set."""
         return [resource.name for resource in self._configs if resource.type == resource_type]
 
+    def every_config(self) -> Mapping[ConfigResource, Mapping[str, str]]:
+        """Every resource that has any setting set, with those."""
+        return self._configs
+
+    def topic_of(self, resource: ConfigResource) -> UUID | None:
+        """The topic whose settings a resource names, by id; None for another kind of resource, or no such topic."""
+        found = self.topics.get(resource.name) if resource.type == ResourceType.TOPIC else None
+        return None if found is None else found.topic_id
+
     def replay(self, records: Iterable[Record], version: int) -> MetadataDelta:
         """Apply one committed batch, whole. Returns what it changed."""
         delta = MetadataDelta()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tailrace.base.clock import Clock
 from tailrace.cluster.records import Record, decode_records, encode_records
-from tailrace.cluster.store import Loaded, StaleVersion
+from tailrace.cluster.store import Batch, Loaded, StaleVersion
 
 
 class _Batches:
@@ -15,6 +15,8 @@ class _Batches:
     def __init__(self) -> None:
         self.version = 0
         self.texts: list[str] = []
+        self.first_version = 1
+        """Version that the first of `texts` makes: 1, or that of the last compaction."""
         self.watchers: list[tuple[MemoryStore, Callable[[int, Sequence[Record]], None]]] = []
         self.leases: dict[str, tuple[str, float]] = {}
 
@@ -29,6 +31,14 @@ class MemoryStore:
     def load(self) -> Loaded:
         records = [record for text in self._batches.texts for record in decode_records(text)]
         return Loaded(self._batches.version, records)
+
+    def load_after(self, version: int) -> list[Batch] | None:
+        batches = self._batches
+        first = batches.first_version
+        if version < first and first > 1:
+            return None
+        found = enumerate(batches.texts, first)
+        return [Batch(number, decode_records(text)) for number, text in found if number > version]
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:
         batches = self._batches
@@ -47,6 +57,7 @@ class MemoryStore:
         if version != batches.version:
             raise StaleVersion(f"metadata is at version {batches.version}, not {version}")
         batches.texts = [encode_records(records)]
+        batches.first_version = version
 
     def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
         self._batches.watchers.append((self, callback))

@@ -1,53 +1,85 @@
 """The metadata of the cluster as one broker sees it: the image, and the one way to change it.
 
-    decide (controller, config_changes) -> commit: append to the store -> replay into the image -> tell listeners
+    propose(decide) -> its turn: decide against the image -> append to the store -> replay -> tell listeners -> answer
+                                  somebody else was first: replay what they wrote, decide again
 
-Invariant: the image never holds what the store does not. Listeners run in the order they were added, after the whole
-batch is replayed; a listener may commit, and that batch is told after the running one has been told to everybody.
-Not its business: what to decide. One owner, one thread.
+Invariants: the image never holds what the store does not; one proposal at a time is between its decision and its
+answer, in the order they were made. The append runs in the background, everything else in the owner's thread.
+Listeners run in the order they were added, after the whole batch is replayed; a listener may propose, and that batch is
+told after the running one has been told to everybody.
+Not its business: what to decide.
 """
 
 from __future__ import annotations
 
+import logging
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
+from tailrace.base.background import Background, InlineBackground
 from tailrace.base.config import ConfigValue
+from tailrace.base.errors import ErrorCode, KafkaError, TailraceError
+from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
 from tailrace.base.types import ZERO_TOPIC_ID
-from tailrace.cluster.controller import TopicDefaults, decide_producer_id_block
+from tailrace.cluster.controller import TopicDefaults
 from tailrace.cluster.image import MetadataDelta, MetadataImage
+from tailrace.cluster.image_difference import difference
+from tailrace.cluster.producer_ids import ProducerIds
+from tailrace.cluster.proposal import Decide, Decided, Proposal
 from tailrace.cluster.records import BrokerRecord, ClusterRecord, Record, ResourceType
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.store import MetadataStore
+from tailrace.cluster.store import Batch, Loaded, MetadataStore, StaleVersion
 from tailrace.cluster.topic_settings import effective_topic_configs
+
+T = TypeVar("T")
+
+_log = logging.getLogger("tailrace.cluster")
 
 Listener: TypeAlias = Callable[[MetadataDelta], None]
 
 COMPACT_AFTER_RECORDS: Final = 1000
 """Records of dead history that are left alone. Beyond it, and beyond the living ones, a start rewrites the history."""
 
+DECISIONS_MAX: Final = 100
+"""Times that a proposal is decided, when others append first each time, before it is refused."""
+
 
 class Metadata:
     """The current image, commits to it, and the settings derived from it."""
 
-    def __init__(self, store: MetadataStore, node_id: int, settings: BrokerSettings, random: Random) -> None:
-        """Load the store's image. A store that holds nothing is given a cluster id."""
+    def __init__(
+        self,
+        store: MetadataStore,
+        node_id: int,
+        settings: BrokerSettings,
+        random: Random,
+        background: Background | None = None,
+    ) -> None:
+        """Load the store's image. A store that holds nothing is given a cluster id.
+
+        `background` is where appends wait, one at a time; None: in the caller's thread.
+        """
         self.image = MetadataImage()
         self.node_id = node_id
         self.settings = settings
         self._store = store
+        self._background = InlineBackground() if background is None else background
         self._random = random
         self._listeners: list[Listener] = []
         self._untold: deque[MetadataDelta] = deque()
         self._telling = False
-        self._producer_ids = range(0)
+        self._queue: deque[Proposal[Any]] = deque()
+        self._is_running = False
+        self._is_waiting = False
+        """Whether the store is at work on a proposal."""
+        self.producer_ids = ProducerIds(self.propose, node_id)
         self._topic_configs: dict[str, dict[str, ConfigValue]] = {}
         self._load()
-        store.watch(self._replay_foreign)
+        store.watch(self._on_batch)
 
     def _load(self) -> None:
         version, records = self._store.load()
@@ -64,31 +96,46 @@ class Metadata:
         """Call `listener(delta)` after every later change."""
         self._listeners.append(listener)
 
-    def commit(self, records: Sequence[Record]) -> None:
-        """Make `records` true: durable first, then in the image, then told to the listeners. Empty: nothing happens.
+    def propose(self, decide: Decide[T]) -> Pending[T | TailraceError]:
+        """Make true what `decide` wants, when its turn comes. Completes with its result, durable, replayed and told; or
+        with why not: the KafkaError it raised, REQUEST_TIMED_OUT when others were faster DECISIONS_MAX times, or the
+        StorageError or StoreUnavailable of the store.
+        """
+        proposal = Proposal(decide)
+        self._queue.append(proposal)
+        self._run()
+        return proposal.answer
+
+    def settle(self, decide: Decide[T]) -> T:
+        """As `propose`, but waits, and raises what went wrong. Only before the broker serves, and for tools."""
+        assert not self._is_waiting, "a change is on its way"
+        for _ in range(DECISIONS_MAX):
+            decided = decide(self.image)
+            try:
+                self.commit_now(decided.records)
+            except StaleVersion:
+                self._on_news(self._news())
+            else:
+                return decided.result
+        raise _outrun()
+
+    def commit_now(self, records: Sequence[Record]) -> None:
+        """Make `records` true and wait for it. Empty: nothing happens. Only where `settle` may be called.
 
         Raises StaleVersion when another process appended first (never with a store of one process), StorageError when
         the store cannot write; the image is then unchanged.
         """
-        if not records:
-            return
-        version = self._store.append(self.image.version, records)
-        self._apply(records, version)
+        assert not self._is_waiting, "a change is on its way"
+        if records:
+            self._apply(records, self._store.append(self.image.version, records))
 
     def register_broker(self, broker: BrokerRecord) -> None:
-        """Make this broker known, unless it is known just so."""
-        if self.image.brokers.get(broker.broker_id) != broker:
-            self.commit([broker])
+        """Make this broker known, unless it is known just so. Waits, as `settle`."""
 
-    def next_producer_id(self) -> int:
-        """A producer id that nobody had before. Commits once in a thousand."""
-        if not self._producer_ids:
-            first, records = decide_producer_id_block(self.image, self.node_id)
-            self.commit(records)
-            self._producer_ids = range(first, self.image.next_producer_id)
-        producer_id = self._producer_ids[0]
-        self._producer_ids = self._producer_ids[1:]
-        return producer_id
+        def decide(image: MetadataImage) -> Decided[None]:
+            return Decided(None, [] if image.brokers.get(broker.broker_id) == broker else [broker])
+
+        self.settle(decide)
 
     def topic_id(self, topic: str) -> UUID:
         """The id of a topic, by name; the zero id where there is none."""
@@ -117,9 +164,91 @@ class Metadata:
         """Close the store."""
         self._store.close()
 
-    def _replay_foreign(self, version: int, records: Sequence[Record]) -> None:
-        assert version == self.image.version + 1, "a batch was missed"
-        self._apply(records, version)
+    # Proposals
+
+    def _run(self) -> None:
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            while self._queue and not self._is_waiting:
+                self._begin(self._queue.popleft())
+        finally:
+            self._is_running = False
+
+    def _begin(self, proposal: Proposal[Any]) -> None:
+        proposal.attempts += 1
+        try:
+            decided = proposal.decide(self.image)
+        except TailraceError as error:
+            proposal.answer.complete(error)
+            return
+        except Exception as error:
+            proposal.answer.complete(_bug(error))
+            return
+        records = list(decided.records)
+        if not records:
+            proposal.answer.complete(decided.result)
+            return
+        version = self.image.version
+        self._is_waiting = True
+        self._background.submit(
+            lambda: self._store.append(version, records),
+            lambda outcome: self._on_appended(proposal, decided, outcome),
+        )
+
+    def _on_appended(self, proposal: Proposal[Any], decided: Decided[Any], outcome: int | Exception) -> None:
+        self._is_waiting = False
+        if isinstance(outcome, StaleVersion) and proposal.attempts < DECISIONS_MAX:
+            self._catch_up(proposal)
+        elif isinstance(outcome, Exception):
+            proposal.answer.complete(_refusal(outcome))
+        else:
+            if outcome > self.image.version:  # else the store's watch was faster
+                self._apply(decided.records, outcome)
+            proposal.answer.complete(decided.result)
+        self._run()
+
+    def _catch_up(self, proposal: Proposal[Any]) -> None:
+        """Replay what others appended, and let `proposal` be the next to be decided."""
+        self._is_waiting = True
+
+        def go_on(news: list[Batch] | Loaded | Exception) -> None:
+            self._is_waiting = False
+            if isinstance(news, Exception):
+                proposal.answer.complete(_refusal(news))
+            else:
+                self._on_news(news)
+                self._queue.appendleft(proposal)
+            self._run()
+
+        self._background.submit(self._news, go_on)
+
+    # What others append
+
+    def _news(self) -> list[Batch] | Loaded:
+        """What the store holds beyond the image: batches, or everything where their history is gone. Blocks."""
+        batches = self._store.load_after(self.image.version)
+        return self._store.load() if batches is None else batches
+
+    def _on_news(self, news: list[Batch] | Loaded) -> None:
+        if isinstance(news, Loaded):
+            self._on_loaded(news)
+        else:
+            for version, records in news:
+                self._on_batch(version, records)
+
+    def _on_batch(self, version: int, records: Sequence[Record]) -> None:
+        if version > self.image.version:
+            assert version == self.image.version + 1, "a batch was missed"
+            self._apply(records, version)
+
+    def _on_loaded(self, loaded: Loaded) -> None:
+        """Become what the store holds, telling the difference: the batches that led there are gone."""
+        if loaded.version > self.image.version:
+            there = MetadataImage()
+            there.replay(loaded.records, loaded.version)
+            self._apply(difference(self.image, there), loaded.version)
 
     def _apply(self, records: Sequence[Record], version: int) -> None:
         delta = self.image.replay(records, version)
@@ -150,3 +279,19 @@ class Metadata:
         per_broker = image.configs(ResourceType.BROKER, str(self.node_id))
         self.settings.set_dynamic(per_broker, image.configs(ResourceType.BROKER, ""))
         self._topic_configs.clear()
+
+
+def _outrun() -> KafkaError:
+    return KafkaError(ErrorCode.REQUEST_TIMED_OUT, f"Others changed the metadata {DECISIONS_MAX} times first.")
+
+
+def _refusal(error: Exception) -> TailraceError:
+    """Why a proposal failed, for whom made it."""
+    if isinstance(error, StaleVersion):
+        return _outrun()
+    return error if isinstance(error, TailraceError) else _bug(error)
+
+
+def _bug(error: Exception) -> KafkaError:
+    _log.critical("a change of the metadata failed", exc_info=error)
+    return KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR)

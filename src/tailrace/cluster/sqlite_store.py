@@ -17,7 +17,7 @@ from typing import Final
 
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.cluster.records import Record, decode_records, encode_records
-from tailrace.cluster.store import Loaded, StaleVersion
+from tailrace.cluster.store import Batch, Loaded, StaleVersion
 
 APPLICATION_ID: Final = 0x7461696C
 SCHEMA_VERSION: Final = 1
@@ -70,13 +70,20 @@ class SqliteStore:
         self._version: int = run("SELECT max(version) FROM batches").fetchone()[0] or 0
 
     def load(self) -> Loaded:
+        return Loaded(self._version, [record for batch in self._read(0) for record in batch.records])
+
+    def load_after(self, version: int) -> list[Batch] | None:
+        first = self._connection.execute("SELECT min(version) FROM batches").fetchone()[0] or 1
+        return None if version < first and first > 1 else self._read(version)
+
+    def _read(self, after: int) -> list[Batch]:
+        query = "SELECT version, records FROM batches WHERE version > ? ORDER BY version"
         try:
-            rows = self._connection.execute("SELECT records FROM batches ORDER BY version").fetchall()
-            records = [record for (text,) in rows for record in decode_records(text)]
+            rows = self._connection.execute(query, (after,)).fetchall()
+            return [Batch(version, decode_records(text)) for version, text in rows]
         except (sqlite3.Error, ValueError) as error:
             message = f"it is damaged ({error}); put back a copy of it, the logs are not touched"
             raise TailraceError(f"cannot read metadata {self._path}: {message}") from error
-        return Loaded(self._version, records)
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:
         self._check_version(expected_version)

@@ -2,7 +2,8 @@
 
 A store is an ordered log of batches of records. Version n is the log after its n-th append; 0 is empty. A batch is
 either wholly there or not at all, and once `append` returned it survives a crash of the process and of the machine (the
-memory store excepted). Calls are made from one thread. What is not promised: history; `compact` may replace it.
+memory store excepted). Every call but `watch` may wait for a disk or a network; one is made at a time, from whatever
+thread. What is not promised: history; `compact` may replace it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ class StaleVersion(TailraceError):
     """Somebody else appended first: load what they wrote and decide again."""
 
 
+class StoreUnavailable(TailraceError):
+    """The store does not answer. Whether what was asked of it happened is not known."""
+
+
 class Loaded(NamedTuple):
     """What a store holds."""
+
+    version: int
+    records: list[Record]
+
+
+class Batch(NamedTuple):
+    """One append: the version it made, and its records."""
 
     version: int
     records: list[Record]
@@ -30,6 +42,10 @@ class MetadataStore(Protocol):
 
     def load(self) -> Loaded:
         """Every record, in order, and the version they make."""
+        ...
+
+    def load_after(self, version: int) -> list[Batch] | None:
+        """The batches after `version`, in order, without a gap; None when `compact` took one of them: load whole."""
         ...
 
     def append(self, expected_version: int, records: Sequence[Record]) -> int:
@@ -44,7 +60,10 @@ class MetadataStore(Protocol):
         ...
 
     def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
-        """Call `callback(version, records)` for each batch that another process appends, in order."""
+        """Call `callback(version, records)` for each batch that another process appends, in order.
+
+        In the owner's thread. A batch that this process appends may be among them.
+        """
         ...
 
     def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple
 
+from tailrace.base.background import Background, InlineBackground
 from tailrace.base.clock import Clock, SystemClock
 from tailrace.base.disk import Disk, RealDisk
 from tailrace.base.errors import StorageError
 from tailrace.base.rand import Random, SystemRandom
 from tailrace.log.open_files import OpenFiles
-
-T = TypeVar("T")
 
 INT64_MAX: Final = (1 << 63) - 1
 
@@ -58,27 +57,6 @@ class LogConfig:
     def deletes(self) -> bool:
         """Whether retention by time and size applies."""
         return "delete" in self.cleanup_policy
-
-
-class Background(Protocol):
-    """Where work goes that waits for the disk: a small pool of threads, or, without one, the caller's own."""
-
-    def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
-        """Run `work` elsewhere; then `done(result or exception)` in the owner's thread."""
-        ...
-
-
-class InlineBackground:
-    """Runs the work at once in the caller's thread. For tests and tools."""
-
-    __slots__ = ()
-
-    def submit(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
-        try:
-            result: T | Exception = work()
-        except Exception as error:
-            result = error
-        done(result)
 
 
 class RecoveryStatus(NamedTuple):

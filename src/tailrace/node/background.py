@@ -1,4 +1,4 @@
-"""A small pool of threads for work that waits for the disk: fsync, deletion, checkpoints; another for compaction.
+"""Small pools of threads for work that waits for the disk: fsync, deletion, checkpoints; compaction; the metadata.
 
 Results come back in the loop's thread, in the order the work ends. Sized for the disk, not for the cores. The threads
 start with the first work, so an idle broker has none.
@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from tailrace.base.limits import BACKGROUND_THREADS, CLEANER_THREADS_MAX, SYNC_THREADS
+from tailrace.base.limits import BACKGROUND_THREADS, CLEANER_THREADS_MAX, METADATA_THREADS, SYNC_THREADS
 
 T = TypeVar("T")
 
@@ -97,14 +97,15 @@ def _outcome(work: Callable[[], T]) -> T | Exception:
 class Pools:
     """The pools of one broker, each for work that must not wait for the others'."""
 
-    __slots__ = ("background", "cleaner", "syncing")
+    __slots__ = ("background", "cleaner", "metadata", "syncing")
 
     def __init__(self, call_soon_threadsafe: Callable[[Callable[[], object]], None]) -> None:
         self.background = ThreadBackground(call_soon_threadsafe)
         self.syncing = ThreadBackground(call_soon_threadsafe, SYNC_THREADS, "tailrace-sync")
+        self.metadata = ThreadBackground(call_soon_threadsafe, METADATA_THREADS, "tailrace-metadata")
         self.cleaner = ThreadBackground(call_soon_threadsafe, CLEANER_THREADS_MAX, "tailrace-cleaner")
 
     def close(self) -> None:
         """Wait for the work at hand and end the threads."""
-        for pool in (self.background, self.syncing, self.cleaner):
+        for pool in (self.background, self.syncing, self.metadata, self.cleaner):
             pool.close()

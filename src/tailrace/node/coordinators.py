@@ -67,7 +67,7 @@ class Coordinators:
             self._transactions = TransactionCoordinator(
                 transaction_settings(around.metadata.settings),
                 (self._transaction_log, LocalMarkers(around, self.groups)),
-                around.metadata.next_producer_id,
+                around.metadata.producer_ids.take,
                 around.timers,
                 around.clock,
             )

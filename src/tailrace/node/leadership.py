@@ -61,7 +61,7 @@ class Leadership:
         self._partitions.lead_missing = self._lead_missing
         if not all(directory.was_clean for directory in self._logs.directories.online):
             # A full volume is no reason not to start: the reserve is for this.
-            self._logs.with_reserve(partial(self._metadata.commit, list(self._next_epochs())))
+            self._logs.with_reserve(partial(self._metadata.commit_now, list(self._next_epochs())))
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic)
         self._tell_of_strays()

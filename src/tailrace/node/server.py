@@ -11,6 +11,7 @@ import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
+from tailrace.base.background import Background
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
@@ -176,7 +177,7 @@ class Server:
         cluster_id = known_cluster_id(self.config.data_dir, log_dirs)
         logs = Logs(log_dirs, environment, config_of, node_id=node_id, cluster_id=cluster_id)
         try:
-            metadata = self._metadata(settings, node_id, logs, random)
+            metadata = self._metadata(settings, node_id, logs, random, pools.metadata)
             config_of.metadata = metadata
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
@@ -221,13 +222,15 @@ class Server:
         check_apart(paths)
         return paths
 
-    def _metadata(self, settings: BrokerSettings, node_id: int, logs: Logs, random: SystemRandom) -> Metadata:
+    def _metadata(
+        self, settings: BrokerSettings, node_id: int, logs: Logs, random: SystemRandom, background: Background
+    ) -> Metadata:
         store = SqliteStore(self.config.data_dir / METADATA_FILE)
         try:
             loaded = store.load()
             if not loaded.records:
                 store.append(loaded.version, [ClusterRecord(logs.cluster_id)])
-            metadata = Metadata(store, node_id, settings, random)
+            metadata = Metadata(store, node_id, settings, random, background)
             host, port = advertised_address(settings) or ("", 0)
             broker = BrokerRecord(node_id, host, port, settings.text("broker.rack"))
             register_broker(metadata, logs.directories, broker, forget=settings.boolean("log.dirs.forget.missing"))

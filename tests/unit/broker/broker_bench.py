@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tailrace.base.background import Background, InlineBackground
 from tailrace.base.clock import ManualClock
 from tailrace.base.disk import Disk, RealDisk
 from tailrace.base.rand import SeededRandom
@@ -19,7 +20,7 @@ from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.log.config import Background, InlineBackground, LogEnvironment
+from tailrace.log.config import LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.net.timers import TimingWheel
 from tailrace.node.coordinators import Coordinators
@@ -93,11 +94,11 @@ class Bench:
         decision = decide_create_topics(
             self.metadata.image, [wish], self.metadata.topic_defaults, self.metadata.new_topic_id
         )
-        self.metadata.commit(decision.records)
+        self.metadata.commit_now(decision.records)
         return [self.partitions.of(name, index) for index in range(partitions)]
 
     def delete_topic(self, name: str) -> None:
-        self.metadata.commit(decide_delete_topic(self.metadata.image, self.metadata.image.topics[name]))
+        self.metadata.commit_now(decide_delete_topic(self.metadata.image, self.metadata.image.topics[name]))
 
     def restarted(self) -> Bench:
         """Another broker over the same directories and metadata. This one has ended."""

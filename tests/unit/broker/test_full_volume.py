@@ -157,8 +157,7 @@ def test_topics_are_refused_in_words(volume: Volume) -> None:
         create_topics.handle(volume.bench.services, volume.bench.context(19, 7), request)
     assert refused.value.code is STORAGE
     assert volume.bench.metadata.image.topic("u") is None
-    with pytest.raises(KafkaError, match="is full"):
-        volume.bench.services.auto_create("u")
+    assert "is full" in str(volume.bench.services.auto_create("u").value["u"])
 
 
 def test_what_is_deleted_goes_at_once_while_it_is_short(volume: Volume) -> None:

@@ -34,7 +34,7 @@ def open_metadata(store: MetadataStore | None = None, static: dict[str, str] | N
 def create(metadata: Metadata, *wishes: TopicWish) -> None:
     decision = decide_create_topics(metadata.image, wishes, metadata.topic_defaults, metadata.new_topic_id)
     assert decision.refused == {}
-    metadata.commit(decision.records)
+    metadata.commit_now(decision.records)
 
 
 def contents(image: MetadataImage) -> list[Record]:
@@ -54,16 +54,16 @@ def test_an_empty_store_is_given_a_cluster_id_that_stays(tmp_path: Path) -> None
 def test_everything_committed_is_there_after_reopening(tmp_path: Path) -> None:
     metadata = open_metadata(SqliteStore(tmp_path / "m.db"))
     create(metadata, TopicWish("a", 3, configs={"retention.ms": "5"}), TopicWish("b"))
-    metadata.commit(decide_create_partitions(metadata.image, "b", 4, None))
+    metadata.commit_now(decide_create_partitions(metadata.image, "b", 4, None))
     topic = metadata.image.topic("a")
     assert topic is not None
-    assert metadata.next_producer_id() == 0
+    assert metadata.producer_ids.take() == 0
     before = contents(metadata.image)
     metadata.close()
     again = open_metadata(SqliteStore(tmp_path / "m.db"))
     assert contents(again.image) == before
     assert again.image.topic_by_id(topic.topic_id) is again.image.topic("a")
-    assert again.next_producer_id() == 1000, "ids of the lost block are never given out again"
+    assert again.producer_ids.take() == 1000, "ids of the lost block are never given out again"
     again.close()
 
 
@@ -76,11 +76,11 @@ def test_listeners_hear_of_topics_partitions_configs_and_deletions() -> None:
     assert len(deltas[0].topics_created[0].partitions) == 2
     assert deltas[0].partitions_added == []
     assert deltas[0].configs_changed == [ConfigResource(ResourceType.TOPIC, "a")]
-    metadata.commit(decide_create_partitions(metadata.image, "a", 3, None))
+    metadata.commit_now(decide_create_partitions(metadata.image, "a", 3, None))
     assert deltas[1].partitions_added == [TopicPartition("a", 2)]
     topic = metadata.image.topic("a")
     assert topic is not None
-    metadata.commit(decide_delete_topic(metadata.image, topic))
+    metadata.commit_now(decide_delete_topic(metadata.image, topic))
     assert [gone.name for gone in deltas[2].topics_deleted] == ["a"]
     assert metadata.image.topic("a") is None
     assert metadata.image.topic_by_id(topic.topic_id) is None
@@ -127,20 +127,20 @@ def test_settings_of_a_topic_follow_its_own_and_the_brokers() -> None:
     metadata = open_metadata(static={"log.retention.hours": "1"})
     create(metadata, TopicWish("a"))
     assert metadata.topic_configs("a")["retention.ms"] == 3_600_000
-    metadata.commit([ConfigRecord(ResourceType.BROKER, "", "log.retention.ms", "7")])
+    metadata.commit_now([ConfigRecord(ResourceType.BROKER, "", "log.retention.ms", "7")])
     assert metadata.topic_configs("a")["retention.ms"] == 7
-    metadata.commit([ConfigRecord(ResourceType.BROKER, "1", "log.retention.ms", "8")])
+    metadata.commit_now([ConfigRecord(ResourceType.BROKER, "1", "log.retention.ms", "8")])
     assert metadata.topic_configs("a")["retention.ms"] == 8
-    metadata.commit([ConfigRecord(ResourceType.TOPIC, "a", "retention.ms", "9")])
+    metadata.commit_now([ConfigRecord(ResourceType.TOPIC, "a", "retention.ms", "9")])
     assert metadata.topic_configs("a")["retention.ms"] == 9
-    metadata.commit([ConfigRecord(ResourceType.TOPIC, "a", "retention.ms", None)])
+    metadata.commit_now([ConfigRecord(ResourceType.TOPIC, "a", "retention.ms", None)])
     assert metadata.topic_configs("a")["retention.ms"] == 8
 
 
 def test_producer_ids_are_distinct_and_cost_a_commit_in_a_thousand() -> None:
     metadata = open_metadata()
     before = metadata.image.version
-    assert [metadata.next_producer_id() for _ in range(2001)] == list(range(2001))
+    assert [metadata.producer_ids.take() for _ in range(2001)] == list(range(2001))
     assert metadata.image.version == before + 3
 
 
@@ -148,7 +148,7 @@ def test_a_long_history_is_compacted_at_start(tmp_path: Path) -> None:
     metadata = open_metadata(SqliteStore(tmp_path / "m.db"))
     for batch in range(0, COMPACT_AFTER_RECORDS + 100, 100):
         changes = [ConfigRecord(ResourceType.BROKER, "", "log.retention.ms", str(batch + n)) for n in range(100)]
-        metadata.commit(changes)
+        metadata.commit_now(changes)
     before, version = contents(metadata.image), metadata.image.version
     metadata.close()
     again = open_metadata(SqliteStore(tmp_path / "m.db"))

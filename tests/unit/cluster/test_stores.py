@@ -87,6 +87,20 @@ def test_compacting_replaces_history_and_keeps_the_version(open_store: Callable[
     again.close()
 
 
+def test_what_is_newer_than_a_version_is_read_batch_by_batch(open_store: Callable[[], MetadataStore]) -> None:
+    store = open_store()
+    assert store.load_after(0) == []
+    for version, record in enumerate(EVERY_RECORD[:3]):
+        store.append(version, [record])
+    assert store.load_after(1) == [(2, EVERY_RECORD[1:2]), (3, EVERY_RECORD[2:3])]
+    assert store.load_after(3) == []
+    store.compact(3, EVERY_RECORD[:3])
+    store.append(3, EVERY_RECORD[3:4])
+    assert store.load_after(2) is None
+    assert store.load_after(3) == [(4, EVERY_RECORD[3:4])]
+    store.close()
+
+
 def test_a_lease_is_granted_to_its_holder_again(open_store: Callable[[], MetadataStore]) -> None:
     store = open_store()
     assert store.acquire_lease("controller", "a", 1000)

@@ -8,38 +8,48 @@ Behaviour: every topic of the request is in the answer, with its own code (a cli
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
+from tailrace.broker.proposed import respond_after
 from tailrace.broker.services import Services
 from tailrace.cluster.controller import decide_create_partitions
+from tailrace.cluster.image import MetadataImage
+from tailrace.cluster.proposal import Decided
+from tailrace.cluster.records import Record
 from tailrace.wire.messages.create_partitions import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
-    CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 )
 
 
-def handle(services: Services, context: RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse:
+def handle(
+    services: Services, context: RequestContext, request: CreatePartitionsRequest
+) -> CreatePartitionsResponse | Pending[CreatePartitionsResponse]:
     """Add partitions, or only say what would happen."""
+    return respond_after(
+        context,
+        request,
+        services.propose(partial(_decide, request)),
+        lambda results: CreatePartitionsResponse(results=results),
+    )
+
+
+def _decide(request: CreatePartitionsRequest, image: MetadataImage) -> Decided[list[CreatePartitionsTopicResult]]:
     results: dict[str, CreatePartitionsTopicResult] = {}
+    records: list[Record] = []
     counts = Counter(topic.name for topic in request.topics)
     for topic in request.topics:
         try:
             if counts[topic.name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-            _grow(services, topic, request.validate_only)
+            assignments = None if topic.assignments is None else [each.broker_ids for each in topic.assignments]
+            records += decide_create_partitions(image, topic.name, topic.count, assignments)
         except KafkaError as error:
             results[topic.name] = CreatePartitionsTopicResult(topic.name, error.code, error.message)
         else:
             results[topic.name] = CreatePartitionsTopicResult(topic.name)
-    return CreatePartitionsResponse(results=list(results.values()))
-
-
-def _grow(services: Services, topic: CreatePartitionsTopic, validate_only: bool) -> None:
-    assignments = None if topic.assignments is None else [assignment.broker_ids for assignment in topic.assignments]
-    metadata = services.metadata
-    records = decide_create_partitions(metadata.image, topic.name, topic.count, assignments)
-    if not validate_only:
-        metadata.commit(records)
+    return Decided(list(results.values()), [] if request.validate_only else records)

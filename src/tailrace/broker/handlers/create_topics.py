@@ -1,7 +1,8 @@
 """CreateTopics (key 19), v0-v7.
 
-Behaviour: one refused topic does not stop the others; a name given twice is refused as a whole; nobody waits, for a
-    topic exists on this broker when its metadata is committed, whatever `timeout_ms` says.
+Behaviour: one refused topic does not stop the others; a name given twice is refused as a whole; the
+    answer waits until the topics exist on this broker, which is when their metadata is committed; `timeout_ms` is not
+    used.
 Versions: v1 validate_only; v4 -1 partitions and replicas mean the broker's defaults (accepted from any version, as
     Kafka does); v5 answers with the settings in force (KIP-525); v7 topic id.
 """
@@ -12,10 +13,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
+from tailrace.broker.proposed import respond_after
 from tailrace.broker.services import Services
 from tailrace.cluster.config_entries import topic_entries
-from tailrace.cluster.controller import TopicWish, decide_create_topics
+from tailrace.cluster.controller import Decision, TopicWish, decide_create_topics
+from tailrace.cluster.image import MetadataImage
+from tailrace.cluster.proposal import Decided
 from tailrace.cluster.records import ConfigRecord, PartitionRecord, Record, TopicRecord
 from tailrace.wire.messages.create_topics import (
     CreatableTopic,
@@ -26,24 +31,25 @@ from tailrace.wire.messages.create_topics import (
 )
 
 
-def handle(services: Services, context: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
+def handle(
+    services: Services, context: RequestContext, request: CreateTopicsRequest
+) -> CreateTopicsResponse | Pending[CreateTopicsResponse]:
     """Create the topics, or only say what would happen."""
     metadata = services.metadata
     counts = Counter(topic.name for topic in request.topics)
     wishes = [_wish(topic) for topic in request.topics if counts[topic.name] == 1]
-    decision = decide_create_topics(metadata.image, wishes, metadata.topic_defaults, metadata.new_topic_id)
-    if not request.validate_only:
+
+    def decide(image: MetadataImage) -> Decided[Decision]:
+        decision = decide_create_topics(image, wishes, metadata.topic_defaults, metadata.new_topic_id)
+        if request.validate_only:
+            return Decided(decision, [])
         services.logs.space.check_create()
-        metadata.commit(decision.records)
-    twice = KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-    results = []
-    for name in counts:
-        records = decision.granted.get(name)
-        if records is None:
-            results.append(_refused(name, decision.refused.get(name, twice)))
-        else:
-            results.append(_created(services, name, records))
-    return CreateTopicsResponse(topics=results)
+        return Decided(decision, decision.records)
+
+    def respond(decision: Decision) -> CreateTopicsResponse:
+        return CreateTopicsResponse(topics=[_result(services, name, decision) for name in counts])
+
+    return respond_after(context, request, services.propose(decide), respond)
 
 
 def _wish(topic: CreatableTopic) -> TopicWish:
@@ -52,6 +58,14 @@ def _wish(topic: CreatableTopic) -> TopicWish:
         assignments[-1] = []  # an index given twice: refused as not consecutive, like any other hole
     configs = {config.name: config.value for config in topic.configs}
     return TopicWish(topic.name, topic.num_partitions, topic.replication_factor, assignments, configs)
+
+
+def _result(services: Services, name: str, decision: Decision) -> CreatableTopicResult:
+    records = decision.granted.get(name)
+    if records is not None:
+        return _created(services, name, records)
+    twice = KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+    return _refused(name, decision.refused.get(name, twice))
 
 
 def _refused(name: str, error: KafkaError) -> CreatableTopicResult:

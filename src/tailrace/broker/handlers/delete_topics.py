@@ -12,11 +12,14 @@ from collections import Counter
 from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending
 from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.broker.context import RequestContext
+from tailrace.broker.proposed import respond_after
 from tailrace.broker.services import Services
 from tailrace.cluster.controller import decide_delete_topic
 from tailrace.cluster.image import MetadataImage, TopicImage
+from tailrace.cluster.proposal import Decided
 from tailrace.cluster.records import Record
 from tailrace.wire.messages.delete_topics import (
     DeletableTopicResult,
@@ -29,13 +32,23 @@ _NOT_HOSTED = "This server does not host this topic-partition."
 _NOT_HOSTED_ID = "This server does not host this topic ID."
 
 
-def handle(services: Services, context: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
+def handle(
+    services: Services, context: RequestContext, request: DeleteTopicsRequest
+) -> DeleteTopicsResponse | Pending[DeleteTopicsResponse]:
     """Delete the topics."""
     if not services.settings.boolean("delete.topic.enable"):
         code = ErrorCode.TOPIC_DELETION_DISABLED if context.api_version >= 3 else ErrorCode.INVALID_REQUEST
         raise KafkaError(code, "Topic deletion is disabled.")
     asked = request.topics if context.api_version >= 6 else [DeleteTopicState(name) for name in request.topic_names]
-    image = services.metadata.image
+    return respond_after(
+        context,
+        request,
+        services.propose_freeing(partial(_decide, asked)),  # one transaction for all of them
+        lambda responses: DeleteTopicsResponse(responses=responses),
+    )
+
+
+def _decide(asked: list[DeleteTopicState], image: MetadataImage) -> Decided[list[DeletableTopicResult]]:
     names = Counter(_name(image, state) for state in asked)
     responses: list[DeletableTopicResult] = []
     records: list[Record] = []
@@ -54,8 +67,7 @@ def handle(services: Services, context: RequestContext, request: DeleteTopicsReq
         else:
             records += decide_delete_topic(image, topic)
             responses.append(DeletableTopicResult(topic.name, topic.topic_id))
-    services.logs.with_reserve(partial(services.metadata.commit, records))  # one transaction for all of them
-    return DeleteTopicsResponse(responses=responses)
+    return Decided(responses, records)
 
 
 def _name(image: MetadataImage, state: DeleteTopicState) -> str | None:

@@ -8,9 +8,11 @@ Versions:  v0 has no key type; v4 asks for several keys (KIP-699).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending, mapped
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
@@ -21,31 +23,45 @@ _TOPICS: Final = {0: GROUP_METADATA_TOPIC, 1: TRANSACTION_STATE_TOPIC}
 _REFUSALS: Final = {2: "share groups are not served"}
 
 
-def handle(services: Services, context: RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
+def handle(
+    services: Services, context: RequestContext, request: FindCoordinatorRequest
+) -> FindCoordinatorResponse | Pending[FindCoordinatorResponse]:
     """Locate the coordinator of each key."""
+    topic = _TOPICS.get(request.key_type)
+    if topic is None:
+        message = _REFUSALS.get(request.key_type, f"unknown coordinator type {request.key_type}")
+        return _response(context, request, lambda key: _nowhere(key, ErrorCode.INVALID_REQUEST, message))
+
+    def respond(refused: dict[str, KafkaError]) -> FindCoordinatorResponse:
+        error = refused.get(topic)
+        if error is not None:
+            return _response(
+                context, request, lambda key: _nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
+            )
+        return _response(context, request, lambda key: _locate(services, context, topic, key))
+
+    found = mapped(services.auto_create(topic), respond)
+    return found.value if found.done else found
+
+
+def _response(
+    context: RequestContext, request: FindCoordinatorRequest, locate: Callable[[str], Coordinator]
+) -> FindCoordinatorResponse:
     if context.api_version >= 4:
-        found = [_locate(services, context, request.key_type, key) for key in request.coordinator_keys]
-        return FindCoordinatorResponse(coordinators=found)
-    one = _locate(services, context, request.key_type, request.key)
+        return FindCoordinatorResponse(coordinators=[locate(key) for key in request.coordinator_keys])
+    one = locate(request.key)
     message = one.error_message or "NONE"  # the word Kafka has here for a success before v4
     return FindCoordinatorResponse(0, one.error_code, message, one.node_id, one.host, one.port)
 
 
-def _locate(services: Services, context: RequestContext, key_type: int, key: str) -> Coordinator:
-    topic = _TOPICS.get(key_type)
-    if topic is None:
-        message = _REFUSALS.get(key_type, f"unknown coordinator type {key_type}")
-        return Coordinator(key, -1, "", -1, ErrorCode.INVALID_REQUEST, message)
-    try:
-        services.auto_create(topic)
-    except KafkaError as error:
-        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
-    except StorageError as error:
-        services.on_storage_error(error)
-        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
+def _nowhere(key: str, code: ErrorCode, message: str | None) -> Coordinator:
+    return Coordinator(key, -1, "", -1, code, message)
+
+
+def _locate(services: Services, context: RequestContext, topic: str, key: str) -> Coordinator:
     if services.partitions.offline and _is_offline(services, topic, key):
         message = f"The log directory that keeps {key} is offline."
-        return Coordinator(key, -1, "", -1, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
+        return _nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
     host, port = services.advertised(context)
     return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "")
 

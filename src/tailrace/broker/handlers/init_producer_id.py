@@ -9,10 +9,11 @@ Versions: v3 the producer's id and epoch (KIP-360): one without the other is INV
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from tailrace.base.errors import ErrorCode
-from tailrace.base.pending import Pending
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending, completed, mapped
 from tailrace.broker.context import RequestContext
 from tailrace.broker.fencing import fenced_as_known
 from tailrace.broker.services import Services
@@ -30,18 +31,43 @@ def handle(
     """Give out a producer id, or the next epoch of one."""
     if (request.producer_id == _NONE) != (request.producer_epoch == _NONE):
         return InitProducerIdResponse(0, ErrorCode.INVALID_REQUEST, _NONE, _NONE)
+    answered = mapped(_identity(services, request), partial(_response, context))
+    return answered.value if answered.done else answered
+
+
+def _response(context: RequestContext, outcome: Outcome) -> InitProducerIdResponse:
+    code = fenced_as_known(outcome.code, context.api_version, _FENCED_FROM)
+    return InitProducerIdResponse(0, code, outcome.producer_id, outcome.producer_epoch)
+
+
+def _identity(services: Services, request: InitProducerIdRequest) -> Pending[Outcome]:
+    """The outcome of a first try; or, where it failed for want of a producer id, of a second, when there are some."""
+    later: Pending[Outcome] = Pending()
+
+    def on_first(outcome: Outcome) -> None:
+        if outcome.code is not ErrorCode.COORDINATOR_LOAD_IN_PROGRESS or services.metadata.producer_ids.are_ready:
+            later.complete(outcome)
+        else:
+            services.producer_ids_ready().on_complete(on_ids)
+
+    def on_ids(refusal: KafkaError | None) -> None:
+        if refusal is not None:
+            later.complete(Outcome(refusal.code))
+        else:
+            _attempt(services, request).on_complete(later.complete)
+
+    _attempt(services, request).on_complete(on_first)
+    return later
+
+
+def _attempt(services: Services, request: InitProducerIdRequest) -> Pending[Outcome]:
     if request.transactional_id is None:
-        return InitProducerIdResponse(producer_id=services.metadata.next_producer_id(), producer_epoch=0)
+        try:
+            return completed(Outcome(ErrorCode.NONE, services.metadata.producer_ids.take(), 0))
+        except KafkaError as error:
+            return completed(Outcome(error.code))
     expected = None
     if request.producer_id != _NONE:
         expected = ProducerIdAndEpoch(request.producer_id, request.producer_epoch)
-    later: Pending[InitProducerIdResponse] = Pending()
-
-    def answer(outcome: Outcome) -> None:
-        code = fenced_as_known(outcome.code, context.api_version, _FENCED_FROM)
-        later.complete(InitProducerIdResponse(0, code, outcome.producer_id, outcome.producer_epoch))
-
-    services.transactions.init_producer_id(
-        request.transactional_id, request.transaction_timeout_ms, expected
-    ).on_complete(answer)
-    return later
+    timeout_ms = request.transaction_timeout_ms
+    return services.transactions.init_producer_id(request.transactional_id, timeout_ms, expected)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending, mapped
 from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.broker.addresses import broker_addresses
 from tailrace.broker.authorized_operations import CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS
@@ -29,18 +30,43 @@ from tailrace.wire.messages.metadata import (
 )
 
 
-def handle(services: Services, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
+def handle(
+    services: Services, context: RequestContext, request: MetadataRequest
+) -> MetadataResponse | Pending[MetadataResponse]:
     """Answer for the topics asked for. Raises INVALID_REQUEST for topic ids before v12."""
-    image = services.metadata.image
     version = context.api_version
-    operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
+    _check(version, request)
     if request.topics is None or (version == 0 and not request.topics):
-        topics = [_topic(services, topic, operations) for topic in image.topics.values()]
-    else:
-        topics = _asked_topics(services, version, request, operations)
+        operations = _topic_operations(request)
+        every = [_topic(services, topic, operations) for topic in services.metadata.image.topics.values()]
+        return _response(services, context, request, every)
+    wanted = _creatable(services, version, request)
+    if not wanted:
+        return _response(services, context, request, _asked_topics(services, request, {}))
+
+    def respond(refused: dict[str, KafkaError]) -> MetadataResponse:
+        return _response(services, context, request, _asked_topics(services, request, refused))
+
+    created = mapped(services.auto_create(*wanted), respond)
+    return created.value if created.done else created
+
+
+def _check(version: int, request: MetadataRequest) -> None:
+    for asked in request.topics or ():
+        if asked.topic_id == ZERO_TOPIC_ID:
+            is_allowed = asked.name is not None
+        else:
+            is_allowed = version >= 12
+        if not is_allowed:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "Topic IDs are not supported before version 12.")
+
+
+def _response(
+    services: Services, context: RequestContext, request: MetadataRequest, topics: list[MetadataResponseTopic]
+) -> MetadataResponse:
     return MetadataResponse(
         brokers=[MetadataResponseBroker(*address) for address in broker_addresses(services, context)],
-        cluster_id=image.cluster_id,
+        cluster_id=services.metadata.image.cluster_id,
         controller_id=services.node_id,
         topics=topics,
         cluster_authorized_operations=CLUSTER_OPERATIONS
@@ -49,49 +75,52 @@ def handle(services: Services, context: RequestContext, request: MetadataRequest
     )
 
 
-def _asked_topics(
-    services: Services, version: int, request: MetadataRequest, operations: int
-) -> list[MetadataResponseTopic]:
+def _topic_operations(request: MetadataRequest) -> int:
+    return TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_ASKED
+
+
+def _creatable(services: Services, version: int, request: MetadataRequest) -> list[str]:
+    """The topics that do not exist and may be created."""
+    if not (request.allow_auto_topic_creation or version < 4):
+        return []
     image = services.metadata.image
+    asked = [topic.name for topic in request.topics or () if topic.topic_id == ZERO_TOPIC_ID]
+    missing = [name for name in asked if name is not None and image.topic(name) is None]
+    if not missing or not services.settings.boolean("auto.create.topics.enable"):
+        return []
+    return [name for name in dict.fromkeys(missing) if topic_name_error(name) is None]
+
+
+def _asked_topics(
+    services: Services, request: MetadataRequest, refused: dict[str, KafkaError]
+) -> list[MetadataResponseTopic]:
+    """The topics that were asked for; `refused` are those that could not be created."""
+    image = services.metadata.image
+    operations = _topic_operations(request)
     found: dict[str, MetadataResponseTopic] = {}
     missing: dict[object, MetadataResponseTopic] = {}
     for asked in request.topics or ():
-        name: str | None
-        if version >= 12 and asked.topic_id != ZERO_TOPIC_ID:
+        name = asked.name
+        if asked.topic_id != ZERO_TOPIC_ID:
             topic = image.topic_by_id(asked.topic_id)
             name = None if topic is None else topic.name
-            if name is None:
-                missing[asked.topic_id] = _missing(None, asked.topic_id, ErrorCode.UNKNOWN_TOPIC_ID)
-                continue
-        else:
-            name = asked.name
-            if name is None or asked.topic_id != ZERO_TOPIC_ID:
-                raise KafkaError(ErrorCode.INVALID_REQUEST, "Topic IDs are not supported before version 12.")
+        if name is None:
+            missing[asked.topic_id] = _missing(None, asked.topic_id, ErrorCode.UNKNOWN_TOPIC_ID)
+            continue
         if name in found or name in missing:
             continue
         topic = image.topic(name)
         if topic is None:
-            code = _create(services, version, request, name)
-            topic = image.topic(name)
-            if topic is None:
-                missing[name] = _missing(name, ZERO_TOPIC_ID, code)
-                continue
-        found[name] = _topic(services, topic, operations)
+            missing[name] = _missing(name, ZERO_TOPIC_ID, _why_missing(name, refused))
+        else:
+            found[name] = _topic(services, topic, operations)
     return [*found.values(), *missing.values()]
 
 
-def _create(services: Services, version: int, request: MetadataRequest, name: str) -> ErrorCode:
-    """Create topic `name` if that is allowed; says why it does not exist if it still does not."""
+def _why_missing(name: str, refused: dict[str, KafkaError]) -> ErrorCode:
     if topic_name_error(name) is not None:
         return ErrorCode.INVALID_TOPIC_EXCEPTION
-    allowed = request.allow_auto_topic_creation or version < 4
-    if not allowed or not services.settings.boolean("auto.create.topics.enable"):
-        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    try:
-        services.auto_create(name)
-    except KafkaError as error:
-        return error.code
-    return ErrorCode.NONE
+    return refused[name].code if name in refused else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 def _missing(name: str | None, topic_id: UUID, code: ErrorCode) -> MetadataResponseTopic:
