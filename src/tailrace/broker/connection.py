@@ -125,6 +125,8 @@ class ClientConnection:
     def on_closed(self, error: OSError | None) -> None:
         """Forget what was waiting; a late answer is written to nobody."""
         self._answers.clear()
+        if self._peer is not None:
+            self._dispatch.on_closed(self._peer)
 
 
 def _host_port(address: object) -> tuple[str, int]:

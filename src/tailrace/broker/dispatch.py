@@ -63,6 +63,10 @@ class Dispatch:
             return self._handle_with_faults(found, context, request)
         return self._handle(found, context, request)
 
+    def on_closed(self, peer: Peer) -> None:
+        """A client's connection has ended."""
+        self._services.on_connection_closed(peer.connection_id)
+
     def _handle(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
         handler = self._handlers.get(found.key) or self._load(found.key)
         try:
@@ -126,6 +130,11 @@ def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
     try:
         if found.key == ApiKey.FETCH:
             return encode_fetch_response(found, context.api_version, context.correlation_id, response)
+        if found.key == ApiKey.SHARE_FETCH:
+            # start-up time: few brokers see a share group in their first second
+            from tailrace.wire.share_fetch_parts import encode_share_fetch_response
+
+            return encode_share_fetch_response(found, context.api_version, context.correlation_id, response)
         return [encode_response(found, context.api_version, context.correlation_id, response)]
     except (EncodeError, StructError, AttributeError, TypeError) as error:
         _log.critical("the answer to %s v%d cannot be written", found.name, context.api_version, exc_info=error)

@@ -30,6 +30,7 @@ from tailrace.net.timers import TimingWheel
 from tailrace.replication.partitions import Partitions
 
 if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
+    from tailrace.broker.share.share_partitions import SharePartitions
     from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
@@ -55,6 +56,8 @@ class Services:
     """The transaction coordinator, which is made when it is first asked for."""
     share_states_of: Callable[[], ShareStateCoordinator]
     """The share coordinator, made likewise."""
+    share_of: Callable[[], SharePartitions]
+    """What share groups consume here, made when it is first asked for."""
     logs: Logs
     fetch_sessions: FetchSessions
     timers: TimingWheel
@@ -67,6 +70,8 @@ class Services:
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""
+    _share: SharePartitions | None = None
+    """What `share_of` made."""
     _refusals: dict[str, str] = field(default_factory=dict)
     """Internal topic -> why it could not be made, as it was last logged."""
 
@@ -79,6 +84,19 @@ class Services:
     def share_states(self) -> ShareStateCoordinator:
         """The coordinator of every share partition's state."""
         return self.share_states_of()
+
+    @property
+    def share(self) -> SharePartitions:
+        """Share partitions and the sessions of those who consume them."""
+        share = self._share
+        if share is None:
+            share = self._share = self.share_of()
+        return share
+
+    def on_connection_closed(self, connection_id: int) -> None:
+        """A client is gone: what it held goes to others."""
+        if self._share is not None:
+            self._share.on_connection_closed(connection_id)
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""

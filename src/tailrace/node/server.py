@@ -46,6 +46,7 @@ from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
 from tailrace.node.registration import forget_missing, register_broker
+from tailrace.node.share_serving import share_serving
 from tailrace.node.space_watch import SpaceWatch
 from tailrace.node.start_errors import check_apart
 from tailrace.node.surroundings import Surroundings
@@ -182,9 +183,8 @@ class Server:
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
-            coordinators = self._coordinators = Coordinators(
-                Surroundings(metadata, logs, partitions, engine.timers, clock, random)
-            )
+            around = Surroundings(metadata, logs, partitions, engine.timers, clock, random)
+            coordinators = self._coordinators = Coordinators(around)
             leadership = Leadership(metadata, logs, partitions, coordinators, Turns(clock, engine.selector.post))
             leadership.start()
             self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
@@ -203,6 +203,7 @@ class Server:
             groups=coordinators.groups,
             transactions_of=coordinators.transactions,
             share_states_of=coordinators.share_states,
+            share_of=share_serving(around, coordinators.share_states),
             logs=logs,
             fetch_sessions=sessions,
             timers=engine.timers,

@@ -38,7 +38,7 @@ _ABORTED = Struct(">qq")
 Part = Any  # bytes-like, or the file range the caller put into `records`
 
 
-class _Parts:
+class PartList:
     """The parts so far; `out` is the one being written."""
 
     __slots__ = ("out", "parts", "size")
@@ -57,7 +57,7 @@ class _Parts:
 def encode_fetch_response(api: Api, version: int, correlation_id: int, response: FetchResponse) -> list[Part]:
     """The whole frame of a response in `version`. The size field counts the file ranges."""
     flexible = version >= 12
-    parts = _Parts(bytearray(_FRAME.pack(0, correlation_id)))
+    parts = PartList(bytearray(_FRAME.pack(0, correlation_id)))
     out = parts.out
     if flexible:
         out.append(0)
@@ -101,7 +101,7 @@ def _tail(out: bytearray, version: int, response: FetchResponse) -> None:
     out += data
 
 
-def _partition(parts: _Parts, version: int, partition: PartitionData) -> None:
+def _partition(parts: PartList, version: int, partition: PartitionData) -> None:
     out = parts.out
     flexible = version >= 12
     index, error, high_watermark = partition.partition_index, partition.error_code, partition.high_watermark
@@ -120,12 +120,12 @@ def _partition(parts: _Parts, version: int, partition: PartitionData) -> None:
                 out.append(0)
     if version >= 11:
         out += _INT.pack(partition.preferred_read_replica)
-    _records(parts, partition.records, flexible)
+    write_records(parts, partition.records, flexible)
     if flexible:
         _partition_tail(parts.out, version, partition)
 
 
-def _records(parts: _Parts, records: Part, flexible: bool) -> None:
+def write_records(parts: PartList, records: Part, flexible: bool) -> None:
     if records is None or isinstance(records, (bytes, bytearray, memoryview)):
         (write_compact_nullable_bytes if flexible else write_nullable_bytes)(parts.out, records)
         return

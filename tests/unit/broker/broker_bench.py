@@ -26,6 +26,7 @@ from tailrace.net.timers import TimingWheel
 from tailrace.node.coordinators import Coordinators
 from tailrace.node.leadership import Leadership
 from tailrace.node.log_settings import log_config
+from tailrace.node.share_serving import share_serving
 from tailrace.node.surroundings import Surroundings
 from tailrace.node.turns import Turns
 from tailrace.replication.partition import Partition
@@ -60,9 +61,8 @@ class Bench:
         self.logs = Logs(log_dirs, environment, lambda topic: log_config(self.metadata.topic_configs(topic), 1 << 40))
         self.logs.load_all()
         self.partitions = Partitions()
-        coordinators = Coordinators(
-            Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
-        )
+        around = Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
+        coordinators = Coordinators(around)
         self.leadership = Leadership(
             self.metadata, self.logs, self.partitions, coordinators, Turns(self.clock, self._soon.append)
         )
@@ -75,6 +75,7 @@ class Bench:
             groups=coordinators.groups,
             transactions_of=coordinators.transactions,
             share_states_of=coordinators.share_states,
+            share_of=share_serving(around, coordinators.share_states),
             logs=self.logs,
             fetch_sessions=FetchSessions(10, self.clock, random),
             timers=self.timers,

@@ -53,6 +53,10 @@ class EchoDispatch:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[bytes, Pending[list[bytes]]]] = []
+        self.closed: list[int] = []
+
+    def on_closed(self, peer: Peer) -> None:
+        self.closed.append(peer.connection_id)
 
     def answer(self, peer: Peer, frame: memoryview) -> list[bytes] | Pending[list[bytes]] | None:
         text = bytes(frame)
@@ -150,5 +154,6 @@ def test_an_answer_after_the_end_is_written_to_nobody() -> None:
     client, net, dispatch = opened()
     client.on_data(frames(b"wait1"))
     client.on_closed(None)
+    assert len(dispatch.closed) == 1
     dispatch.finish(b"wait1")
     assert net.written == []

@@ -1,13 +1,15 @@
-"""FindCoordinator (key 10), v0-v6: which broker keeps a group or a transactional id.
+"""FindCoordinator (key 10), v0-v6: which broker keeps a group, a transactional id or a share partition's state.
 
 Behaviour: this broker keeps all of them, at the address the client dialled or the advertised one. The topic they are
-    kept in is created by the first question. A share group's key is INVALID_REQUEST: they are not served. While
-    the partition of a key is offline: COORDINATOR_NOT_AVAILABLE.
-Versions:  v0 has no key type; v4 asks for several keys (KIP-699).
+    kept in is created by the first question. A share partition's key is `group:topic id:partition`, another one
+    INVALID_REQUEST. While the partition of a key is offline: COORDINATOR_NOT_AVAILABLE.
+Versions:  v0 has no key type; v4 asks for several keys (KIP-699); v6 share partitions (KIP-932).
 """
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
+from binascii import Error as NotBase64
 from collections.abc import Callable
 from typing import Final
 
@@ -15,12 +17,11 @@ from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending, mapped
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
-from tailrace.cluster.image import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
+from tailrace.cluster.image import GROUP_METADATA_TOPIC, SHARE_GROUP_STATE_TOPIC, TRANSACTION_STATE_TOPIC
 from tailrace.wire.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
-_TOPICS: Final = {0: GROUP_METADATA_TOPIC, 1: TRANSACTION_STATE_TOPIC}
+_TOPICS: Final = {0: GROUP_METADATA_TOPIC, 1: TRANSACTION_STATE_TOPIC, 2: SHARE_GROUP_STATE_TOPIC}
 """Kind of key -> the topic its coordinators' state is in."""
-_REFUSALS: Final = {2: "share groups are not served"}
 
 
 def handle(
@@ -29,7 +30,7 @@ def handle(
     """Locate the coordinator of each key."""
     topic = _TOPICS.get(request.key_type)
     if topic is None:
-        message = _REFUSALS.get(request.key_type, f"unknown coordinator type {request.key_type}")
+        message = f"unknown coordinator type {request.key_type}"
         return _response(context, request, lambda key: _nowhere(key, ErrorCode.INVALID_REQUEST, message))
 
     def respond(refused: dict[str, KafkaError]) -> FindCoordinatorResponse:
@@ -59,6 +60,8 @@ def _nowhere(key: str, code: ErrorCode, message: str | None) -> Coordinator:
 
 
 def _locate(services: Services, context: RequestContext, topic: str, key: str) -> Coordinator:
+    if topic == SHARE_GROUP_STATE_TOPIC and not _is_share_key(key):
+        return _nowhere(key, ErrorCode.INVALID_REQUEST, f"{key} is not of the form group:topic id:partition")
     if services.partitions.offline and _is_offline(services, topic, key):
         message = f"The log directory that keeps {key} is offline."
         return _nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
@@ -67,5 +70,20 @@ def _locate(services: Services, context: RequestContext, topic: str, key: str) -
 
 
 def _is_offline(services: Services, topic: str, key: str) -> bool:
-    keys = services.groups if topic == GROUP_METADATA_TOPIC else services.transactions
-    return services.partitions.is_offline(topic, keys.partition_for(key))
+    if topic == GROUP_METADATA_TOPIC:
+        index = services.groups.partition_for(key)
+    elif topic == TRANSACTION_STATE_TOPIC:
+        index = services.transactions.partition_for(key)
+    else:
+        index = services.share_states.partition_for(key)
+    return services.partitions.is_offline(topic, index)
+
+
+def _is_share_key(key: str) -> bool:
+    """Whether `key` is of the form `group:topic id:partition`. Source: Kafka SharePartitionKey."""
+    group_id, _, rest = key.partition(":")
+    topic_id, _, index = rest.partition(":")
+    try:
+        return bool(group_id) and len(urlsafe_b64decode(topic_id + "==")) == 16 and int(index) >= 0
+    except (NotBase64, ValueError):
+        return False
