@@ -1,4 +1,8 @@
-"""A broker without sockets for the traces of transactions: real logs and coordinators, requests in their wire form."""
+"""A broker without sockets for the traces of transactions: real logs and coordinators, requests in their wire form.
+
+Its logs lie on three disks that can be told to fail: `__consumer_offsets-0` on the first, `__transaction_state-0` on
+the second, and what is made after them on the third, the first, and so on.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.support.breakable_disk import BreakableDisk
 from tests.unit.broker.broker_bench import Bench
 
 from tailrace.base.pending import Pending
@@ -26,11 +31,12 @@ SETTINGS = {"offsets.topic.num.partitions": "1", "transaction.state.log.num.part
 
 
 class TransactionBench:
-    """One broker over one directory, and its next lives."""
+    """One broker, and its next lives."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.bench = Bench(directory, settings=SETTINGS)
+        self.disk = BreakableDisk()
+        self._directories = [directory / str(number) for number in range(3)]
+        self.bench = Bench(*self._directories, settings=SETTINGS, disk=self.disk)
         for topic in ("__consumer_offsets", "__transaction_state"):
             self.bench.services.auto_create(topic)
 
@@ -39,7 +45,7 @@ class TransactionBench:
         old = self.bench
         old.logs.abandon()
         metadata = Metadata(old.metadata._store, 1, BrokerSettings(SETTINGS), SeededRandom(8))
-        self.bench = Bench(self._directory, settings=SETTINGS, metadata=metadata)
+        self.bench = Bench(*self._directories, settings=SETTINGS, disk=self.disk, metadata=metadata)
         self.bench.clock.advance(old.clock.wall_ms() - self.bench.clock.wall_ms())
         self.bench.advance(0)
 

@@ -13,18 +13,23 @@ end T commit v=5              EndTxn
 read t-0                      what read_committed gets, and where it ends
 committed g t-0               OffsetFetch, stable or not
 describe T, list, markers T t-0 abort, advance MS, expire, restart, log, delete-topic t
+disk full t-0                 no write succeeds on the disk that t-0 lies on   (disk breaks t-0: nothing at all does)
+disk works                    all of them work again, and have room
 """
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Callable
 from typing import Any
 
 from tests.scenario.transaction_bench import TransactionBench
+from tests.support.breakable_disk import GROWS
 
-from tailrace.base.errors import ErrorCode
+from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.transactions.records import read_record
 from tailrace.node.cleaning import Cleaner
@@ -207,12 +212,22 @@ class TransactionTrace:
     def do_read(self, args: list[str], options: Options) -> str:
         """What a reader of committed records has in the end: batches below the LSO, without the aborted ones."""
         topic, index = args[0].rsplit("-", 1)
-        partition = self.bench.bench.partitions.of(topic, int(index))
+        try:
+            partition = self.bench.bench.partitions.of(topic, int(index))
+        except KafkaError as error:
+            return error.code.name
         end = partition.last_stable_offset
         aborted = partition.log.aborted_transactions(0, end)
         shown: list[str] = []
-        found = partition.read(partition.log_start_offset, 1 << 20, IsolationLevel.READ_COMMITTED, min_one_batch=True)
-        for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):
+        try:
+            found = partition.read(
+                partition.log_start_offset, 1 << 20, IsolationLevel.READ_COMMITTED, min_one_batch=True
+            )
+            data = partition.log.read_bytes(found)
+        except StorageError as error:
+            self.bench.bench.services.on_storage_error(error)
+            return ErrorCode.KAFKA_STORAGE_ERROR.name
+        for batch in iter_whole_batches(memoryview(data)):
             if batch.is_control:
                 marker = end_txn_marker(batch)
                 assert marker is not None
@@ -275,6 +290,20 @@ class TransactionTrace:
         return shown[seen:]
 
     # The broker
+
+    def do_disk(self, args: list[str], options: Options) -> None:
+        logs, disk = self.bench.bench.logs, self.bench.disk
+        if args[0] == "works":
+            disk.heal()
+            logs.space.check()
+            return
+        topic, index = args[1].rsplit("-", 1)
+        path = logs.directory_of(TopicPartition(topic, int(index))).path
+        if args[0] == "full":
+            disk.fail(path, errno.ENOSPC, GROWS)
+        else:
+            assert args[0] == "breaks"
+            disk.fail(path, errno.EIO)
 
     def do_topics(self, args: list[str], options: Options) -> None:
         for part in args:

@@ -145,3 +145,7 @@ FETCH_FILES_MAX: Final = 64
 """Most files that the answer to one Fetch is sent from: each is a descriptor for as long as the client takes. With the
 1 MiB a partition that clients ask for, they hold more than `fetch.max.bytes` allows anyway. Partitions beyond it are
 answered without records, as they are beyond that size; a fetch session lets them go first next time."""
+
+MARKER_TROUBLES_MAX: Final = 1000
+"""Transaction markers that could not be written and whose trouble was told, so that it is told once. At it: forgotten,
+and those that are still tried are told of again."""

@@ -32,7 +32,7 @@ from tailrace.log.filenames import (
 from tailrace.log.files import DoomedFiles
 from tailrace.log.log import Log
 from tailrace.log.log_directories import LogDirectories
-from tailrace.log.log_directory import LogDirectory
+from tailrace.log.log_directory import LogDirectory, SpaceLevel
 from tailrace.log.recovery import KnownOffsets
 from tailrace.log.space import Space
 from tailrace.log.trouble import Trouble, trouble_of
@@ -280,6 +280,10 @@ class LogCollection:
     def directory_of(self, topic_partition: TopicPartition) -> LogDirectory:
         """Where the partition's open log lies. KeyError where there is none."""
         return self._home[topic_partition]
+
+    def is_full(self, topic_partition: TopicPartition) -> bool:
+        """Whether the volume of the partition's open log has no room, not even for what coordinators write."""
+        return self.space.is_short and self._home[topic_partition].space is SpaceLevel.NONE
 
     def get(self, topic_partition: TopicPartition) -> Log | None:
         """The partition's log, opened if need be; None where there is none (or it failed to load)."""

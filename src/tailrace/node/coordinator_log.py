@@ -13,7 +13,6 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.coordinator.ports import CoordinatorRecord, InTransaction, LogEntry, TransactionalRecord, TransactionEnd
 from tailrace.log.log import AppendOrigin
-from tailrace.log.log_directory import SpaceLevel
 from tailrace.log.logs import Logs
 from tailrace.records.batch import RecordBatch, iter_whole_batches
 from tailrace.records.builder import BatchBuilder
@@ -46,7 +45,7 @@ class CoordinatorLog:
         if found is None:
             outcome.complete(ErrorCode.NOT_COORDINATOR)
             return outcome
-        if self._logs.space.is_short and self._logs.directory_of(found.topic_partition).space is SpaceLevel.NONE:
+        if self._logs.is_full(found.topic_partition):
             outcome.complete(ErrorCode.KAFKA_STORAGE_ERROR)  # what is left is for what frees space
             return outcome
         appended = self._append(found, records, transaction)

@@ -7,28 +7,33 @@ from collections.abc import Callable
 from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.limits import MARKER_TROUBLES_MAX
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.broker.markers import write_marker
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.transactions.markers import Ending
+from tailrace.log.trouble import Trouble
 from tailrace.node.surroundings import Surroundings
 from tailrace.replication.transactional import Marker
 
 _log = logging.getLogger("tailrace.node")
 
-_FENCED = frozenset({ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED})
-"""The partition has heard of a later epoch: there this transaction is over, and a marker is of no use."""
-
 
 class LocalMarkers:
-    """MarkerWriter of a broker that leads every partition itself."""
+    """MarkerWriter of a broker that leads every partition itself.
 
-    __slots__ = ("_around", "_groups")
+    A partition that has heard of a later epoch of the producer needs no marker: there this transaction is over. One
+    that has heard of a later coordinator waits for that one's; this one will hear that it coordinates no longer.
+    """
+
+    __slots__ = ("_around", "_groups", "_told")
 
     def __init__(self, around: Surroundings, groups: GroupCoordinator) -> None:
         self._around = around
         self._groups = groups
+        self._told: set[tuple[int, TopicPartition]] = set()
+        """Producer id and partition of markers that are tried again and again, and whose trouble is in the log."""
 
     def write(self, ending: Ending, partitions: frozenset[TopicPartition]) -> Pending[frozenset[TopicPartition]]:
         """Write a marker to each partition; completes with those that are to be tried again."""
@@ -51,18 +56,34 @@ class LocalMarkers:
 
     def _write(self, marker: Marker, to: TopicPartition, note: Callable[[bool], None]) -> None:
         """Write one, and note whether nothing is left to do there."""
-        partition = self._around.partitions.get(*to)
+        around = self._around
+        partition = around.partitions.get(*to)
         if partition is None:
-            note(self._around.metadata.image.partition(*to) is None)
+            note(around.metadata.image.partition(*to) is None)
             return
-        now_ms = self._around.clock.wall_ms()
+        if around.logs.is_full(to):
+            note(False)
+            return
+        now_ms = around.clock.wall_ms()
         try:
             write_marker(partition, self._groups, marker, now_ms, lambda code: note(code is None))
         except KafkaError as error:
-            if error.code in _FENCED:
-                _log.warning("no marker of producer %d to %s: %s", marker.producer_id, to, error)
-            note(error.code in _FENCED)
+            is_over = error.code is ErrorCode.INVALID_PRODUCER_EPOCH
+            self._tell(marker, to, error)
+            if is_over:
+                self._told.discard((marker.producer_id, to))
+            note(is_over)
         except StorageError as error:
-            _log.error("a marker of producer %d to %s is to be tried again: %s", marker.producer_id, to, error)
-            self._around.logs.on_storage_error(error)
+            if around.logs.on_storage_error(error) is Trouble.ELSEWHERE:
+                self._tell(marker, to, error)
             note(False)
+        else:
+            self._told.discard((marker.producer_id, to))
+
+    def _tell(self, marker: Marker, to: TopicPartition, error: Exception) -> None:
+        """Say once that a marker cannot be written; it may be tried ten times a second for hours."""
+        if (marker.producer_id, to) not in self._told:
+            if len(self._told) >= MARKER_TROUBLES_MAX:
+                self._told.clear()
+            self._told.add((marker.producer_id, to))
+            _log.error("no marker of producer %d to %s: %s", marker.producer_id, to, error)
