@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
@@ -26,9 +27,12 @@ from tailrace.log.results import FetchSlice as FetchSlice
 from tailrace.log.retention import next_due_ms, segments_to_delete
 from tailrace.log.segment import Segment
 from tailrace.log.snapshots import aborted_txn
-from tailrace.records.batch import TIMESTAMP_TYPE_MASK, RecordBatch, stamp, stamp_append_time
+from tailrace.records.batch import TIMESTAMP_TYPE_MASK, RecordBatch, iter_whole_batches, stamp, stamp_append_time
 from tailrace.records.control import end_txn_marker
 from tailrace.records.validate import recompressed, single_batch, validate_client_batch
+
+EPOCH_MAX: Final = 2**31 - 1
+"""The highest leader epoch there is."""
 
 
 class Log(LogContents):
@@ -129,17 +133,19 @@ class Log(LogContents):
         self._append(batch, now_ms)
         return AppendInfo(base_offset, self.log_end_offset - 1, append_time, self.log_start_offset, False)
 
-    def append_as_follower(self, records: memoryview) -> AppendInfo:
+    def append_as_follower(self, records: memoryview, epoch_max: int = EPOCH_MAX) -> AppendInfo:
         """Append a leader's batches as they are: their offsets and epochs are the leader's.
 
+        A last batch that is cut is left out, and so is what follows a batch of an epoch above `epoch_max`: it was
+        written after the answer was asked for, by a leader that the caller does not know of (KAFKA-18723).
         Raises KafkaError: CORRUPT_MESSAGE, OFFSET_OUT_OF_RANGE where a batch lies below the log's end; StorageError.
         The batches before the one at fault stay appended.
         """
         first_offset = -1
-        position = 0
         now_ms = self._env.clock.wall_ms()
-        while position < len(records):
-            batch = RecordBatch.parse(records, position)
+        for batch in iter_whole_batches(records):
+            if batch.partition_leader_epoch > epoch_max:
+                break
             if not batch.crc_valid():
                 raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"batch at offset {batch.base_offset} fails its CRC")
             if batch.base_offset < self.log_end_offset:
@@ -148,7 +154,6 @@ class Log(LogContents):
                 )
             first_offset = batch.base_offset if first_offset < 0 else first_offset
             self._append(batch, now_ms)
-            position += batch.size
         return AppendInfo(first_offset, self.log_end_offset - 1, -1, self.log_start_offset, False)
 
     def _append(self, batch: RecordBatch, now_ms: int) -> None:

@@ -1,8 +1,9 @@
-"""One partition of which this broker is the leader.
+"""One replica of a partition: its log, and whether this broker leads it or follows another.
 
 Invariant: log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset. With one replica a record is
 committed as soon as this one says so: when it is appended, or, where the topic's settings ask for a flush, when it is
-on the device. The rule stands in one place, `_advance_high_watermark`, for the day there are followers.
+on the device. With several, when all that are in sync have it (`leader_role`). Both meet in `_advance_high_watermark`.
+A follower's offsets come from its leader (`follower_role`).
 One owner, the loop's thread: writes are serialised by construction. Not its business: requests, sessions, deadlines.
 Source: Kafka `Partition`.
 """
@@ -11,12 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log.log import AppendInfo, AppendOrigin, FetchSlice, Log
 from tailrace.replication.commit_waits import CommitWaits, Told
 from tailrace.replication.verification import Verifications
+
+if TYPE_CHECKING:  # start-up time: most brokers have no replicated partition
+    from tailrace.cluster.image import PartitionImage
+    from tailrace.replication.leader_role import LeaderRole
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
@@ -37,16 +43,20 @@ Waiter = Callable[["Partition"], None]
 
 
 class Partition:
-    """Leader role over one log."""
+    """A role over one log: leader, unless `follow` was called last."""
 
     __slots__ = (
         "_commit_waits",
         "_verifications",
         "_waiters",
+        "followers",
         "in_sync_replicas",
+        "is_leader",
         "leader_epoch",
         "leader_id",
         "log",
+        "on_flushed_as_follower",
+        "partition_epoch",
         "replicas",
         "topic_id",
         "topic_partition",
@@ -58,8 +68,13 @@ class Partition:
         self.topic_id = topic_id
         self.leader_id = leader_id
         self.leader_epoch = -1
+        self.partition_epoch = -1
+        self.is_leader = True
         self.replicas = replicas
         self.in_sync_replicas = list(replicas)
+        self.followers: LeaderRole | None = None
+        """What the leader knows of the other replicas; None without any, and on a follower."""
+        self.on_flushed_as_follower: Callable[[], object] | None = None
         self._waiters: dict[Waiter, None] = {}
         self._commit_waits = CommitWaits()
         self._verifications: Verifications | None = None
@@ -78,6 +93,48 @@ class Partition:
         self.leader_epoch = leader_epoch
         self.log.assign_leader_epoch(leader_epoch)
         self._advance_high_watermark()
+
+    def lead(self, image: PartitionImage, role: Callable[[], LeaderRole] | None) -> None:
+        """Lead as `image` says, from now on or still. `role` makes what a leader of followers needs; None without any.
+
+        Raises StorageError.
+        """
+        is_new_term = not self.is_leader or image.leader_epoch != self.leader_epoch
+        self._take_over(image)
+        self.is_leader = True
+        self.on_flushed_as_follower = None
+        if role is None:
+            self.followers = None
+        elif self.followers is None or is_new_term:
+            self.followers = role()
+        else:
+            self.followers.update(image)
+        self.become_leader(image.leader_epoch)
+        self._advance_high_watermark()
+
+    def follow(self, image: PartitionImage) -> None:
+        """Follow `image`'s leader, which may be none (-1). Who waits here for a commit learns that it led no more.
+
+        Raises StorageError.
+        """
+        was_leader, self.is_leader = self.is_leader, False
+        is_new_term = was_leader or image.leader_epoch != self.leader_epoch
+        self._take_over(image)
+        self.leader_epoch = image.leader_epoch
+        if not is_new_term:
+            return
+        # A term in which nothing was written says nothing, and the next leader may not know it.
+        self.log.leader_epochs.truncate_from_end(self.log.log_end_offset)
+        followers, self.followers = self.followers, None
+        if followers is not None:
+            followers.wake_waiters()
+        self.end(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def _take_over(self, image: PartitionImage) -> None:
+        self.leader_id = image.leader
+        self.partition_epoch = image.partition_epoch
+        self.replicas = list(image.replicas)
+        self.in_sync_replicas = list(image.isr)
 
     # -- offsets ---------------------------------------------------------------------------------------------------
 
@@ -128,16 +185,23 @@ class Partition:
     def append(self, records: memoryview, origin: AppendOrigin = AppendOrigin.CLIENT) -> AppendInfo:
         """Append batches as the leader; `records` is stamped in place.
 
-        Raises KafkaError or InvalidRecords for a refused batch and StorageError when the disk fails; the log is then
-        as it was before. Waiting readers are told before this returns.
+        Raises KafkaError or InvalidRecords for a refused batch, NOT_LEADER_OR_FOLLOWER when this broker leads no more,
+        and StorageError when the disk fails; the log is then as it was before. Waiting readers are told before this
+        returns.
         """
+        if not self.is_leader:
+            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         info = self.log.append_as_leader(records, self.leader_epoch, origin)
         self._advance_high_watermark()
+        if self.followers is not None:
+            self.followers.wake_waiters()
         return info
 
     def _advance_high_watermark(self) -> None:
         log = self.log
         committed = log.committable_offset
+        if self.followers is not None:
+            committed = self.followers.committable(committed, log.log_end_offset)
         if log.high_watermark < committed:
             log.high_watermark = committed
             if self._commit_waits:
@@ -146,7 +210,9 @@ class Partition:
                 self.wake_waiters()
 
     def _on_flushed(self, error: StorageError | None) -> None:
-        if error is None:
+        if self.on_flushed_as_follower is not None:
+            self.on_flushed_as_follower()
+        elif error is None:
             self._advance_high_watermark()
         else:
             self._commit_waits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
@@ -158,7 +224,34 @@ class Partition:
         """
         return self.log.delete_records_before(offset)
 
+    # -- followers -------------------------------------------------------------------------------------------------
+
+    def on_follower_fetch(self, follower: tuple[int, int], offset: int, log_start_offset: int) -> None:
+        """`follower` (broker id, broker epoch) has everything below `offset`; it was checked."""
+        assert self.followers is not None
+        log = self.log
+        self.followers.on_fetch(follower, offset, log_start_offset, log.log_end_offset, log.high_watermark)
+        self._advance_high_watermark()
+
+    def on_leader_offsets(self, high_watermark: int, log_start_offset: int) -> None:
+        """Take over the leader's word, as a follower: how far it is committed, and where its log starts.
+
+        The high watermark never goes back: what was committed once is. Raises StorageError.
+        """
+        log = self.log
+        committed = min(high_watermark, log.log_end_offset)
+        if committed > log.high_watermark:
+            log.high_watermark = committed
+            if self._waiters:
+                self.wake_waiters()
+        if log.log_start_offset < log_start_offset <= log.high_watermark:
+            log.advance_log_start_offset(log_start_offset)
+
     # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read_as_replica(self, offset: int, max_bytes: int, min_one_batch: bool) -> FetchSlice:
+        """Like `read`, committed or not: for a follower."""
+        return self.log.read(offset, max_bytes, self.log.log_end_offset, min_one_batch)
 
     def read(self, offset: int, max_bytes: int, isolation: int, min_one_batch: bool) -> FetchSlice:
         """Committed batches from the one that holds `offset` on; of size 0 when `offset` is the end.
@@ -218,6 +311,8 @@ class Partition:
 
     def end(self, code: ErrorCode) -> None:
         """The partition is led no more: `code` to those who wait for a commit, a last look to the readers."""
+        if self.followers is not None:
+            self.followers.wake_waiters()
         self._commit_waits.fail(code)
         self.wake_waiters()
 
