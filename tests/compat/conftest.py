@@ -17,7 +17,7 @@ DIFFERENTIAL_SETTINGS = {
     "message.max.bytes": "100000",
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "500",  # Kafka's cleaner does the retention of topics that are compacted as well
-    "group.consumer.assignment.interval.ms": "0",  # Kafka may wait with an assignment; we never do
+    "group.consumer.assignment.interval.ms": "0",  # brokers may wait with an assignment, each in its way
 }
 
 

@@ -28,5 +28,6 @@ def apply_group_settings(target: GroupSettings, settings: BrokerSettings) -> Non
     consumer = target.consumer
     consumer.group_consumer_session_timeout_ms = settings.integer("group.consumer.session.timeout.ms")
     consumer.group_consumer_heartbeat_interval_ms = settings.integer("group.consumer.heartbeat.interval.ms")
+    consumer.group_consumer_assignment_interval_ms = settings.integer("group.consumer.assignment.interval.ms")
     consumer.group_consumer_max_size = settings.integer("group.consumer.max.size")
     consumer.group_consumer_assignors = tuple(settings.names("group.consumer.assignors"))

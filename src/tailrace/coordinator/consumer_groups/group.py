@@ -6,8 +6,8 @@
     assignment epoch  the group epoch that the target assignment was computed for
     member epoch      the assignment epoch that a member has come to
 
-Durable: all of it, except for timers and `needs_refresh`. Changed by `replay` alone. Invariant: a partition has one
-owner at most, the member that has it assigned or has yet to give it up.
+Durable: all of it, except for timers, `needs_refresh` and `pace`. Changed by `replay` alone.
+Invariant: a partition has one owner at most, the member that has it assigned or has yet to give it up.
 Source: Kafka's `ConsumerGroup`, KIP-848.
 """
 
@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.coordinator.consumer_groups.member import ConsumerMember, MemberState, Place, most_wanted_assignor
+from tailrace.coordinator.consumer_groups.pace import Pace
 from tailrace.coordinator.consumer_groups.records import ConsumerEntry, group_tombstones, regex_tombstone
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.ports import CoordinatorRecord
@@ -67,6 +68,7 @@ class ConsumerGroup:
         "metadata_hash",
         "needs_refresh",
         "owners",
+        "pace",
         "rebalance_deadlines",
         "regexes",
         "sessions",
@@ -89,6 +91,7 @@ class ConsumerGroup:
         """Regular expression -> the topics it stands for."""
         self.needs_refresh = True
         """Whether topics may have changed since the epoch was decided on."""
+        self.pace = Pace()
         self.sessions: dict[str, Deadline] = {}
         self.rebalance_deadlines: dict[str, Deadline] = {}
 

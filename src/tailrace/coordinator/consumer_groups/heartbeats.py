@@ -2,7 +2,7 @@
 
     1. the member as the request describes it       record when it differs
     2. the group's epoch, when subscriptions or topics changed
-    3. the assignment, when it is older than the epoch
+    3. the assignment, when it is older than the epoch; that may wait (`pace`)
     4. the member's next step towards it             `reconciling`
 
 A heartbeat that says nothing new, of a member that has arrived, makes no record. Nothing here changes a group.
@@ -11,6 +11,7 @@ Source: Kafka's `GroupMetadataManager.consumerGroupHeartbeat`, KIP-848.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -36,6 +37,9 @@ class Surroundings(NamedTuple):
     settings: ConsumerGroupSettings
     image: MetadataImage
     now_ms: int
+    monotonic_ms: Callable[[], float]
+    assignment_interval_ms: int
+    """The group's."""
 
 
 class Beat(NamedTuple):
@@ -73,6 +77,8 @@ class Outcome(NamedTuple):
 
     member: ConsumerMember
     tells_assignment: bool
+    returns_in_ms: float
+    """When it is to ask for an assignment that has to wait; 0: as always."""
 
 
 def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
@@ -84,8 +90,13 @@ def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
         draft.describe_member(member)
     _raise_epoch(around, draft, known, member)
     target = draft.target(member.member_id)
+    wait_ms = 0.0
     if draft.epoch > draft.target_epoch:
-        target = assign(around, draft).get(member.member_id, target)
+        begun_ms = around.monotonic_ms()
+        wait_ms = group.pace.wait_ms(begun_ms, around.assignment_interval_ms)
+        if wait_ms <= 0:
+            target = assign(around, draft).get(member.member_id, target)
+            group.pace.note(begun_ms, around.monotonic_ms())
 
     def is_free(place: Place) -> bool:
         return draft.is_free(place, member.member_id)
@@ -94,7 +105,8 @@ def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
     if stepped is not member and stepped != member:
         draft.move_member(stepped)
     tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
-    return Outcome(stepped, tells)
+    is_waiting = wait_ms > 0 and member.member_id not in group.targets
+    return Outcome(stepped, tells, wait_ms if is_waiting else 0.0)
 
 
 def _find(around: Surroundings, draft: Draft, beat: Beat) -> ConsumerMember:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import Final, Protocol
 
 from tailrace.base.clock import Clock
@@ -35,6 +36,7 @@ from tailrace.wire.messages.consumer_group_heartbeat import (
 )
 
 _SESSION_TIMEOUT: Final = "consumer.session.timeout.ms"
+_ASSIGNMENT_INTERVAL: Final = "consumer.assignment.interval.ms"
 _HEARTBEAT_INTERVAL: Final = "consumer.heartbeat.interval.ms"
 
 Answer = Pending[ConsumerGroupHeartbeatResponse]
@@ -76,7 +78,7 @@ class ConsumerProtocol:
     ) -> Decision | None:
         """Decide a heartbeat that joins or stays; `first` are records that go before. Raises KafkaError."""
         draft = Draft(group, first)
-        outcome = heartbeats.stay(self._around(), draft, beat)
+        outcome = heartbeats.stay(self._around(group.group_id), draft, beat)
         group.needs_refresh = False
         done = partial(self._stayed, group.group_id, outcome, answer)
         if not draft.records:
@@ -91,7 +93,7 @@ class ConsumerProtocol:
         if request.instance_id is not None and request.member_epoch == STATIC_LEAVING_EPOCH:
             heartbeats.leave_for_a_while(draft, member)
         else:
-            heartbeats.leave(self._around(), draft, [member], f"{member.member_id} left")
+            heartbeats.leave(self._around(group.group_id), draft, [member], f"{member.member_id} left")
         response = ConsumerGroupHeartbeatResponse(member_id=request.member_id, member_epoch=request.member_epoch)
         return self._decision(draft, lambda: answer.complete(response), partial(_refuse, group, answer))
 
@@ -105,7 +107,7 @@ class ConsumerProtocol:
         """Decide that an administrator takes members out."""
         draft = Draft(group)
         removed = ", ".join(member.member_id for member in members)
-        heartbeats.leave(self._around(), draft, members, f"{removed} taken out by LeaveGroup")
+        heartbeats.leave(self._around(group.group_id), draft, members, f"{removed} taken out by LeaveGroup")
         return self._decision(draft, done, refuse)
 
     def begin_sessions(self, group: ConsumerGroup) -> None:
@@ -114,8 +116,11 @@ class ConsumerProtocol:
             self._extend_session(group, member.member_id)
             self._watch_revocation(group, member)
 
-    def _around(self) -> Surroundings:
-        return Surroundings(self.settings, self._image(), self._clock.wall_ms())
+    def _around(self, group_id: str) -> Surroundings:
+        interval_ms = self._of_group(
+            group_id, _ASSIGNMENT_INTERVAL, self.settings.group_consumer_assignment_interval_ms
+        )
+        return Surroundings(self.settings, self._image(), self._clock.wall_ms(), self._clock.monotonic_ms, interval_ms)
 
     def _decision(self, draft: Draft, done: Callable[[], None], refuse: Callable[[ErrorCode], None]) -> Decision:
         def on_commit() -> None:
@@ -136,12 +141,11 @@ class ConsumerProtocol:
         if group is not None:
             self._extend_session(group, member.member_id)
             self._watch_revocation(group, member)
+        interval_ms = self._of_group(group_id, _HEARTBEAT_INTERVAL, self.settings.group_consumer_heartbeat_interval_ms)
+        if outcome.returns_in_ms:
+            interval_ms = min(interval_ms, ceil(outcome.returns_in_ms))
         response = ConsumerGroupHeartbeatResponse(
-            member_id=member.member_id,
-            member_epoch=member.epoch,
-            heartbeat_interval_ms=self._of_group(
-                group_id, _HEARTBEAT_INTERVAL, self.settings.group_consumer_heartbeat_interval_ms
-            ),
+            member_id=member.member_id, member_epoch=member.epoch, heartbeat_interval_ms=interval_ms
         )
         if outcome.tells_assignment:
             topics = [TopicPartitions(topic, indexes) for topic, indexes in by_topic(member.assigned)]
@@ -186,7 +190,7 @@ class ConsumerProtocol:
         if epoch is not None and (member.epoch != epoch or member.state is not MemberState.UNREVOKED_PARTITIONS):
             return None
         draft = Draft(group)
-        heartbeats.leave(self._around(), draft, [member], f"{member_id} is out: {reason}")
+        heartbeats.leave(self._around(group.group_id), draft, [member], f"{member_id} is out: {reason}")
 
         def retry(_: ErrorCode) -> None:
             self._extend_session(group, member_id)

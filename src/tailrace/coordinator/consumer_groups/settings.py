@@ -11,6 +11,8 @@ class ConsumerGroupSettings:
 
     group_consumer_session_timeout_ms: int = 45_000
     group_consumer_heartbeat_interval_ms: int = 5_000
+    group_consumer_assignment_interval_ms: int = 1_000
+    """Longest pause between two assignments of a group that is costly to assign."""
     group_consumer_max_size: int = 2**31 - 1
     group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
     """Most wanted first: the first is used while no member asks for one."""

@@ -19,8 +19,8 @@ from tailrace.coordinator.consumer_groups.regexes import compile_regex
 def topics_hash(image: MetadataImage, draft: Draft) -> int:
     """A number that changes when a subscribed topic comes, goes, is made anew or grows; 0 for no topics."""
     names: set[str] = set()
-    for member in draft.members():
-        names |= draft.topics_of(member)
+    for topics, regex in {(member.subscribed_topics, member.subscribed_regex) for member in draft.members()}:
+        names.update(topics, draft.topics_of_regex(regex) if regex else ())
     known = []
     for name in sorted(names):
         topic = image.topic(name)
