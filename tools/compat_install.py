@@ -1,4 +1,4 @@
-"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, and a JVM and Node to run them.
+"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, etcd, and a JVM and Node to run them.
 
 Every step is idempotent, takes what is there already, and fails loudly. It needs Linux with `apt-get` and root for
 what is missing; everything but Debian packages goes to the cache directory (see `tests/harness/brokers.py`).
@@ -23,6 +23,7 @@ from tests.harness.brokers import cache_directory  # noqa: E402
 
 OLDEST_JAVA = 17
 OLDEST_NODE = 18
+DEBIAN_TOOLS = (("mvn", "maven"), ("npm", "npm"), ("kcat", "kcat"), ("etcd", "etcd-server"))
 
 
 def main(wanted: list[str]) -> None:
@@ -37,13 +38,13 @@ def main(wanted: list[str]) -> None:
 
 
 def debian() -> None:
-    """A JDK, Maven, Node and kcat, whichever are missing or too old."""
+    """A JDK, Maven, Node, kcat and etcd, whichever are missing or too old."""
     missing = []
     if major_version(["javac", "-version"]) < OLDEST_JAVA:
         missing.append("openjdk-17-jdk-headless")
     if major_version(["node", "--version"]) < OLDEST_NODE:
         missing.append("nodejs")
-    missing += [name for tool, name in (("mvn", "maven"), ("npm", "npm"), ("kcat", "kcat")) if not shutil.which(tool)]
+    missing += [name for tool, name in DEBIAN_TOOLS if not shutil.which(tool)]
     if missing:
         run(["apt-get", "update", "-q"])
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tailrace.base.clock import Clock
 from tailrace.cluster.records import Record, decode_records, encode_records
-from tailrace.cluster.store import Batch, Loaded, StaleVersion
+from tailrace.cluster.store import Batch, Loaded, StaleVersion, Watcher
 
 
 class _Batches:
@@ -17,7 +17,7 @@ class _Batches:
         self.texts: list[str] = []
         self.first_version = 1
         """Version that the first of `texts` makes: 1, or that of the last compaction."""
-        self.watchers: list[tuple[MemoryStore, Callable[[int, Sequence[Record]], None]]] = []
+        self.watchers: list[tuple[MemoryStore, Watcher]] = []
         self.leases: dict[str, tuple[str, float]] = {}
 
 
@@ -47,9 +47,9 @@ class MemoryStore:
         text = encode_records(records)
         batches.texts.append(text)
         batches.version += 1
-        for store, callback in list(batches.watchers):
+        for store, watcher in list(batches.watchers):
             if store is not self:
-                callback(batches.version, decode_records(text))
+                watcher.on_batch(batches.version, decode_records(text))
         return batches.version
 
     def compact(self, version: int, records: Sequence[Record]) -> None:
@@ -59,16 +59,36 @@ class MemoryStore:
         batches.texts = [encode_records(records)]
         batches.first_version = version
 
-    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
-        self._batches.watchers.append((self, callback))
+    def read_version(self) -> int:
+        return self._batches.version
 
-    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
+    def watch(self, watcher: Watcher) -> None:
+        self._batches.watchers.append((self, watcher))
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
         now = self._clock.monotonic_ms()
         owner, until = self._batches.leases.get(name, (holder, now))
-        if owner != holder and until > now:
+        if owner not in (holder, instead_of) and until > now:
             return False
         self._batches.leases[name] = (holder, now + ttl_ms)
+        if owner != holder or until <= now:
+            self._tell_leases()
         return True
+
+    def release_lease(self, name: str, holder: str) -> None:
+        if self._batches.leases.get(name, ("", 0.0))[0] == holder:
+            del self._batches.leases[name]
+            self._tell_leases()
+
+    def read_leases(self) -> dict[str, str]:
+        now = self._clock.monotonic_ms()
+        return {name: owner for name, (owner, until) in self._batches.leases.items() if until > now}
+
+    def _tell_leases(self) -> None:
+        """Tell the others. That a lease ran out is told to nobody: only who looks sees it."""
+        for store, watcher in list(self._batches.watchers):
+            if store is not self:
+                watcher.on_leases()
 
     def close(self) -> None:
         self._batches.watchers = [entry for entry in self._batches.watchers if entry[0] is not self]

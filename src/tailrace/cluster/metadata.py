@@ -32,7 +32,7 @@ from tailrace.cluster.producer_ids import ProducerIds
 from tailrace.cluster.proposal import Decide, Decided, Proposal
 from tailrace.cluster.records import BrokerRecord, ClusterRecord, Record, ResourceType
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.store import Batch, Loaded, MetadataStore, StaleVersion
+from tailrace.cluster.store import Batch, Loaded, MetadataStore, StaleVersion, Watcher
 from tailrace.cluster.topic_settings import effective_topic_configs
 
 T = TypeVar("T")
@@ -76,10 +76,13 @@ class Metadata:
         self._is_running = False
         self._is_waiting = False
         """Whether the store is at work on a proposal."""
+        self._is_catching_up = False
+        self.on_leases: Callable[[], object] = _nothing
+        """Called when a lease of the store came or went."""
         self.producer_ids = ProducerIds(self.propose, node_id)
         self._topic_configs: dict[str, dict[str, ConfigValue]] = {}
         self._load()
-        store.watch(self._on_batch)
+        store.watch(Watcher(self._on_batch, self.catch_up, lambda: self.on_leases()))  # noqa: PLW0108 (it is set later)
 
     def _load(self) -> None:
         version, records = self._store.load()
@@ -226,6 +229,19 @@ class Metadata:
 
     # What others append
 
+    def catch_up(self) -> None:
+        """Read what the store holds beyond the image. For when there is a reason to think that something was missed."""
+        if self._is_catching_up:
+            return
+        self._is_catching_up = True
+
+        def go_on(news: list[Batch] | Loaded | Exception) -> None:
+            self._is_catching_up = False
+            if not isinstance(news, Exception):  # else the next reason to look will come
+                self._on_news(news)
+
+        self._background.submit(self._news, go_on)
+
     def _news(self) -> list[Batch] | Loaded:
         """What the store holds beyond the image: batches, or everything where their history is gone. Blocks."""
         batches = self._store.load_after(self.image.version)
@@ -239,9 +255,10 @@ class Metadata:
                 self._on_batch(version, records)
 
     def _on_batch(self, version: int, records: Sequence[Record]) -> None:
-        if version > self.image.version:
-            assert version == self.image.version + 1, "a batch was missed"
+        if version == self.image.version + 1:
             self._apply(records, version)
+        elif version > self.image.version:
+            self.catch_up()
 
     def _on_loaded(self, loaded: Loaded) -> None:
         """Become what the store holds, telling the difference: the batches that led there are gone."""
@@ -279,6 +296,10 @@ class Metadata:
         per_broker = image.configs(ResourceType.BROKER, str(self.node_id))
         self.settings.set_dynamic(per_broker, image.configs(ResourceType.BROKER, ""))
         self._topic_configs.clear()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _outrun() -> KafkaError:

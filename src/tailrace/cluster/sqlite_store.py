@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.cluster.records import Record, decode_records, encode_records
-from tailrace.cluster.store import Batch, Loaded, StaleVersion
+from tailrace.cluster.store import Batch, Loaded, StaleVersion, Watcher
 
 APPLICATION_ID: Final = 0x7461696C
 SCHEMA_VERSION: Final = 1
@@ -33,6 +33,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Raises TailraceError, one sentence, when the file is foreign, newer, in use or cannot be opened."""
         self._path = path
+        self._leases: dict[str, str] = {}
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
         except sqlite3.Error as error:
@@ -118,12 +119,23 @@ class SqliteStore:
         if self._version != expected:
             raise StaleVersion(f"metadata is at version {self._version}, not {expected}")
 
-    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
-        """Never calls: the file is locked, so no other process appends."""
+    def read_version(self) -> int:
+        return self._version
 
-    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
-        """Always granted: the file is locked, so there is no other holder."""
+    def watch(self, watcher: Watcher) -> None:
+        """Never tells: the file is locked, so no other process appends."""
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
+        """Always granted: the file is locked, so there is no other holder, and it does not run out."""
+        self._leases[name] = holder
         return True
+
+    def release_lease(self, name: str, holder: str) -> None:
+        if self._leases.get(name) == holder:
+            del self._leases[name]
+
+    def read_leases(self) -> dict[str, str]:
+        return dict(self._leases)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Where metadata is kept: the contract every store fulfils (memory, SQLite, later etcd).
+"""Where metadata is kept: the contract every store fulfils (memory, SQLite, etcd).
 
 A store is an ordered log of batches of records. Version n is the log after its n-th append; 0 is empty. A batch is
 either wholly there or not at all, and once `append` returned it survives a crash of the process and of the machine (the
@@ -37,6 +37,17 @@ class Batch(NamedTuple):
     records: list[Record]
 
 
+class Watcher(NamedTuple):
+    """What a store calls, in the owner's thread, when others changed something."""
+
+    on_batch: Callable[[int, Sequence[Record]], object]
+    """(version, records) of a batch, in order. One that this process appended may be among them."""
+    on_behind: Callable[[], object]
+    """Batches were missed, and are not told any more: read what is newer."""
+    on_leases: Callable[[], object]
+    """A lease came or went; `read_leases` says which there are."""
+
+
 class MetadataStore(Protocol):
     """Load, compare-and-append, watch, lease."""
 
@@ -59,15 +70,27 @@ class MetadataStore(Protocol):
         """Replace the history up to `version` by `records`, which replay to the same image. Versions stay."""
         ...
 
-    def watch(self, callback: Callable[[int, Sequence[Record]], None]) -> None:
-        """Call `callback(version, records)` for each batch that another process appends, in order.
+    def read_version(self) -> int:
+        """The version of the log as everybody sees it, not as it was when this process last heard of it."""
+        ...
 
-        In the owner's thread. A batch that this process appends may be among them.
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` what other processes change from the last `load` on. Called once."""
+        ...
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
+        """Hold or renew the lease `name` for at least `ttl_ms` from now; False while another holder's is running.
+
+        `instead_of`: a holder that is known to be dead, whose lease is taken over at once.
         """
         ...
 
-    def acquire_lease(self, name: str, holder: str, ttl_ms: int) -> bool:
-        """Hold or renew the lease `name` for `ttl_ms`; False while another holder's is running."""
+    def release_lease(self, name: str, holder: str) -> None:
+        """Let others have the lease now, if `holder` holds it."""
+        ...
+
+    def read_leases(self) -> dict[str, str]:
+        """Every lease that runs, by name, with its holder."""
         ...
 
     def close(self) -> None:

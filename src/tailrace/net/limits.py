@@ -95,3 +95,7 @@ CONNECT_TIMEOUT_MS: Final = 10_000
 MEMORY_WINDOW_BYTES: Final = 64 * 1024
 """Most bytes one end of an in-memory stream takes before the other has read them: TCP's window without scaling.
 Small, so that partial writes happen in tests."""
+
+HTTP_BODY_MAX_BYTES: Final = 64 * 1024 * 1024
+"""Longest answer, or line of one, that `http_client` reads. etcd's own requests are bounded by 1.5 MiB; an answer holds
+several values."""

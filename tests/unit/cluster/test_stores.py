@@ -5,128 +5,71 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from tests.support.store_contract import EVERY_RECORD, SharedStoreContract, StoreContract
 
 from tailrace.base.clock import ManualClock
 from tailrace.base.errors import TailraceError
 from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.records import (
-    BrokerRecord,
-    ClusterRecord,
-    ConfigRecord,
-    PartitionRecord,
-    ProducerIdsRecord,
-    Record,
-    RemoveTopicRecord,
-    TopicRecord,
     decode_records,
 )
 from tailrace.cluster.sqlite_store import SCHEMA_VERSION, SqliteStore
-from tailrace.cluster.store import MetadataStore, StaleVersion
-
-EVERY_RECORD: list[Record] = [
-    ClusterRecord("c1"),
-    BrokerRecord(1, "h", 9092, None),
-    TopicRecord("t", UUID(int=7)),
-    PartitionRecord(UUID(int=7), 0, 1, 0, (1, 2), (1,), 3),
-    ConfigRecord(2, "t", "retention.ms", "5"),
-    ConfigRecord(2, "t", "retention.ms", None),
-    ProducerIdsRecord(1, 1000),
-    RemoveTopicRecord(UUID(int=7)),
-]
+from tailrace.cluster.store import MetadataStore
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], MetadataStore]:
-    """Opens the same store, again and again."""
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "metadata.db")
-    first = MemoryStore(ManualClock())
-    return lambda: MemoryStore(ManualClock(), shared_with=first)
+class MemoryStores:
+    """One log in memory, and the clock of its leases."""
+
+    lease_ttl_ms = 1000
+
+    def __init__(self) -> None:
+        self._clock = ManualClock()
+        self._first = MemoryStore(self._clock)
+
+    def open(self) -> MetadataStore:
+        return MemoryStore(self._clock, shared_with=self._first)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        assert condition()
+
+    def let_leases_end(self) -> None:
+        self._clock.advance(self.lease_ttl_ms)
 
 
-def test_a_store_begins_empty(open_store: Callable[[], MetadataStore]) -> None:
-    assert open_store().load() == (0, [])
+class SqliteStores:
+    """One file."""
+
+    lease_ttl_ms = 1000
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self) -> MetadataStore:
+        return SqliteStore(self._path)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        assert condition()
+
+    def let_leases_end(self) -> None:
+        """They do not: there is one process."""
 
 
-def test_records_come_back_as_they_went_in_order_after_reopening(open_store: Callable[[], MetadataStore]) -> None:
-    store = open_store()
-    assert store.append(0, EVERY_RECORD[:3]) == 1
-    assert store.append(1, EVERY_RECORD[3:]) == 2
-    store.close()
-    again = open_store()
-    assert again.load() == (2, EVERY_RECORD)
-    assert [type(r) for r in again.load().records] == [type(r) for r in EVERY_RECORD]
-    again.close()
+class TestMemory(SharedStoreContract):
+    """The contract, in memory."""
+
+    @pytest.fixture
+    def stores(self) -> MemoryStores:
+        return MemoryStores()
 
 
-def test_an_append_after_another_version_is_refused_and_writes_nothing(open_store: Callable[[], MetadataStore]) -> None:
-    store = open_store()
-    store.append(0, EVERY_RECORD[:1])
-    for stale in (0, 2):
-        with pytest.raises(StaleVersion):
-            store.append(stale, EVERY_RECORD[:1])
-        with pytest.raises(StaleVersion):
-            store.compact(stale, EVERY_RECORD[:1])
-    assert store.load() == (1, EVERY_RECORD[:1])
-    store.close()
+class TestSqlite(StoreContract):
+    """The contract, in a file."""
 
-
-def test_compacting_replaces_history_and_keeps_the_version(open_store: Callable[[], MetadataStore]) -> None:
-    store = open_store()
-    store.append(0, EVERY_RECORD[:1])
-    store.append(1, EVERY_RECORD[1:2])
-    store.compact(2, EVERY_RECORD[2:3])
-    assert store.load() == (2, EVERY_RECORD[2:3])
-    assert store.append(2, EVERY_RECORD[3:4]) == 3
-    store.close()
-    again = open_store()
-    assert again.load() == (3, EVERY_RECORD[2:4])
-    again.close()
-
-
-def test_what_is_newer_than_a_version_is_read_batch_by_batch(open_store: Callable[[], MetadataStore]) -> None:
-    store = open_store()
-    assert store.load_after(0) == []
-    for version, record in enumerate(EVERY_RECORD[:3]):
-        store.append(version, [record])
-    assert store.load_after(1) == [(2, EVERY_RECORD[1:2]), (3, EVERY_RECORD[2:3])]
-    assert store.load_after(3) == []
-    store.compact(3, EVERY_RECORD[:3])
-    store.append(3, EVERY_RECORD[3:4])
-    assert store.load_after(2) is None
-    assert store.load_after(3) == [(4, EVERY_RECORD[3:4])]
-    store.close()
-
-
-def test_a_lease_is_granted_to_its_holder_again(open_store: Callable[[], MetadataStore]) -> None:
-    store = open_store()
-    assert store.acquire_lease("controller", "a", 1000)
-    assert store.acquire_lease("controller", "a", 1000)
-    store.close()
-
-
-def test_memory_leases_exclude_others_until_they_end() -> None:
-    clock = ManualClock()
-    one = MemoryStore(clock)
-    two = MemoryStore(clock, shared_with=one)
-    assert one.acquire_lease("controller", "a", 1000)
-    assert not two.acquire_lease("controller", "b", 1000)
-    clock.advance(1000)
-    assert two.acquire_lease("controller", "b", 1000)
-    assert not one.acquire_lease("controller", "a", 1000)
-
-
-def test_memory_watchers_hear_of_what_others_append_only() -> None:
-    one = MemoryStore(ManualClock())
-    two = MemoryStore(ManualClock(), shared_with=one)
-    heard: list[tuple[int, list[Record]]] = []
-    two.watch(lambda version, records: heard.append((version, list(records))))
-    one.append(0, EVERY_RECORD[:1])
-    two.append(1, EVERY_RECORD[1:2])
-    assert heard == [(1, EVERY_RECORD[:1])]
+    @pytest.fixture
+    def stores(self, tmp_path: Path) -> SqliteStores:
+        return SqliteStores(tmp_path / "metadata.db")
 
 
 def test_a_second_process_is_refused_in_one_sentence(tmp_path: Path) -> None:
