@@ -12,6 +12,7 @@
     realtime-order        a record sent after another was acknowledged lies below it
     holes                 offsets of the last reading are not dense
     log-start, log-end    moved back, or the start moved further than anyone asked
+    stable-end            the last stable offset lies above the end, or below it after all is over
     lost-commit           a group's offset is not the last one acknowledged, nor one of those after it
     lost-latest           the last acknowledged value of a key is gone from a compacted partition
 
@@ -52,21 +53,21 @@ def check(history: History) -> list[Anomaly]:
 
 
 def invented(view: View) -> Iterator[Anomaly]:
-    for key, values in view.read_offsets.items():
+    for key, values in view.all_read_offsets.items():
         for value, offsets in values.items():
             if value not in view.sender or view.sender[value][1].key != key:
                 yield Anomaly("invented", key, f"{value[:80]!r} at {sorted(offsets)}")
 
 
 def inconsistent_offset(view: View) -> Iterator[Anomaly]:
-    for key, offsets in view.values.items():
+    for key, offsets in view.all_values.items():
         for offset, values in offsets.items():
             if len(values) > 1:
                 yield Anomaly("inconsistent-offset", key, f"{offset} has {sorted(values)}")
 
 
 def duplicate(view: View) -> Iterator[Anomaly]:
-    for key, offsets in view.values.items():
+    for key, offsets in view.all_values.items():
         places: dict[str, list[int]] = defaultdict(list)
         for offset, values in offsets.items():
             for value in values:
@@ -99,21 +100,28 @@ def unseen(view: View) -> Iterator[Anomaly]:
         assert send.offset is not None
         if view.final and view.final.get(send.key, {}).get(send.offset) != send.value:
             yield Anomaly("unseen", send.key, f"{send.value} at {send.offset}")
+    for send in view.kept_somewhere():
+        if send.key in view.final and send.value not in view.final_values[send.key]:
+            yield Anomaly("unseen", send.key, f"{send.value}, wherever it was put")
 
 
 def lost_read(view: View) -> Iterator[Anomaly]:
-    for key, values in view.read_offsets.items():
-        if key not in view.final or view.history.rules_of(key).is_compacted:
-            continue
-        for value, offsets in values.items():
-            for offset in offsets:
-                if not view.is_gone(key, offset) and view.final[key].get(offset) != value:
-                    yield Anomaly("lost-read", key, f"{value} at {offset}")
+    for places, finals in ((view.read_offsets, view.final), (view.all_read_offsets, view.all_final)):
+        for key, values in places.items():
+            if key not in finals or view.history.rules_of(key).is_compacted:
+                continue
+            for value, offsets in values.items():
+                for offset in offsets:
+                    if not view.is_gone(key, offset) and finals[key].get(offset) != value:
+                        yield Anomaly("lost-read", key, f"{value} at {offset}")
 
 
 def poll_order(view: View) -> Iterator[Anomaly]:
     """poll-skip and nonmonotonic-poll, within one read and between the reads of one process."""
-    known = {key: sorted(offsets) for key, offsets in view.values.items()}
+    known = {
+        is_committed: {key: sorted(offsets) for key, offsets in values.items()}
+        for is_committed, values in ((True, view.values), (False, view.all_values))
+    }
     position: dict[tuple[str, Key], int] = {}
     for op in sorted(view.history.ops, key=lambda op: op.invoked):
         for step in op.steps:
@@ -124,8 +132,9 @@ def poll_order(view: View) -> Iterator[Anomaly]:
                 continue
             if op.process == FINAL:
                 position.pop((FINAL, step.key), None)
+            offsets = known[step.is_committed].get(step.key, [])
             for offset, _ in step.records:
-                yield from _step_between(view, known[step.key], step.key, position.get((op.process, step.key)), offset)
+                yield from _step_between(view, offsets, step.key, position.get((op.process, step.key)), offset)
                 position[op.process, step.key] = offset
 
 
@@ -146,12 +155,13 @@ def nonmonotonic_send(view: View) -> Iterator[Anomaly]:
     ordered = sorted(view.history.sends(Outcome.OK), key=lambda found: found[0].invoked)
     last: dict[tuple[str, Key], int] = {}
     for op, send in ordered:
-        if send.offset is None or Promise.ORDERED not in send.promise:
+        place = view.place(send)
+        if place is None or Promise.ORDERED not in send.promise:
             continue
         before = last.get((op.process, send.key), -1)
-        if send.offset <= before:
-            yield Anomaly("nonmonotonic-send", send.key, f"{send.value} at {send.offset} after {before}")
-        last[op.process, send.key] = max(before, send.offset)
+        if place <= before:
+            yield Anomaly("nonmonotonic-send", send.key, f"{send.value} at {place} after {before}")
+        last[op.process, send.key] = max(before, place)
 
 
 def realtime_order(view: View) -> Iterator[Anomaly]:
@@ -209,6 +219,15 @@ def bounds(view: View) -> Iterator[Anomaly]:
                     break
 
 
+def stable_end(view: View) -> Iterator[Anomaly]:
+    for _, step in view.history.steps(Outcome.OK):
+        if isinstance(step, Bounds) and step.stable_end is not None and step.stable_end > step.log_end:
+            yield Anomaly("stable-end", step.key, f"is {step.stable_end}, above {step.log_end}")
+    for key, found in view.final_bounds.items():
+        if found.stable_end is not None and found.stable_end < found.log_end:
+            yield Anomaly("stable-end", key, f"stays at {found.stable_end}, below {found.log_end}")
+
+
 def lost_commit(view: View) -> Iterator[Anomaly]:
     commits: dict[tuple[str, Key], list[tuple[Op, Commit]]] = defaultdict(list)
     for op, step in view.history.steps(Outcome.OK, Outcome.INFO):
@@ -220,8 +239,9 @@ def lost_commit(view: View) -> Iterator[Anomaly]:
         earlier = [found for found in commits[step.group, step.key] if found[0].invoked < op.completed]
         acknowledged = [each for each in earlier if each[0].outcome is Outcome.OK and each[0].completed < op.invoked]
         allowed = {-1} if not acknowledged else set()
+        # A commit of which nothing was heard may come into force at any time: its request may still be on its way.
         since = max((each[0].invoked for each in acknowledged), default=float("-inf"))
-        allowed |= {commit.offset for other, commit in earlier if other.invoked >= since}
+        allowed |= {commit.offset for other, commit in earlier if other.completed >= since}
         if step.offset not in allowed:
             yield Anomaly("lost-commit", step.key, f"{step.group} has {step.offset}, not one of {sorted(allowed)[:5]}")
 
@@ -259,6 +279,7 @@ RULES: tuple[Callable[[View], Iterator[Anomaly]], ...] = (
     realtime_order,
     holes,
     bounds,
+    stable_end,
     lost_commit,
     lost_latest,
     *TRANSACTION_RULES,

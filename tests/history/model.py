@@ -2,7 +2,7 @@
 
     History                   every operation, and what each partition promises
       Op                      one call of one process: its steps, when invoked and completed, its outcome
-        Send Read Commit Committed DeleteRecords Bounds Reposition      what a step was about
+        Send Read Commit Committed DeleteRecords Bounds Reposition Incarnation      what a step was about
 
 An operation of one step is a plain call; one `is_transaction` holds the sends and reads of a transaction, all or none.
 Outcomes: OK (it happened), FAIL (it certainly did not), INFO (nobody knows: a timeout, a lost connection).
@@ -63,10 +63,11 @@ class Send(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Records of one partition in the order they were returned."""
+    """Records of one partition in the order they were returned, to a read_committed reader or to another."""
 
     key: Key
     records: tuple[tuple[int, str], ...]
+    is_committed: bool = True
 
 
 class Commit(NamedTuple):
@@ -93,11 +94,12 @@ class DeleteRecords(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where a partition starts and ends (its high watermark), as ListOffsets told."""
+    """Where a partition starts and ends (its high watermark), as ListOffsets told, and before that its stable end."""
 
     key: Key
     log_start: int
     log_end: int
+    stable_end: int | None = None
 
 
 class Reposition(NamedTuple):
@@ -106,7 +108,14 @@ class Reposition(NamedTuple):
     keys: tuple[Key, ...]
 
 
-Step = Send | Read | Commit | Committed | DeleteRecords | Bounds | Reposition
+class Incarnation(NamedTuple):
+    """Which producer of a transactional id: in a plain operation it was begun, in a transaction it is whose it is."""
+
+    transactional_id: str
+    number: int
+
+
+Step = Send | Read | Commit | Committed | DeleteRecords | Bounds | Reposition | Incarnation
 
 
 @dataclass(slots=True)
@@ -141,8 +150,8 @@ class History:
     ops: list[Op] = field(default_factory=list)
     rules: dict[str, PartitionRules] = field(default_factory=dict)
     """By topic."""
-    copiers: dict[str, Key] = field(default_factory=dict)
-    """By group: the partition of which it copies each record once, and commits the offset in the same transaction."""
+    copiers: dict[str, tuple[Key, ...]] = field(default_factory=dict)
+    """By group: the partitions of which it copies each record once, and commits the offset in the same transaction."""
 
     def rules_of(self, key: Key) -> PartitionRules:
         return self.rules.get(key.topic, PartitionRules())

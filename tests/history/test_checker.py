@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
+from tests.history import journal
+from tests.history import test_transactions as transactional
 from tests.history.checker import check
 from tests.history.model import (
     ALL_PROMISES,
@@ -207,3 +210,12 @@ def test_a_record_taken_out_of_a_long_history_is_missed(seed: int) -> None:
     records = [(offset, value) for offset, value in enumerate(values) if value != lost.value]
     builder.read(*records, process=FINAL)
     assert {"lost-write", "unseen", "holes"} <= builder.found()
+
+
+def test_a_history_in_a_file_is_judged_as_it_was(tmp_path: Path) -> None:
+    for name, (builder, expected) in {**PLANTED, **transactional.PLANTED}.items():
+        path = tmp_path / "history.jsonl"
+        journal.write(builder.history, path, name)
+        history, told = journal.read(path)
+        assert (history, told) == (builder.history, name)
+        assert kinds(check(history)) == expected

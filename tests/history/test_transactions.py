@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.history.checker import check
 from tests.history.model import (
+    Bounds,
     Commit,
     Committed,
     History,
+    Incarnation,
     Key,
     Op,
     Outcome,
@@ -27,7 +29,7 @@ class Builder:
     """Operations one after the other, at three ticks each: invoked, commit asked for, completed."""
 
     def __init__(self) -> None:
-        self.history = History(rules={"t": PartitionRules(has_markers=True)}, copiers={"g": SOURCE})
+        self.history = History(rules={"t": PartitionRules(has_markers=True)}, copiers={"g": (SOURCE,)})
         self.now = 0.0
 
     def add(self, process: str, *steps: Step, outcome: Outcome = Outcome.OK) -> Builder:
@@ -58,6 +60,12 @@ def copied(outcome: Outcome = Outcome.OK) -> Builder:
     return built.txn(
         "g", Read(SOURCE, ((1, "b"),)), Send(KEY, "2:b", 2, origin="b"), Commit("g", SOURCE, 2), outcome=outcome
     )
+
+
+def test_who_reads_uncommitted_may_see_what_is_aborted_and_what_is_open() -> None:
+    history = copied(Outcome.FAIL).put(Op("u", [Read(KEY, ((0, "1:a"), (2, "2:b")), False)], Outcome.OK, 0, 1))
+    history.add(FINAL, Read(KEY, ((0, "1:a"), (2, "2:b")), False)).add("g", Committed("g", SOURCE, 1))
+    assert history.final(s=BOTH, t={0: "1:a"}).found() == set()
 
 
 BOTH = {0: "a", 1: "b"}
@@ -130,6 +138,30 @@ def planted() -> dict[str, tuple[Builder, set[str]]]:
             .txn("g2", Send(KEY, "3:b", 4, origin="b"), Commit("g", SOURCE, 2))
             .final(s=BOTH, t={**TWO, 4: "3:b"}),
             {"processed-twice"},
+        ),
+        "a zombie commits": (
+            Builder()
+            .add("p", Incarnation("t", 1))
+            .add("p", Incarnation("t", 2))
+            .txn("p", Incarnation("t", 1), Send(KEY, "x", 0))
+            .final(t={0: "x"}),
+            {"zombie"},
+        ),
+        "still open at the end": (
+            Builder().txn("p", Send(KEY, "x", 0)).add(FINAL, Bounds(KEY, 0, 4, 2)).final(t={0: "x"}),
+            {"stable-end"},
+        ),
+        "shown to read_committed alone": (
+            Builder().txn("p", Send(KEY, "x", 0)).add(FINAL, Read(KEY, (), False)).final(t={0: "x"}),
+            {"lost-read"},
+        ),
+        "an aborted record skipped by who reads them": (
+            Builder()
+            .txn("p", Send(KEY, "x", 1), outcome=Outcome.FAIL)
+            .txn("p", Send(KEY, "w", 0), Send(KEY, "y", 3))
+            .add("u", Read(KEY, ((0, "w"), (3, "y")), False))
+            .final(t={0: "w", 3: "y"}),
+            {"poll-skip"},
         ),
         "passed over by the copier": (
             copied()

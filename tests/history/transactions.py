@@ -6,6 +6,7 @@
     read-cycle            transactions that each read what another of them wrote (G1c over reads alone)
     processed-twice       two committed records were made of the same one
     unprocessed           a copier's offset passed a record of which nothing was made
+    zombie                a transaction was committed after a later producer of its id had begun
 
 A record of an aborted transaction that is read is an `aborted-read`, an offset committed by one a `lost-commit`:
 `checker` finds both, as an aborted transaction is an operation that failed.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.history.model import Anomaly, Committed, Op, Outcome, Send
+from tests.history.model import Anomaly, Committed, Incarnation, Key, Op, Outcome, Send
 from tests.history.view import View
 
 
@@ -32,7 +33,7 @@ def open_read(view: View) -> Iterator[Anomaly]:
     for op, read in view.history.reads():
         if op.is_transaction:
             continue  # its end is not when it read
-        for offset, value in read.records:
+        for offset, value in read.records if read.is_committed else ():
             sender = view.sender.get(value)
             if sender is not None and sender[0].is_transaction and op.completed < sender[0].decided:
                 yield Anomaly("open-read", read.key, f"{value} at {offset} by {op.process}, before its commit")
@@ -77,16 +78,31 @@ def processed_twice(view: View) -> Iterator[Anomaly]:
 def unprocessed(view: View) -> Iterator[Anomaly]:
     """The last word on a copier's offset is the one that was told last."""
     copies = _copies(view)
-    last: dict[str, tuple[Op, Committed]] = {}
+    last: dict[tuple[str, Key], tuple[Op, Committed]] = {}
     for op, step in view.history.steps(Outcome.OK):
-        if not isinstance(step, Committed) or view.history.copiers.get(step.group) != step.key:
+        if not isinstance(step, Committed) or step.key not in view.history.copiers.get(step.group, ()):
             continue
-        if step.group not in last or op.invoked > last[step.group][0].invoked:
-            last[step.group] = (op, step)
+        at = (step.group, step.key)
+        if at not in last or op.invoked > last[at][0].invoked:
+            last[at] = (op, step)
     for _, committed in last.values():
         for offset, value in view.final.get(committed.key, {}).items():
             if offset < committed.offset and value not in copies:
                 yield Anomaly("unprocessed", committed.key, f"{value} at {offset}, below {committed.offset}")
+
+
+def zombie(view: View) -> Iterator[Anomaly]:
+    begun: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    ended: list[tuple[Op, Incarnation]] = []
+    for op, step in view.history.steps(Outcome.OK):
+        if isinstance(step, Incarnation) and op.is_transaction:
+            ended.append((op, step))
+        elif isinstance(step, Incarnation):
+            begun[step.transactional_id].append((op.completed, step.number))
+    for op, own in ended:
+        later = [number for when, number in begun[own.transactional_id] if number > own.number and when < op.decided]
+        if later:
+            yield Anomaly("zombie", None, f"producer {own.number} of {own.transactional_id}, after {max(later)} began")
 
 
 def _copies(view: View) -> dict[str, list[Send]]:
@@ -100,4 +116,4 @@ def _copies(view: View) -> dict[str, list[Send]]:
     return found
 
 
-TRANSACTION_RULES = (precommitted_read, open_read, torn_transaction, read_cycle, processed_twice, unprocessed)
+TRANSACTION_RULES = (precommitted_read, open_read, torn_transaction, read_cycle, processed_twice, unprocessed, zombie)
