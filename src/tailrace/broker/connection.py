@@ -41,7 +41,11 @@ class ClientConnection:
 
     def on_opened(self) -> None:
         """Note both ends; a client that is silent for `connections.max.idle.ms` is dropped."""
-        local, remote = _host_port(self._connection.local_address), _host_port(self._connection.peer_address)
+        try:
+            local, remote = _host_port(self._connection.local_address), _host_port(self._connection.peer_address)
+        except OSError as error:  # a client that was accepted and reset before its turn has no name any more
+            self._connection.close(error)
+            return
         self._peer = Peer(self._connection.id, remote[0], remote[1], local[0], local[1])
         if self._idle_ms > 0:
             self._connection.set_read_deadline(self._idle_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import Any
 
@@ -83,6 +84,20 @@ def opened() -> tuple[ClientConnection, FakeConnection, EchoDispatch]:
     client = ClientConnection(net, dispatch, 1000, 60_000)  # type: ignore[arg-type]
     client.on_opened()
     return client, net, dispatch
+
+
+class GoneConnection(FakeConnection):
+    """Reset by its client between accept and on_opened."""
+
+    @property
+    def peer_address(self) -> tuple[str, int]:  # type: ignore[override]
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+def test_a_client_that_is_gone_before_its_turn_is_no_failure() -> None:
+    net = GoneConnection()
+    ClientConnection(net, EchoDispatch(), 1000, 60_000).on_opened()  # type: ignore[arg-type]
+    assert net.ended == "at once"
 
 
 def frames(*texts: bytes) -> memoryview:
