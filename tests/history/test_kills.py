@@ -11,32 +11,25 @@ from pathlib import Path
 import pytest
 from tests.harness.brokers import chosen_broker
 from tests.history.checker import check
-from tests.history.kills import die, schedule
+from tests.history.faults import deaths, die
 from tests.history.model import Outcome, Read, Send
+from tests.history.topics import BROKER_SETTINGS
 from tests.history.workload import Workload
 
 KILLS = int(os.environ.get("TAILRACE_KILLS", "10"))
 SEED = int(os.environ.get("TAILRACE_KILLS_SEED", "1"))
-SETTINGS = {
-    "log.retention.check.interval.ms": "100",
-    "log.cleaner.backoff.ms": "100",
-    "log.flush.offset.checkpoint.interval.ms": "150",
-    "log.flush.start.offset.checkpoint.interval.ms": "150",
-    "log.roll.ms": "200",
-    "log.segment.delete.delay.ms": "100",
-}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180 + 6 * KILLS)
 def test_killed_under_load(tmp_path: Path) -> None:
-    broker = chosen_broker()(tmp_path / "broker", SETTINGS)
+    broker = chosen_broker()(tmp_path / "broker", BROKER_SETTINGS)
     broker.start()
     try:
         workload = Workload(broker.address, SEED)
         workload.create_topics()
         workload.start()
-        for number, death in enumerate(schedule(SEED, KILLS)):
+        for number, death in enumerate(deaths(SEED, KILLS)):
             print(f"{number}: {death}", flush=True)
             die(broker, death)
         workload.finish(broker.kill_and_restart)

@@ -90,8 +90,8 @@ def test_what_nobody_knows_is_there_whole_or_not(there: dict[int, str], offset: 
     assert history.final(s=BOTH, t=there).found() == set()
 
 
-def planted() -> dict[str, tuple[Builder, set[str]]]:
-    """Histories with one wrong each, and what must be said of it."""
+def planted_ends() -> dict[str, tuple[Builder, set[str]]]:
+    """Histories with one wrong each at the end of a transaction, and what must be said of it."""
     pair = (Send(KEY, "x", 0), Send(OTHER, "y", 0))
     return {
         "an aborted record is read": (
@@ -114,6 +114,12 @@ def planted() -> dict[str, tuple[Builder, set[str]]]:
             Builder().txn("p", *pair, outcome=Outcome.INFO).final(t={0: "x"}),
             {"torn-transaction"},
         ),
+    }
+
+
+def planted_reads() -> dict[str, tuple[Builder, set[str]]]:
+    """The same of what readers and copiers get to see, and of fences."""
+    return {
         "its own record": (
             Builder().txn("p", Send(KEY, "x", 0), Read(KEY, ((0, "x"),))).final(t={0: "x"}),
             {"precommitted-read"},
@@ -174,7 +180,7 @@ def planted() -> dict[str, tuple[Builder, set[str]]]:
     }
 
 
-PLANTED = planted()
+PLANTED = {**planted_ends(), **planted_reads()}
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -1,0 +1,96 @@
+"""The history checker as a program: real clients, faults by seed, a verdict.
+
+    python -m tests.history --seed 1 --schedules 50 --seconds 10   schedules 1 to 50
+    python -m tests.history --seed 7 --seconds 10                  schedule 7 again
+    python -m tests.history --bug past-stable                      with a bug planted, which must be found
+    python -m tests.history --bootstrap HOST:PORT                  the clients alone, on a broker of yours
+    python -m tests.history plan --seed 7                          what schedule 7 does, and when
+    python -m tests.history check history.jsonl                    judge a history that was kept
+
+Exit status 0 when nothing is wrong, 1 otherwise; a history of which something is wrong is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.history import journal
+from tests.history.checker import check
+from tests.history.planted import BUGS
+from tests.history.run import Figures, Plan, Result, run_schedule, run_workload
+
+SHOWN = 10
+"""So many of the anomalies of a run are printed; all of them follow from the history that is kept."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says much of connections that are lost
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.history", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=["run", "plan", "check"], default="run")
+    parser.add_argument("file", nargs="?", type=Path, help="a history, for check")
+    parser.add_argument("--seed", type=int, default=1, help="of the first schedule (1)")
+    parser.add_argument("--schedules", type=int, default=1, help="how many, with seeds that follow (1)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of faults in each, restarts not counted (10)")
+    parser.add_argument("--bug", choices=sorted(BUGS), default="", help="plant it in the broker")
+    parser.add_argument("--bootstrap", default="", help="a broker of yours; it is not hurt")
+    parser.add_argument("--keep", type=Path, help="where histories and data directories of failed runs go")
+    options = parser.parse_args(arguments)
+    if options.command == "check":
+        if options.file is None:
+            parser.error("check needs a file")
+        return check_file(options.file)
+    plans = [Plan(options.seed + number, options.seconds, options.bug) for number in range(options.schedules)]
+    if options.command == "plan":
+        for plan in plans:
+            print(f"{plan.command}", *plan.schedule(), sep="\n    ")
+        return 0
+    return run_all(plans, options.bootstrap, options.keep or Path(tempfile.mkdtemp(prefix="history-")))
+
+
+def run_all(plans: list[Plan], bootstrap: str, keep: Path) -> int:
+    """Run each and print what came of it."""
+    sum_of, bad = Figures(), 0
+    for plan in plans:
+        directory = keep / f"seed-{plan.seed}"
+        result = run_workload(plan, bootstrap, directory) if bootstrap else run_schedule(plan, directory)
+        sum_of += result.figures
+        bad += bool(result.found)
+        print_result(result)
+        if not result.found:
+            shutil.rmtree(directory)
+    print(f"{len(plans)} schedules, {bad} with anomalies: {sum_of}")
+    return 1 if bad else 0
+
+
+def print_result(result: Result) -> None:
+    verdict = f"{len(result.found)} ANOMALIES" if result.found else "ok"
+    print(f"seed {result.plan.seed}: {verdict} in {result.took_s:.1f} s; {result.figures}", flush=True)
+    for line in result.found[:SHOWN]:
+        print(f"    {line}")
+    if result.found:
+        print(f"    again: {result.plan.command}\n    history: {result.journal}", flush=True)
+
+
+def check_file(path: Path) -> int:
+    """Judge a history that was kept."""
+    history, told = journal.read(path)
+    anomalies = check(history)
+    print(f"{path}: {len(history.ops)} operations of `{told}`, {len(anomalies)} anomalies")
+    for anomaly in anomalies:
+        print(f"    {anomaly}")
+    return 1 if anomalies else 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # clients that were dropped in the middle of a transaction would keep the process for a while
