@@ -16,7 +16,9 @@ from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from tailrace.wire.messages.describe_transactions import DescribeTransactionsRequest
 from tailrace.wire.messages.list_transactions import ListTransactionsRequest
+from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
+_TOPIC: Final = "__transaction_state"
 LIVE_STATES: Final = frozenset({"Ongoing", "PrepareCommit", "PrepareAbort"})
 
 
@@ -120,7 +122,12 @@ async def open_transactions(cluster: RawCluster, topics: list[str] | None) -> li
 async def hanging_transactions(
     cluster: RawCluster, topics: list[str] | None, quiet_since_ms: int
 ) -> list[OpenTransaction]:
-    """Those open in a partition, without a write since `quiet_since_ms`, that no coordinator will end there."""
+    """Those open in a partition, without a write since `quiet_since_ms`, that no coordinator will end there.
+
+    Ends the command where a coordinator is missing: what it knows would look as if it hung, and aborting what it has
+    decided to commit would tear a transaction apart.
+    """
+    await _check_coordinators(cluster)
     candidates = [each for each in await open_transactions(cluster, topics) if each.last_timestamp_ms <= quiet_since_ms]
     if not candidates:
         return []
@@ -134,3 +141,12 @@ async def hanging_transactions(
                 continue
         hanging.append(each)
     return hanging
+
+
+async def _check_coordinators(cluster: RawCluster) -> None:
+    request = MetadataRequest([MetadataRequestTopic(name=_TOPIC)], allow_auto_topic_creation=False)
+    (topic,) = (await cluster.ask(ApiKey.METADATA, request)).topics
+    missing = [partition.partition_index for partition in topic.partitions if partition.leader_id < 0]
+    if missing:
+        shown = ", ".join(map(str, sorted(missing)))
+        raise CommandFailed(f"nobody coordinates partition {shown} of {_TOPIC}; what hangs cannot be told without it.")
