@@ -7,7 +7,8 @@
 Clients are names; the ids the coordinator gives them are shown by that name (`A`, and `A.2` for a second one). An
 answer that does not come at once is shown as `waits`, and by the command that brings it. `topics`, `advance`, `hold`,
 `release`, `fail`, `restart`, `unload`, `loading`, `loaded`, `set`, `expire`, `log` act on the broker. Values:
-`range:t1,t2` is a protocol with subscribed topics, `A:t1-0` an assignment.
+`range:t1,t2` is a protocol with subscribed topics, `range:t1/t1-0+t1-1` one that says what is owned, `A:t1-0` an
+assignment. `consumer_trace` has the commands of the consumer protocol.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from tests.scenario.consumer_trace import ConsumerCommands, assignment, assignment_text, subscription
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.records import GroupEntry, OffsetEntry, read_record
@@ -74,7 +77,7 @@ class Trace(Protocol):
         ...
 
 
-class GroupTrace:
+class GroupTrace(ConsumerCommands):
     """Interprets commands against a bench; remembers who got which id and generation."""
 
     def __init__(self, bench: Any) -> None:
@@ -156,7 +159,7 @@ class GroupTrace:
     def do_sync(self, args: list[str], options: Options) -> None:
         who = args[0]
         assignments = [
-            SyncGroupRequestAssignment(self.ids.get(name, name), partition.encode())
+            SyncGroupRequestAssignment(self.ids.get(name, name), assignment(partition))
             for name, partition in (part.split(":") for part in options.get("assign", "").split(",") if part)
         ]
         version = int(options.get("v", "5"))
@@ -175,7 +178,7 @@ class GroupTrace:
         def show(response: Any) -> str:
             if response.error_code:
                 return _code(response.error_code)
-            return f"ok {response.protocol_type}/{response.protocol_name} {response.assignment.decode() or '-'}"
+            return f"ok {response.protocol_type}/{response.protocol_name} {assignment_text(response.assignment)}"
 
         self._send(who, "sync", ApiKey.SYNC_GROUP, version, request, show)
 
@@ -330,7 +333,7 @@ class GroupTrace:
             shown += f" operations={group.authorized_operations}"
         for member in sorted(group.members, key=lambda each: self._name("", each.member_id)):
             instance = f"({member.group_instance_id})" if member.group_instance_id else ""
-            what = f"{_topics(member.member_metadata)} {member.member_assignment.decode() or '-'}"
+            what = f"{_topics(member.member_metadata)} {assignment_text(member.member_assignment)}"
             shown += f" [{self._name('', member.member_id)}{instance} {member.client_id} {what}]"
         return shown
 
@@ -409,8 +412,9 @@ class GroupTrace:
 
     def do_set(self, args: list[str], options: Options) -> None:
         for name, value in options.items():
-            assert hasattr(self.bench.settings, name), name
-            setattr(self.bench.settings, name, int(value))
+            owner = self.bench.settings if hasattr(self.bench.settings, name) else self.bench.settings.consumer
+            assert hasattr(owner, name), name
+            setattr(owner, name, type(getattr(owner, name))(value))
 
     def do_expire(self, args: list[str], options: Options) -> None:
         self.bench.groups.expire_offsets()
@@ -427,17 +431,17 @@ class GroupTrace:
         """What the log gained since it was last shown."""
         for partition, records in self.bench.log.committed.items():
             for record in records[self._shown.get(partition, 0) :]:
-                self._events.append(self._record(read_record(record)))
+                entry = read_record(record)
+                self._events.append(self._consumer_record(record) if entry is None else self._record(entry))
             self._shown[partition] = len(records)
 
-    def _record(self, entry: GroupEntry | OffsetEntry | None) -> str:
+    def _record(self, entry: GroupEntry | OffsetEntry) -> str:
         if isinstance(entry, OffsetEntry):
             place = f"offset {entry.group_id} {entry.topic}-{entry.partition}"
             if entry.committed is None:
                 return f"{place} deleted"
             shown = f"{place} = {entry.committed.offset} {entry.committed.metadata!r}"
             return shown + (" expires" if entry.committed.expire_timestamp_ms != -1 else "")
-        assert isinstance(entry, GroupEntry)
         if entry.value is None:
             return f"group {entry.group_id} deleted"
         shown = (
@@ -445,7 +449,7 @@ class GroupTrace:
         )
         shown += f" leader={self._name('', entry.value.leader or '') or '-'}"
         for member in entry.value.members:
-            shown += f" [{self._name('', member.member_id)} {member.assignment.decode() or '-'}]"
+            shown += f" [{self._name('', member.member_id)} {assignment_text(member.assignment)}]"
         return shown
 
     # Names
@@ -468,7 +472,8 @@ class GroupTrace:
         """The name for an id; a new id becomes its client's name, numbered from the second on."""
         if not member_id or member_id in self.names:
             return self.names.get(member_id, "")
-        if len(member_id) < len("-00000000-0000-0000-0000-000000000000"):
+        is_kafkas_own = len(member_id) == len("AAAAAAAAAAAAAAAAAAAAAA") and bool(who)
+        if len(member_id) < len("-00000000-0000-0000-0000-000000000000") and not is_kafkas_own:
             return member_id
         if not who:
             head = member_id[: -len("-00000000-0000-0000-0000-000000000000")]  # the client's id, or the instance id
@@ -488,15 +493,14 @@ def _protocol(text: str) -> tuple[str, bytes]:
     name, _, topics = text.partition(":")
     if topics.startswith("raw="):
         return name, topics[4:].encode()
-    out = bytearray(b"\0\0")
-    ConsumerProtocolSubscription([topic for topic in topics.split(",") if topic]).encode(out, 0)
-    return name, bytes(out)
+    return name, subscription(topics)
 
 
 def _topics(metadata: bytes) -> str:
-    if metadata[:2] != b"\0\0":
+    if metadata[:1] != b"\0":
         return metadata.decode() or "-"
-    return ",".join(ConsumerProtocolSubscription.decode(memoryview(metadata), 2, 0)[0].topics) or "-"
+    version = int.from_bytes(metadata[:2], "big")
+    return ",".join(ConsumerProtocolSubscription.decode(memoryview(metadata), 2, version)[0].topics) or "-"
 
 
 def _offset(partition: Any) -> str:

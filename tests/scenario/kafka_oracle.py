@@ -30,7 +30,7 @@ from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopi
 ANSWER_S = 0.5
 QUIET_S = 0.05
 NOT_HERE = {"hold", "release", "fail", "restart", "unload", "loading", "loaded", "set", "expire", "delete-topic"}
-OF_THE_LOG = ("log", "reason", "group ", "offset ", "joined")
+OF_THE_LOG = ("log", "reason", "group ", "offset ", "record ", "joined")
 """Commands that look into the broker, and what they show: left out."""
 
 

@@ -31,3 +31,4 @@ def apply_group_settings(target: GroupSettings, settings: BrokerSettings) -> Non
     consumer.group_consumer_assignment_interval_ms = settings.integer("group.consumer.assignment.interval.ms")
     consumer.group_consumer_max_size = settings.integer("group.consumer.max.size")
     consumer.group_consumer_assignors = tuple(settings.names("group.consumer.assignors"))
+    consumer.group_consumer_migration_policy = settings.text("group.consumer.migration.policy") or "bidirectional"

@@ -12,6 +12,7 @@ from tailrace.coordinator.consumer_groups.member import ConsumerMember, Place
 from tailrace.coordinator.consumer_groups.records import by_topic
 from tailrace.wire.messages.consumer_group_describe import Assignment, DescribedGroup, Member, TopicPartitions
 
+_CLASSIC_MEMBER: Final = 0
 _CONSUMER_MEMBER: Final = 1
 
 
@@ -46,7 +47,7 @@ def _member(member: ConsumerMember, target: frozenset[Place], image: MetadataIma
         subscribed_topic_regex=member.subscribed_regex,
         assignment=_named((*member.assigned, *member.pending_revocation), image),
         target_assignment=_named(target, image),
-        member_type=_CONSUMER_MEMBER,
+        member_type=_CONSUMER_MEMBER if member.classic is None else _CLASSIC_MEMBER,
     )
 
 

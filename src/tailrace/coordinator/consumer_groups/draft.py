@@ -46,7 +46,7 @@ class Draft:
         self._changed: dict[str, ConsumerMember | None] = {}
         self._regexes: dict[str, frozenset[str]] | None = None
         self._targets: dict[str, frozenset[Place]] = {}
-        """Of members that took another's place in this change."""
+        """Those of this change: of members that took another's place, and of all once they are assigned."""
 
     # As it will be
 
@@ -62,7 +62,7 @@ class Draft:
                 yield added
 
     def target(self, member_id: str) -> frozenset[Place]:
-        """What a member was to own when this change began."""
+        """What a member is to own."""
         taken = self._targets.get(member_id)
         return self.group.targets.get(member_id, NOTHING) if taken is None else taken
 
@@ -116,6 +116,7 @@ class Draft:
         """The assignment of the present epoch; who keeps what it had gets no record."""
         for member_id, target in targets.items():
             if target != self.target(member_id):
+                self._targets[member_id] = target
                 self.records.append(records.target_record(self.group_id, member_id, target))
         self.target_epoch = self.epoch
         self.records.append(records.target_epoch_record(self.group_id, self.epoch, now_ms))

@@ -13,15 +13,27 @@ Source: Kafka's `ConsumerGroup`, KIP-848.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from enum import StrEnum
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.coordinator.consumer_groups.member import ConsumerMember, MemberState, Place, most_wanted_assignor
+from tailrace.coordinator.consumer_groups.member import (
+    ClassicSide,
+    ConsumerMember,
+    MemberState,
+    Place,
+    most_wanted_assignor,
+)
 from tailrace.coordinator.consumer_groups.pace import Pace
-from tailrace.coordinator.consumer_groups.records import ConsumerEntry, group_tombstones, regex_tombstone
+from tailrace.coordinator.consumer_groups.records import (
+    ConsumerEntry,
+    group_tombstones,
+    member_tombstones,
+    regex_tombstone,
+)
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.coordinator.protocol_type import CONSUMER_PROTOCOL_TYPE
 from tailrace.wire.group_records.consumer_group_current_member_assignment import (
     ConsumerGroupCurrentMemberAssignmentKey,
     ConsumerGroupCurrentMemberAssignmentValue,
@@ -73,6 +85,7 @@ class ConsumerGroup:
         "regexes",
         "sessions",
         "static_members",
+        "sync_deadlines",
         "target_epoch",
         "targets",
     )
@@ -94,6 +107,7 @@ class ConsumerGroup:
         self.pace = Pace()
         self.sessions: dict[str, Deadline] = {}
         self.rebalance_deadlines: dict[str, Deadline] = {}
+        self.sync_deadlines: dict[str, Deadline] = {}
 
     @property
     def state(self) -> ConsumerGroupState:
@@ -116,6 +130,25 @@ class ConsumerGroup:
             topic in member.subscribed_topics for member in self.members.values()
         )
 
+    # Classic members
+
+    def supports(self, protocol_type: str, protocols: Iterable[str]) -> bool:
+        """Whether a classic member that speaks these can be one of the group: one must be every classic member's."""
+        if protocol_type != CONSUMER_PROTOCOL_TYPE:
+            return False
+        spoken = [{name for name, _ in member.classic.protocols} for member in self.members.values() if member.classic]
+        return any(all(name in names for names in spoken) for name in protocols)
+
+    def is_all_classic_without(self, member_ids: Container[str]) -> bool:
+        """Whether somebody is left when those go, and all who are left are classic members."""
+        left = [member for member_id, member in self.members.items() if member_id not in member_ids]
+        return bool(left) and all(member.classic is not None for member in left)
+
+    def is_waiting(self, member: ConsumerMember) -> bool:
+        """Whether something that is to be the member's is still another's."""
+        target = self.targets.get(member.member_id, NOTHING)
+        return any(place in self.owners for place in target if place not in member.assigned)
+
     # Offsets
 
     def member(self, member_id: str) -> ConsumerMember:
@@ -134,12 +167,12 @@ class ConsumerGroup:
             return
         member = self.member(member_id)
         if epoch > member.epoch:
-            raise KafkaError(ErrorCode.STALE_MEMBER_EPOCH)
+            raise _stale(member)
         if epoch < member.epoch:
             for place in places():
                 since = member.assigned.get(place, member.pending_revocation.get(place))
                 if since is None or epoch < since:
-                    raise KafkaError(ErrorCode.STALE_MEMBER_EPOCH)
+                    raise _stale(member)
 
     def check_fetch(self, member_id: str | None, epoch: int) -> None:
         """Raise KafkaError unless the member may ask; who does not say who it is may."""
@@ -147,15 +180,16 @@ class ConsumerGroup:
             _check_epoch(self.member(member_id or ""), epoch)
 
     def tombstones(self) -> list[CoordinatorRecord]:
-        """Tombstones for all the log holds of a group without members."""
-        assert not self.members
-        return [regex_tombstone(self.group_id, regex) for regex in self.regexes] + group_tombstones(self.group_id)
+        """Tombstones for all the log holds of the group."""
+        gone = [record for member_id in self.members for record in member_tombstones(self.group_id, member_id)]
+        gone += [regex_tombstone(self.group_id, regex) for regex in self.regexes]
+        return gone + group_tombstones(self.group_id)
 
     # Timers
 
     def silence(self) -> None:
         """Stop every timer."""
-        for deadlines in (self.sessions, self.rebalance_deadlines):
+        for deadlines in (self.sessions, self.rebalance_deadlines, self.sync_deadlines):
             for deadline in deadlines.values():
                 deadline.clear()
             deadlines.clear()
@@ -201,6 +235,7 @@ class ConsumerGroup:
             subscribed_regex=value.subscribed_topic_regex or "",
             server_assignor=value.server_assignor,
             rebalance_timeout_ms=value.rebalance_timeout_ms,
+            classic=_classic_side(value),
         )
         if value.instance_id is not None:
             self.static_members[value.instance_id] = member_id
@@ -212,7 +247,7 @@ class ConsumerGroup:
         self._release(member)
         if member.instance_id is not None and self.static_members.get(member.instance_id) == member_id:
             del self.static_members[member.instance_id]
-        for deadlines in (self.sessions, self.rebalance_deadlines):
+        for deadlines in (self.sessions, self.rebalance_deadlines, self.sync_deadlines):
             deadline = deadlines.pop(member_id, None)
             if deadline is not None:
                 deadline.clear()
@@ -259,6 +294,20 @@ def _with_epochs(topics: list[TopicPartitions], epoch: int) -> dict[Place, int]:
     return found
 
 
+def _classic_side(value: ConsumerGroupMemberMetadataValue) -> ClassicSide | None:
+    classic = value.classic_member_metadata
+    if classic is None:
+        return None
+    return ClassicSide(
+        classic.session_timeout_ms, tuple((each.name, each.metadata) for each in classic.supported_protocols)
+    )
+
+
 def _check_epoch(member: ConsumerMember, epoch: int) -> None:
     if epoch != member.epoch:
-        raise KafkaError(ErrorCode.STALE_MEMBER_EPOCH)
+        raise _stale(member)
+
+
+def _stale(member: ConsumerMember) -> KafkaError:
+    """The epoch is not the member's, in the words of its protocol."""
+    return KafkaError(ErrorCode.STALE_MEMBER_EPOCH if member.classic is None else ErrorCode.ILLEGAL_GENERATION)

@@ -83,37 +83,47 @@ class Outcome(NamedTuple):
 
 def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
     """Decide a heartbeat that joins or stays. Raises KafkaError, and then the draft is void."""
-    known = _find(around, draft, beat)
-    member = _described(known, beat)
-    group = draft.group
-    if member != known or member.member_id not in group.members:
+    check_size(around, draft, beat.member_id)
+    known = _find(draft, beat)
+    stepped = advance(around, draft, known, _described(known, beat), beat.owned)
+    tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
+    if draft.epoch == draft.target_epoch or stepped.member_id in draft.group.targets:
+        return Outcome(stepped, tells, 0.0)
+    return Outcome(stepped, tells, draft.group.pace.wait_ms(around.monotonic_ms(), around.assignment_interval_ms))
+
+
+def advance(
+    around: Surroundings, draft: Draft, known: ConsumerMember, member: ConsumerMember, owned: frozenset[Place] | None
+) -> ConsumerMember:
+    """Put `member` in the place of what was `known` of it, and let it take its next step."""
+    if member != known or member.member_id not in draft.group.members:
         draft.describe_member(member)
     _raise_epoch(around, draft, known, member)
-    target = draft.target(member.member_id)
-    wait_ms = 0.0
     if draft.epoch > draft.target_epoch:
-        begun_ms = around.monotonic_ms()
-        wait_ms = group.pace.wait_ms(begun_ms, around.assignment_interval_ms)
-        if wait_ms <= 0:
-            target = assign(around, draft).get(member.member_id, target)
-            group.pace.note(begun_ms, around.monotonic_ms())
+        pace, begun_ms = draft.group.pace, around.monotonic_ms()
+        if pace.wait_ms(begun_ms, around.assignment_interval_ms) <= 0:
+            assign(around, draft)
+            pace.note(begun_ms, around.monotonic_ms())
 
     def is_free(place: Place) -> bool:
         return draft.is_free(place, member.member_id)
 
-    stepped = reconciled(member, draft.target_epoch, target, is_free, beat.owned)
+    stepped = reconciled(member, draft.target_epoch, draft.target(member.member_id), is_free, owned)
     if stepped is not member and stepped != member:
         draft.move_member(stepped)
-    tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
-    is_waiting = wait_ms > 0 and member.member_id not in group.targets
-    return Outcome(stepped, tells, wait_ms if is_waiting else 0.0)
+    return stepped
 
 
-def _find(around: Surroundings, draft: Draft, beat: Beat) -> ConsumerMember:
+def check_size(around: Surroundings, draft: Draft, member_id: str) -> None:
+    """Raise GROUP_MAX_SIZE_REACHED when there is no room for that member."""
+    members = draft.group.members
+    if member_id not in members and len(members) >= around.settings.group_consumer_max_size:
+        raise KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED, "The consumer group has reached its maximum capacity.")
+
+
+def _find(draft: Draft, beat: Beat) -> ConsumerMember:
     group, request = draft.group, beat.request
     is_known = beat.member_id in group.members
-    if not is_known and len(group.members) >= around.settings.group_consumer_max_size:
-        raise KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED, "The consumer group has reached its maximum capacity.")
     if request.instance_id is not None:
         return _find_static(draft, beat, request.instance_id)
     if not beat.is_joining:
@@ -139,12 +149,12 @@ def _find_static(draft: Draft, beat: Beat, instance_id: str) -> ConsumerMember:
             raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
         _check_epoch(owner, beat)
         return owner
-    if owner.epoch != STATIC_LEAVING_EPOCH:
+    if owner.epoch != STATIC_LEAVING_EPOCH and owner.classic is None:
         raise KafkaError(ErrorCode.UNRELEASED_INSTANCE_ID, f"Instance id {instance_id} is owned by {owner_id}.")
-    return _replaced(draft, owner, beat.member_id)
+    return replaced(draft, owner, beat.member_id)
 
 
-def _replaced(draft: Draft, old: ConsumerMember, member_id: str) -> ConsumerMember:
+def replaced(draft: Draft, old: ConsumerMember, member_id: str) -> ConsumerMember:
     """The same static member in a new process: it takes over what the old one had, and nobody else notices."""
     target = draft.target(old.member_id)
     member = old._replace(member_id=member_id, epoch=0, previous_epoch=0)
@@ -184,17 +194,14 @@ def _described(member: ConsumerMember, beat: Beat) -> ConsumerMember:
         rebalance_timeout_ms=(
             member.rebalance_timeout_ms if request.rebalance_timeout_ms == -1 else request.rebalance_timeout_ms
         ),
+        classic=None,
     )
 
 
 def _raise_epoch(around: Surroundings, draft: Draft, known: ConsumerMember, member: ConsumerMember) -> None:
     """Raise the group's epoch when members' wishes or topics are not those it stands for."""
     group = draft.group
-    wishes_changed = (
-        group.epoch == 0
-        or known.subscribed_topics != member.subscribed_topics
-        or known.server_assignor != member.server_assignor
-    )
+    wishes_changed = group.epoch == 0 or known.subscribed_topics != member.subscribed_topics
     regex_changed = known.subscribed_regex != member.subscribed_regex
     if not (wishes_changed or regex_changed or group.needs_refresh):
         return
@@ -209,12 +216,10 @@ def _raise_epoch(around: Surroundings, draft: Draft, known: ConsumerMember, memb
         draft.raise_epoch(found, reason)
 
 
-def assign(around: Surroundings, draft: Draft) -> dict[str, frozenset[Place]]:
+def assign(around: Surroundings, draft: Draft) -> None:
     """Compute the assignment of the draft's epoch."""
     name = most_wanted_assignor(draft.members(), around.settings.group_consumer_assignors[0])
-    targets = ASSIGNORS.get(name, ASSIGNORS["uniform"])(*assignees(around.image, draft))
-    draft.set_targets(targets, around.now_ms)
-    return targets
+    draft.set_targets(ASSIGNORS.get(name, ASSIGNORS["uniform"])(*assignees(around.image, draft)), around.now_ms)
 
 
 def leave(around: Surroundings, draft: Draft, members: list[ConsumerMember], reason: str) -> None:

@@ -33,6 +33,14 @@ class MemberState(IntEnum):
     UNRELEASED_PARTITIONS = 2
 
 
+class ClassicSide(NamedTuple):
+    """What a member that still speaks the classic protocol told in its last join: a rolling change passes by here."""
+
+    session_timeout_ms: int
+    protocols: tuple[tuple[str, bytes], ...]
+    """(assignor name, subscription), most wanted first; at least one. The first is what the member is told."""
+
+
 class ConsumerMember(NamedTuple):
     """Everything of it is durable; its timers are the group's."""
 
@@ -53,6 +61,8 @@ class ConsumerMember(NamedTuple):
     """What it may consume, each with the epoch in which it was given."""
     pending_revocation: Mapping[Place, int] = _NOTHING
     """What it has to give up and has not yet."""
+    classic: ClassicSide | None = None
+    """Of a member of the classic protocol; then its epoch is what it knows as the generation."""
 
     def is_reconciled_to(self, target_epoch: int) -> bool:
         """Whether it has come to the assignment of that epoch."""

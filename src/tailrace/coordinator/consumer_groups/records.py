@@ -22,6 +22,8 @@ from tailrace.wire.group_records.consumer_group_current_member_assignment import
     TopicPartitions,
 )
 from tailrace.wire.group_records.consumer_group_member_metadata import (
+    ClassicMemberMetadata,
+    ClassicProtocol,
     ConsumerGroupMemberMetadataKey,
     ConsumerGroupMemberMetadataValue,
 )
@@ -124,6 +126,9 @@ def member_record(group_id: str, member: ConsumerMember) -> CoordinatorRecord:
         rebalance_timeout_ms=member.rebalance_timeout_ms,
         server_assignor=member.server_assignor,
     )
+    if member.classic is not None:
+        protocols = [ClassicProtocol(name, metadata) for name, metadata in member.classic.protocols]
+        value.classic_member_metadata = ClassicMemberMetadata(member.classic.session_timeout_ms, protocols)
     return _record(ConsumerGroupMemberMetadataKey(group_id, member.member_id), value)
 
 

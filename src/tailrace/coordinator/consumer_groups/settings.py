@@ -16,3 +16,15 @@ class ConsumerGroupSettings:
     group_consumer_max_size: int = 2**31 - 1
     group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
     """Most wanted first: the first is used while no member asks for one."""
+    group_consumer_migration_policy: str = "bidirectional"
+    """Whether groups with members change their protocol: also upgrade, downgrade, disabled. Whatever the case."""
+
+    @property
+    def is_upgrade_enabled(self) -> bool:
+        """Whether a classic group becomes a consumer group when a member of the consumer protocol joins."""
+        return self.group_consumer_migration_policy.lower() in ("bidirectional", "upgrade")
+
+    @property
+    def is_downgrade_enabled(self) -> bool:
+        """Whether a consumer group becomes a classic one when only classic members are left."""
+        return self.group_consumer_migration_policy.lower() in ("bidirectional", "downgrade")

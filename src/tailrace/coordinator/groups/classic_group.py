@@ -24,7 +24,8 @@ from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.groups.member import Member, Protocols
 from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.pending_offsets import PendingOffsets
-from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE, subscribed_topics
+from tailrace.coordinator.groups.subscription import subscribed_topics
+from tailrace.coordinator.protocol_type import CONSUMER_PROTOCOL_TYPE
 from tailrace.wire.group_records.group_metadata import GroupMetadataValue
 from tailrace.wire.messages.join_group import JoinGroupResponse, JoinGroupResponseMember
 from tailrace.wire.messages.sync_group import SyncGroupResponse

@@ -18,8 +18,8 @@ from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import group_tombstone, offset_record, offset_tombstone
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE
 from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.coordinator.protocol_type import CONSUMER_PROTOCOL_TYPE
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -60,10 +60,9 @@ def check_commit(
 def check_consumer_commit(
     group: ConsumerGroup, request: OffsetCommitRequest, api_version: int, image: MetadataImage
 ) -> None:
-    """Raise KafkaError unless a member of the consumer protocol may commit."""
+    """Raise KafkaError unless a member of a consumer group may commit."""
     epoch = request.generation_id_or_member_epoch
-    if api_version < _MEMBER_EPOCHS_FROM and group.members:
-        group.member(request.member_id)
+    if api_version < _MEMBER_EPOCHS_FROM and group.members and group.member(request.member_id).classic is None:
         raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
     named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
     group.check_commit(request.member_id, epoch, lambda: places_of(image, named))

@@ -230,7 +230,7 @@ class GroupCoordinator:
             group = shard.groups.get(request.group_id)
             if group is not None and group.consumer is not None:
                 if group.consumer.members:
-                    raise KafkaError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
+                    return self._consumers_of(shard).join(group.consumer, join, self._random)
                 # An empty group changes its protocol; the join is decided again when that is in the log.
                 return Decision(
                     commits.consumer_tombstones(group), lambda: self._submit(request.group_id, decide, refuse), refuse
@@ -264,6 +264,9 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
+            if group.consumer is not None:
+                self._consumers_of(shard).sync(group.consumer, request, answer)
+                return None
             return membership.sync(shard.rebalance, group, request, answer)
 
         def refuse(code: ErrorCode) -> None:
@@ -281,7 +284,11 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> None:
             group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
-            answer.complete(HeartbeatResponse(error_code=membership.heartbeat(shard.rebalance, group, request)))
+            if group.consumer is not None:
+                code = self._consumers_of(shard).classic_heartbeat(group.consumer, request)
+            else:
+                code = membership.heartbeat(shard.rebalance, group, request)
+            answer.complete(HeartbeatResponse(error_code=code))
 
         def refuse(code: ErrorCode) -> None:
             is_loading = code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS

@@ -7,7 +7,7 @@ from typing import Final
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
-from tailrace.coordinator.groups.subscription import CONSUMER_PROTOCOL_TYPE
+from tailrace.coordinator.protocol_type import CONSUMER_PROTOCOL_TYPE
 from tailrace.wire.messages.describe_groups import DescribedGroup
 from tailrace.wire.messages.list_groups import ListedGroup
 

@@ -68,6 +68,12 @@ class Rebalance:
         group.join_deadline.set(group.rebalance_timeout_ms, partial(self.complete_join, group))
         return None
 
+    def begin_leaderless(self, group: ClassicGroup) -> None:
+        """Rebalance a group whose record names no leader: it was a consumer group, and some partitions are nobody's."""
+        group.leader = next(iter(group.members))
+        decision = self.prepare(group, "only classic members are left of a consumer group")
+        assert decision is None, "nobody has joined: members are waited for"
+
     def maybe_complete_join(self, group: ClassicGroup) -> Decision | None:
         """End the join phase if it was waiting only for what has just happened."""
         is_initial = group.previous_state is GroupState.EMPTY

@@ -194,3 +194,5 @@ class GroupShard:
         for group in self.groups.values():
             for member in group.members.values():
                 self.rebalance.extend_session(group, member)
+            if group.members and group.leader is None:
+                self.rebalance.begin_leaderless(group)

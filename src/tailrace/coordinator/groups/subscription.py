@@ -8,11 +8,8 @@ Source: Kafka's `ConsumerProtocol` and `ClassicGroup.computeSubscribedTopics`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from tailrace.wire.primitives import DecodeError, StructError, read_array_length, read_string
-
-CONSUMER_PROTOCOL_TYPE: Final = "consumer"
 
 
 def subscribed_topics(subscriptions: Iterable[bytes]) -> frozenset[str] | None:
