@@ -88,7 +88,7 @@ class BoundedIndex(ABC):
     def _count(self) -> None:
         keys = self._keys
         if self._bound is not None and keys is not None and not self._is_pinned:
-            self._bound.loaded(self, len(keys) * self._ENTRY_SIZE)
+            self._bound.hold(self, len(keys) * self._ENTRY_SIZE)
 
     def release(self) -> None:
         """Forget the entries, for want of room: they are in the file, or wait to be."""

@@ -114,7 +114,7 @@ class Segment:
             log = self._log = self._disk.open(self.path)
             self._is_touched = True
             if self._open_files is not None:
-                self._open_files.opened(self)
+                self._open_files.hold(self)
         return log
 
     def release_file(self) -> None:

@@ -27,11 +27,11 @@ def test_the_longest_open_goes_first_and_only_beyond_the_limit() -> None:
     files = OpenFiles(2)
     holders = [Holder() for _ in range(4)]
     for holder in holders[:2]:
-        files.opened(holder)
+        files.hold(holder)
     assert [holder.released for holder in holders] == [0, 0, 0, 0]
     files.forget(holders[0])
-    files.opened(holders[2])
-    files.opened(holders[3])
+    files.hold(holders[2])
+    files.hold(holders[3])
     assert [holder.released for holder in holders] == [0, 1, 0, 0]
     assert len(files) == 2
 
@@ -39,7 +39,7 @@ def test_the_longest_open_goes_first_and_only_beyond_the_limit() -> None:
 def test_a_holder_that_is_no_more_is_not_counted() -> None:
     files = OpenFiles(2)
     holder = Holder()
-    files.opened(holder)
+    files.hold(holder)
     del holder
     gc.collect()
     assert len(files) == 0
@@ -108,6 +108,6 @@ def test_an_index_entry_is_not_lost_with_the_descriptor(tmp_path: Path) -> None:
     segment = Segment(LogEnvironment().disk, tmp_path, 0, 4096, 0, files)
     data = batch_of(1)
     segment.append(data, RecordBatch.parse(data))
-    files.opened(Holder())
+    files.hold(Holder())
     segment.close()
     assert (tmp_path / "00000000000000000000.timeindex").stat().st_size == 12
