@@ -11,7 +11,7 @@ that was acknowledged before the question was sent. It knows no client library a
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -504,8 +504,3 @@ class Crowd:
     def check(self) -> None:
         """Assert that nothing was seen that must not be."""
         assert not self.witness.faults, self.witness.faults[:10]
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run`, under a name that says whose loop it is."""
-    asyncio.run(work)
