@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of faults in each, restarts not counted (10)")
     parser.add_argument("--bug", choices=sorted(BUGS), default="", help="plant it in the broker")
     parser.add_argument("--bootstrap", default="", help="a broker of yours; it is not hurt")
-    parser.add_argument("--keep", type=Path, help="where histories and data directories of failed runs go")
+    parser.add_argument("--keep", type=Path, help="where histories and data directories go, of all runs")
     options = parser.parse_args(arguments)
     if options.command == "check":
         if options.file is None:
@@ -53,19 +53,23 @@ def main(arguments: list[str] | None = None) -> int:
         for plan in plans:
             print(f"{plan.command}", *plan.schedule(), sep="\n    ")
         return 0
-    return run_all(plans, options.bootstrap, options.keep or Path(tempfile.mkdtemp(prefix="history-")))
+    return run_all(plans, options.bootstrap, options.keep)
 
 
-def run_all(plans: list[Plan], bootstrap: str, keep: Path) -> int:
-    """Run each and print what came of it."""
+def run_all(plans: list[Plan], bootstrap: str, keep: Path | None) -> int:
+    """Run each and print what came of it; keep everything, or only the runs of which something is wrong."""
+    parent = keep or Path(tempfile.mkdtemp(prefix="history-"))
     sum_of, bad = Figures(), 0
     for plan in plans:
-        directory = keep / f"seed-{plan.seed}"
+        directory = parent / f"seed-{plan.seed}{plan.bug and '-' + plan.bug}"
+        if directory.exists():
+            print(f"{directory} is there already: choose another --keep", file=sys.stderr)
+            return 2
         result = run_workload(plan, bootstrap, directory) if bootstrap else run_schedule(plan, directory)
         sum_of += result.figures
         bad += bool(result.found)
         print_result(result)
-        if not result.found:
+        if not result.found and keep is None:
             shutil.rmtree(directory)
     print(f"{len(plans)} schedules, {bad} with anomalies: {sum_of}")
     return 1 if bad else 0

@@ -40,7 +40,12 @@ class AioProcess(Process):
     """A process whose work is a coroutine in a loop of its own."""
 
     def work(self) -> None:
-        asyncio.run(self.work_async())
+        asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        # aiokafka leaves failed futures of its own behind; what it tells us comes as exceptions.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        await self.work_async()
 
     async def work_async(self) -> None:
         raise NotImplementedError
@@ -52,11 +57,14 @@ class AioProcess(Process):
 class AioSender(AioProcess):
     """An idempotent producer."""
 
+    begins_connected = True
+
     async def work_async(self) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self.address, enable_idempotence=True, linger_ms=2, **COMMON, client_id=self.name
         )
         await producer.start()
+        self.begun.set()
         pending: set[asyncio.Task[None]] = set()
         number = 0
         while not self.stopped.is_set():
@@ -68,7 +76,7 @@ class AioSender(AioProcess):
             try:
                 future = await producer.send(key.topic, encode_value(name), record_key.encode(), key.partition)
             except ERRORS as error:
-                self.recorder.add(self.name, [Send(key, name)], Outcome.INFO, invoked, repr(error))
+                self.recorder.add_refusal(self.name, Send(key, name), invoked, repr(error))
                 continue
             task = asyncio.ensure_future(self._note(future, Send(key, name, None, record_key), invoked))
             pending.add(task)
@@ -80,13 +88,13 @@ class AioSender(AioProcess):
             _, late = await asyncio.wait(pending, timeout=TIMEOUT_S)
             if late:
                 self.recorder.fatal.append(f"{self.name}: {len(late)} records were neither acknowledged nor refused")
-        await producer.stop()
+        await leave(producer)
 
     async def _note(self, future: asyncio.Future[Any], send: Send, invoked: float) -> None:
         try:
             told = await future
         except ERRORS as error:
-            self.recorder.add(self.name, [send], Outcome.INFO, invoked, repr(error))
+            self.recorder.add_refusal(self.name, send, invoked, repr(error))
         else:
             offset = told.offset if told.offset >= 0 else None
             self.recorder.add(self.name, [send._replace(offset=offset)], Outcome.OK, invoked)
@@ -94,6 +102,8 @@ class AioSender(AioProcess):
 
 class AioGroupReader(AioProcess, ConsumerRebalanceListener):  # type: ignore[misc]
     """A member of a group."""
+
+    begins_connected = True
 
     def __init__(self, name: str, run: Run) -> None:
         super().__init__(name, run)
@@ -109,6 +119,7 @@ class AioGroupReader(AioProcess, ConsumerRebalanceListener):  # type: ignore[mis
         consumer = new_consumer(self.address, self.name)
         consumer.subscribe(list(TOPICS), listener=self)
         await consumer.start()
+        self.begun.set()
         while not self.stopped.is_set():
             invoked = self.now()
             try:
@@ -122,7 +133,7 @@ class AioGroupReader(AioProcess, ConsumerRebalanceListener):  # type: ignore[mis
                 )
             except ERRORS:
                 await asyncio.sleep(0.05)
-        await consumer.stop()
+        await leave(consumer)
 
     async def _commit(self, consumer: AIOKafkaConsumer, offsets: dict[Key, int]) -> None:
         if not offsets:
@@ -291,5 +302,5 @@ async def leave(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Stop a client that may have failed; it is of no more use, whatever happens."""
     try:
         await asyncio.wait_for(client.stop(), END_TIMEOUT_S)
-    except ERRORS:
+    except (*ERRORS, asyncio.CancelledError):  # its own tasks, that it cancels and then waits for
         pass

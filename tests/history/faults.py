@@ -11,6 +11,7 @@
     STALL_IN      what clients say does not arrive for `lasts_s`; then it does
     STALL_OUT     what the broker answers does not
     STALL         neither does
+    LOSE_ANSWERS  what it answers in `lasts_s` never arrives: then every connection is reset
     SLOW          every operation on the disk takes longer, for `lasts_s`
     SLOW_KILL     the same, and kill -9 at its end
 
@@ -44,6 +45,7 @@ class Kind(Enum):
     STALL_IN = auto()
     STALL_OUT = auto()
     STALL = auto()
+    LOSE_ANSWERS = auto()
     SLOW = auto()
     SLOW_KILL = auto()
 
@@ -56,12 +58,13 @@ EVERYTHING = {
     Kind.STOP: 3,
     Kind.STOP_KILL: 5,
     Kind.PAUSE: 12,
-    Kind.CUT: 10,
-    Kind.CUT_SOME: 15,
+    Kind.CUT: 5,
+    Kind.CUT_SOME: 10,
     Kind.REFUSE: 5,
     Kind.STALL_IN: 5,
     Kind.STALL_OUT: 5,
     Kind.STALL: 5,
+    Kind.LOSE_ANSWERS: 10,
     Kind.SLOW: 5,
     Kind.SLOW_KILL: 5,
 }
@@ -72,6 +75,7 @@ LONGEST_S = {
     Kind.STALL_IN: 3.5,  # requests of 2 s are given up in it
     Kind.STALL_OUT: 3.5,
     Kind.STALL: 3.5,
+    Kind.LOSE_ANSWERS: 0.5,
     Kind.SLOW: 2.0,
     Kind.SLOW_KILL: 1.0,
 }
@@ -132,6 +136,8 @@ class Victim(NamedTuple):
             self.proxy.cut_some()
         elif fault.kind is Kind.REFUSE:
             self.proxy.refuse(fault.lasts_s)
+        elif fault.kind is Kind.LOSE_ANSWERS:
+            self.proxy.lose_answers(fault.lasts_s)
         elif fault.kind in STALLED:
             self.proxy.stall(STALLED[fault.kind], fault.lasts_s)
         else:

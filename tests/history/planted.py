@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tests.history.faults import Fault, Kind
+
 from tailrace.coordinator.groups.offsets import CommittedOffset, Offsets
 from tailrace.coordinator.groups.shard import GroupShard
 from tailrace.coordinator.transactions import coordinator, steps
@@ -27,6 +29,8 @@ class Bug(NamedTuple):
     plant: Callable[[], None]
     what: str
     expected: frozenset[str]
+    brought_out_by: tuple[Fault, ...] = (Fault(Kind.KILL, 2.0), Fault(Kind.CUT_SOME, 1.0))
+    """Faults of the shortest run in which it shows."""
 
 
 def _concerns(log: Log, batch: RecordBatch) -> bool:
@@ -180,6 +184,7 @@ def lose_the_tail() -> None:
 
 
 LOST = frozenset({"unseen", "lost-write", "lost-read", "inconsistent-offset"})
+QUIET = (Fault(Kind.CUT_SOME, 4.0), Fault(Kind.CUT_SOME, 4.0))
 BUGS: dict[str, Bug] = {
     "drop-acknowledged": Bug(drop_acknowledged, "an acknowledged batch is not written", LOST),
     "append-twice": Bug(append_twice, "a batch is written twice", frozenset({"duplicate"})),
@@ -192,8 +197,15 @@ BUGS: dict[str, Bug] = {
     "forget-aborted": Bug(
         forget_what_was_aborted, "an aborted transaction is not in the index", frozenset({"aborted-read"})
     ),
-    "any-sequence": Bug(take_any_sequence, "a producer's retry is written again", frozenset({"duplicate"})),
-    "forget-fence": Bug(forget_the_fence, "a producer is not fenced by the next of its id", frozenset({"zombie"})),
+    "any-sequence": Bug(
+        take_any_sequence,
+        "a producer's retry is written again",
+        frozenset({"duplicate"}),
+        tuple(Fault(Kind.LOSE_ANSWERS, 0.8, 0.1) for _ in range(4)),
+    ),
+    "forget-fence": Bug(
+        forget_the_fence, "a producer is not fenced by the next of its id", frozenset({"zombie"}), QUIET
+    ),
     "forget-commit": Bug(forget_a_commit, "a committed offset goes back", frozenset({"lost-commit"})),
     "commit-aborted": Bug(
         commit_what_was_aborted,

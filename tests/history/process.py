@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from tests.history.model import History, Op, Outcome, Step
-from tests.history.topics import TIMEOUT_S, TOPICS
+from tests.history.model import History, Op, Outcome, Send, Step
+from tests.history.topics import FORGETFUL, TIMEOUT_S, TOPICS
 
 
 class Recorder:
@@ -36,6 +36,17 @@ class Recorder:
         op.completed = time.monotonic() if op.outcome is not Outcome.INFO else float("inf")
         self.history.ops.append(op)
 
+    def add_refusal(self, process: str, send: Send, invoked: float, error: str) -> None:
+        """Note a send of which nobody knows whether it happened, and what no idempotent producer should be told."""
+        if is_out_of_order(error) and send.key.topic not in FORGETFUL:
+            self.fatal.append(f"{process}: {error}")
+        self.add(process, [send], Outcome.INFO, invoked, error)
+
+
+def is_out_of_order(error: str) -> bool:
+    """Whether it is OUT_OF_ORDER_SEQUENCE_NUMBER, in the words of any client."""
+    return "OUT_OF_ORDER" in error or "OutOfOrder" in error
+
 
 class Run(NamedTuple):
     """Where clients connect, what they follow from, where they write what they are told."""
@@ -46,19 +57,25 @@ class Run(NamedTuple):
 
 
 class Process(threading.Thread):
-    """One client. `work` goes on until `stopped` is set."""
+    """One client. `work` goes on until `stopped` is set; `begun` is set when it can bear a fault."""
+
+    begins_connected = False
+    """Whether the client has to find its broker at once, and gives up where it does not."""
 
     def __init__(self, name: str, run: Run) -> None:
         super().__init__(name=name, daemon=True)
         self.address = run.address
         self.recorder = run.recorder
         self.random = Random(f"{run.seed} {name}")
+        self.begun = threading.Event()
         self.stopped = threading.Event()
 
     def work(self) -> None:
         raise NotImplementedError
 
     def run(self) -> None:
+        if not self.begins_connected:
+            self.begun.set()
         try:
             self.work()
         except Exception:

@@ -10,8 +10,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tests.history.model import ALL_PROMISES, Outcome, Promise, Send
-from tests.history.process import Process, Run
-from tests.history.topics import COMMON, COMPACTED_KEY_COUNT, SENT_TO, TIMEOUT_S, encode_value
+from tests.history.process import Process, Run, is_out_of_order
+from tests.history.topics import COMMON, COMPACTED_KEY_COUNT, FORGETFUL, SENT_TO, TIMEOUT_S, encode_value
 
 SENDS_PER_S = 300
 UNANSWERED_MAX = 300
@@ -30,42 +30,63 @@ class SendingProcess(Process):
     def __init__(self, name: str, run: Run) -> None:
         super().__init__(name, run)
         config, self._promise = PRODUCERS[name]
-        self._producer = Producer({**COMMON, "bootstrap.servers": run.address, **config})
+        self._config = {**COMMON, "bootstrap.servers": run.address, **config}
+        self._producer = Producer(self._config)
+        self._number = 0
 
     def work(self) -> None:
-        number = 0
         while not self.stopped.is_set():
-            self._send(number)
-            number += 1
+            try:
+                self._send_on()
+            except KafkaException as error:
+                self._on_fatal(str(error))
+
+    def _send_on(self) -> None:
+        """Until it is stopped. Raises KafkaException with what ended the producer."""
+        while not self.stopped.is_set():
+            self._send()
             self._producer.poll(0)
             if self.random.random() < 0.3:
                 self.stopped.wait(self.random.random() * 6 / SENDS_PER_S)
             while len(self._producer) > UNANSWERED_MAX and not self.stopped.is_set():
                 self._producer.poll(0.02)
 
-    def _send(self, number: int) -> None:
+    def _send(self) -> None:
         key = self.random.choice(SENT_TO)
         record_key = f"k{self.random.randrange(COMPACTED_KEY_COUNT)}"
-        name = f"{self.name}.{number}"
+        send = Send(key, f"{self.name}.{self._number}", None, record_key, self._promise)
+        self._number += 1
         invoked = time.monotonic()
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None and error.fatal():
-                self.recorder.fatal.append(f"{self.name}: {error}")
-            offset = offset_of(error, message)
-            outcome = Outcome.OK if error is None else Outcome.INFO
-            send = Send(key, name, offset, record_key, self._promise)
-            self.recorder.add(self.name, [send], outcome, invoked, str(error or ""))
+            if error is None:
+                told = send._replace(offset=offset_of(error, message))
+                self.recorder.add(self.name, [told], Outcome.OK, invoked)
+            else:
+                self.recorder.add_refusal(self.name, send, invoked, str(error))
 
-        try:
-            self._producer.produce(key.topic, encode_value(name), record_key, key.partition, on_delivery=delivered)
-        except KafkaException as error:  # a fatal error ends an idempotent producer
+        value = encode_value(send.value)
+        self._producer.produce(key.topic, value, record_key, key.partition, on_delivery=delivered)
+
+    def _on_fatal(self, error: str) -> None:
+        """An error has ended the producer: where it may happen, another takes its place."""
+        if not is_out_of_order(error) or not any(f" {topic} [" in error for topic in FORGETFUL):
             self.recorder.fatal.append(f"{self.name}: {error}")
-            self.stopped.set()
+        self._producer.purge()
+        self._end()
+        self._producer = Producer(self._config)
+
+    def _end(self) -> int:
+        """Wait until everything was answered; how much was not."""
+        try:
+            return self._producer.flush(TIMEOUT_S)
+        except KafkaException as error:
+            self.recorder.fatal.append(f"{self.name}: {error}")
+            return 0
 
     def finish(self) -> None:
         super().finish()
-        left = self._producer.flush(TIMEOUT_S)
+        left = self._end()
         if left:
             self.recorder.fatal.append(f"{self.name}: {left} records were neither acknowledged nor refused")
 

@@ -34,12 +34,15 @@ class _Connection:
         self._proxy = proxy
         self._writers = writers
         self.half = False
+        self._is_over = False
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
         """Pass on what comes, until either side ends."""
         try:
             while data := await reader.read(CHUNK_BYTES):
                 await self._proxy.passage(direction)
+                if self._is_over:
+                    return
                 if self.half:
                     writer.write(data[: len(data) // 2])
                     break
@@ -51,6 +54,7 @@ class _Connection:
 
     def reset(self) -> None:
         """End both with RST."""
+        self._is_over = True
         for writer in self._writers:
             opened = writer.get_extra_info("socket")
             if opened is not None and opened.fileno() >= 0:
@@ -110,8 +114,16 @@ class Proxy:
             self._open[each] = True
         self._do(lambda: asyncio.ensure_future(self._wake()))
 
+    def lose_answers(self, lasts_s: float) -> None:
+        """Pass on nothing that the broker answers for a while, and then reset every connection."""
+        self._open[Direction.OUT] = False
+        time.sleep(lasts_s)
+        self.cut()
+        self.stall(Direction.OUT, 0)
+
     def close(self) -> None:
         self.cut()
+        self._loop.set_exception_handler(lambda loop, context: None)  # what is cancelled below is no failure
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

@@ -25,7 +25,9 @@ GROUP_PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def new_consumer(address: str, group: str, *, is_committed: bool = True, protocol: str = "range") -> Consumer:
+def new_consumer(
+    address: str, group: str, *, is_committed: bool = True, protocol: str = "range", idle_max_ms: int = 60_000
+) -> Consumer:
     """A consumer that commits only when it is told to."""
     of_group = dict(GROUP_PROTOCOLS[protocol])
     if protocol != "consumer":
@@ -37,6 +39,7 @@ def new_consumer(address: str, group: str, *, is_committed: bool = True, protoco
             "bootstrap.servers": address,
             "group.id": group,
             "isolation.level": "read_committed" if is_committed else "read_uncommitted",
+            "max.poll.interval.ms": idle_max_ms,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 50,

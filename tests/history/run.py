@@ -18,6 +18,7 @@ from tests.history import hurt_broker, journal
 from tests.history.checker import check
 from tests.history.faults import Fault, Victim, schedule
 from tests.history.model import Outcome, Read
+from tests.history.planted import BUGS
 from tests.history.process import Recorder
 from tests.history.proxy import Proxy
 from tests.history.slow_disk import Slowness
@@ -51,17 +52,16 @@ class Plan(NamedTuple):
     seed: int
     seconds: float
     bug: str = ""
-    faults: tuple[Fault, ...] | None = None
-    """In place of those that follow from the seed."""
 
     @property
     def command(self) -> str:
         """How to run it again."""
-        planted = f" --bug {self.bug}" if self.bug else ""
-        return f"python -m tests.history --seed {self.seed} --seconds {self.seconds:g}{planted}"
+        what = f"--bug {self.bug}" if self.bug else f"--seconds {self.seconds:g}"
+        return f"python -m tests.history --seed {self.seed} {what}"
 
     def schedule(self) -> list[Fault]:
-        return schedule(self.seed, self.seconds) if self.faults is None else list(self.faults)
+        """What follows from the seed, or what brings the bug out."""
+        return list(BUGS[self.bug].brought_out_by) if self.bug else schedule(self.seed, self.seconds)
 
 
 class Figures(NamedTuple):
@@ -93,12 +93,12 @@ class Result(NamedTuple):
     figures: Figures
     found: list[str]
     kinds: frozenset[str]
-    journal: Path | None
+    journal: Path
     took_s: float
 
 
 def run_schedule(plan: Plan, directory: Path) -> Result:
-    """Start a broker in `directory`, run, stop it. The history is kept there if anything is wrong."""
+    """Start a broker in `directory`, run, stop it. The history is kept there, and what the broker wrote."""
     began = time.monotonic()
     directory.mkdir(parents=True, exist_ok=True)
     proxy, slowness = Proxy(plan.seed), Slowness(directory / "slowness")
@@ -153,10 +153,8 @@ def _judge(plan: Plan, recorder: Recorder, found: list[str], directory: Path, ra
     figures = figures_of(recorder, count)
     if figures.acknowledged < ACKNOWLEDGED_LEAST:
         found.append(f"the clients hardly worked: {figures}")
-    kept = None
-    if found:
-        kept = directory / "history.jsonl"
-        journal.write(recorder.history, kept, plan.command)
+    kept = directory / "history.jsonl"
+    journal.write(recorder.history, kept, plan.command)
     names = frozenset(anomaly.kind for anomaly in anomalies)
     return Result(plan, figures, found, names, kept, time.monotonic() - began)
 

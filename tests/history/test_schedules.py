@@ -16,7 +16,6 @@ from tests.history.run import Plan, run_schedule
 SCHEDULES = int(os.environ.get("TAILRACE_SCHEDULES", "1"))
 SEED = int(os.environ.get("TAILRACE_SCHEDULES_SEED", "1"))
 SECONDS = 10.0
-BUG_SECONDS = 5.0
 IN_DEFAULT_RUN = ("past-stable",)
 
 
@@ -33,6 +32,6 @@ def test_what_clients_were_told_is_right(seed: int, tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("bug", BUGS if SCHEDULES > 1 else IN_DEFAULT_RUN)
 def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
-    result = run_schedule(Plan(SEED, BUG_SECONDS, bug), tmp_path)
+    result = run_schedule(Plan(SEED, SECONDS, bug), tmp_path)
     print(f"{bug}: {len(result.found)} anomalies, {sorted(result.kinds)}")
     assert result.kinds & BUGS[bug].expected, (result.plan.command, result.found[:10])

@@ -14,6 +14,7 @@ from tests.history.model import (
     Op,
     Outcome,
     PartitionRules,
+    Promise,
     Read,
     Reposition,
     Send,
@@ -82,6 +83,14 @@ def test_aborted_and_read_again() -> None:
     history.txn("g", Read(SOURCE, ((1, "b"),)), Send(KEY, "3:b", 4, origin="b"), Commit("g", SOURCE, 2))
     history.add("r", Read(KEY, ((0, "1:a"), (4, "3:b")))).add("g", Committed("g", SOURCE, 2))
     assert history.final(s=BOTH, t={0: "1:a", 4: "3:b"}).found() == set()
+
+
+def test_what_was_written_twice_may_be_copied_twice() -> None:
+    history = Builder().add("p", Send(SOURCE, "a", 0, promise=Promise.KEPT))
+    history.txn(
+        "g", Read(SOURCE, ((0, "a"), (1, "a"))), Send(KEY, "1:a", 0, origin="a"), Send(KEY, "2:a", 1, origin="a")
+    )
+    assert history.final(s={0: "a", 1: "a"}, t={0: "1:a", 1: "2:a"}).found() == set()
 
 
 @pytest.mark.parametrize(("there", "offset"), [({0: "1:a"}, 1), (TWO, 2)])

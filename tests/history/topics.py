@@ -58,6 +58,11 @@ SENT_TO = [key for key in KEYS if key.topic != "copied"]
 """What producers without transactions write to. Only copiers write to `copied`."""
 
 SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
+FORGETFUL = frozenset({"trimmed", "expiring", "compacted"})
+"""Where records go soon after they were written. An idempotent producer whose answers were lost may then, after a
+crash, end with OUT_OF_ORDER_SEQUENCE_NUMBER, as with Apache Kafka: a snapshot holds a producer's last batch alone, and
+those before it, that it retries, are not in the log any more. Nothing is lost or doubled by it."""
+
 COMMON: dict[str, Any] = {
     "reconnect.backoff.ms": 10,
     "reconnect.backoff.max.ms": 100,

@@ -19,12 +19,14 @@ from tests.history.model import Commit, Incarnation, Key, Op, Outcome, Read, Rep
 from tests.history.process import Process, Run
 from tests.history.producers import offset_of
 from tests.history.readers import ends_of, new_consumer, partitions_of, records_of
-from tests.history.topics import COMMON, LEDGER, TRANSACTION_TIMEOUT_MS, encode_value
+from tests.history.topics import COMMON, LEDGER, SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS, encode_value
 
 END_TIMEOUT_S = 6.0
 TRANSACTION_RECORDS = 8
 PAUSE_S = 0.02
 COMMIT_TRIES = 3
+IDLE_MAX_MS = SESSION_TIMEOUT_MS + 1_000
+"""A member that does not poll for so long is out of its group: less than a commit may take that meets a fault."""
 
 
 class End(Enum):
@@ -36,7 +38,7 @@ class End(Enum):
     HAUNT = auto()
 
 
-WEIGHTS = {End.COMMIT: 66, End.ABORT: 24, End.CRASH: 5, End.HAUNT: 5}
+WEIGHTS = {End.COMMIT: 64, End.ABORT: 24, End.CRASH: 4, End.HAUNT: 8}
 
 
 class Fenced(Exception):
@@ -190,6 +192,8 @@ class LedgerWriter(TransactionalProcess):
         keys = [self.random.choice(LEDGER) for _ in range(self.random.randint(1, TRANSACTION_RECORDS))]
         end = self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         pause_s = self.random.random() * PAUSE_S
+        if end is End.HAUNT:
+            keys = LEDGER[:1] * len(keys)
         transaction = OpenTransaction(self.name, own, time.monotonic())
         producer.begin_transaction()
         try:
@@ -207,10 +211,13 @@ class LedgerWriter(TransactionalProcess):
             self.leave(transaction)
             raise Fenced
         else:
-            self._haunt(producer, transaction, keys[0])
+            self._haunt(producer, transaction, LEDGER[1])
 
     def _haunt(self, producer: Producer, transaction: OpenTransaction, key: Key) -> None:
-        """Go on with the transaction after another producer of the id has begun. Raises Fenced."""
+        """Go on with the transaction after another producer of the id has begun, in another partition. Raises Fenced.
+
+        In the same partition the leader would refuse it too, whatever the coordinator thinks (KIP-890, part 1).
+        """
         producer.flush(1.0)
         try:
             self.new_producer()
@@ -231,7 +238,10 @@ class LedgerWriter(TransactionalProcess):
 
 
 class Copier(TransactionalProcess):
-    """Copies the ledger: reads, sends and offsets in one transaction. One member of its group."""
+    """Copies the ledger: reads, sends and offsets in one transaction. One member of its group.
+
+    When it crashes its consumer is not closed: it stays a member that does not poll, for as long as that may be.
+    """
 
     GROUP = "copiers"
     STAYS = 40
@@ -241,10 +251,13 @@ class Copier(TransactionalProcess):
         super().__init__(name, run)
         self._protocol = protocol
         self._moved = False
+        self._has_crashed = False
 
     def work(self) -> None:
+        left: list[Consumer] = []
         while not self.stopped.is_set():
-            consumer = new_consumer(self.address, self.GROUP, protocol=self._protocol)
+            consumer = new_consumer(self.address, self.GROUP, protocol=self._protocol, idle_max_ms=IDLE_MAX_MS)
+            self._has_crashed = False
             try:
                 producer, own = self.new_producer()
                 consumer.subscribe(["ledger"], on_assign=self._on_move, on_revoke=self._on_move, on_lost=self._on_move)
@@ -252,8 +265,12 @@ class Copier(TransactionalProcess):
                     self._copy(producer, own, consumer)
             except (KafkaException, Fenced):
                 self.stopped.wait(0.05)
-            finally:
+            if self._has_crashed:
+                left.append(consumer)
+            else:
                 consumer.close()
+        for consumer in left:
+            consumer.close()
 
     def _on_move(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._moved = True
@@ -290,6 +307,7 @@ class Copier(TransactionalProcess):
             self._rewind(consumer)
             return
         if end is End.CRASH:
+            self._has_crashed = True
             self.leave(transaction)
             raise Fenced
         if end is End.ABORT:

@@ -76,6 +76,12 @@ class View:
         found = self.all_read_offsets[send.key].get(send.value, set())
         return next(iter(found)) if len(found) == 1 else None
 
+    def times_written(self, value: str) -> int:
+        """At how many offsets a value was read."""
+        if value not in self.sender:
+            return 0
+        return len(self.all_read_offsets[self.sender[value][1].key].get(value, ()))
+
     def kept(self) -> Iterator[Send]:
         """Acknowledged records with known offsets that must still be there."""
         for send in self._acknowledged():

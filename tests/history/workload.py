@@ -1,6 +1,6 @@
 """Real clients that work on a broker and write down what they are told: the histories that the checker reads.
 
-Which clients, and what each of them wants, follows from the seed: librdkafka and aiokafka; with and without
+Which clients, and what each of them wants, follows from the seed: librdkafka, aiokafka, kafka-python; with and without
 transactions; assigned, subscribed under either group protocol, and roaming. What right is says the `checker`.
 Not here: what befalls the broker meanwhile (`faults`).
 """
@@ -12,6 +12,7 @@ from random import Random
 
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.history.aio import AioCopier, AioGroupReader, AioSender, AioTransactional
+from tests.history.kafka_python import KafkaPythonReader, KafkaPythonSender
 from tests.history.observer import AdminProcess, Observer
 from tests.history.process import Process, Recorder, Run
 from tests.history.producers import PRODUCERS, SendingProcess
@@ -53,6 +54,8 @@ class Workload:
         else:
             protocol = self.protocols[Copier.GROUP]
             self.processes += [Copier(f"copier-{number}", run, protocol) for number in range(2)]
+        if random.random() < 0.5:
+            self.processes += [KafkaPythonSender("python-sender", run), KafkaPythonReader("python-reads", run)]
         self.recorder.history.copiers[Copier.GROUP] = tuple(LEDGER)
         self._groups = [READERS_GROUP, AIO_GROUP, Copier.GROUP, "reads-all", "reads-some"]
         self.processes.append(AdminProcess(run, self._groups))
@@ -64,8 +67,11 @@ class Workload:
             future.result(TIMEOUT_S)
 
     def start(self) -> None:
+        """Start the clients; returns when they can bear a fault."""
         for process in self.processes:
             process.start()
+        for process in self.processes:
+            process.begun.wait(TIMEOUT_S)
 
     def finish(self, restart: Callable[[], None]) -> None:
         """End the clients, and read everything twice, with a `restart` between: the two must agree, too."""
