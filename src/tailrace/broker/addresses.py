@@ -15,15 +15,21 @@ class BrokerAddress(NamedTuple):
     host: str
     port: int
     rack: str | None
+    is_fenced: bool = False
 
 
-def broker_addresses(services: Services, context: RequestContext) -> list[BrokerAddress]:
-    """Every registered broker. This one has the address that suits the asking client (`Services.advertised`)."""
+def broker_addresses(
+    services: Services, context: RequestContext, *, include_fenced: bool = False
+) -> list[BrokerAddress]:
+    """Every live broker. This one has the address that suits the asking client (`Services.advertised`)."""
+    image = services.metadata.image
     return [
         BrokerAddress(
             broker.broker_id,
             *(services.advertised(context) if broker.broker_id == services.node_id else (broker.host, broker.port)),
             broker.rack,
+            image.is_fenced(broker.broker_id),
         )
-        for broker in services.metadata.image.brokers.values()
+        for broker in image.brokers.values()
+        if include_fenced or not image.is_fenced(broker.broker_id)
     ]

@@ -18,6 +18,7 @@ from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
 from tailrace.cluster.auto_topics import auto_topic
 from tailrace.cluster.controller import decide_auto_create
+from tailrace.cluster.elections import active_brokers
 from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.proposal import Decide, Decided
@@ -98,6 +99,12 @@ class Services:
         if self._share is not None:
             self._share.on_connection_closed(connection_id)
 
+    @property
+    def controller_id(self) -> int:
+        """The broker that clients should take for the controller: any broker does what they ask of one."""
+        controller = self.metadata.image.controller
+        return controller.broker_id if controller.epoch else self.node_id
+
     def advertised(self, context: RequestContext) -> tuple[str, int]:
         """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
         return self.advertised_address or (context.local_host, context.local_port)
@@ -171,14 +178,15 @@ class Services:
         One whose log directory is offline has no leader, though the image, which may lie on the same disk, names one.
         """
         partition = self.metadata.image.topics[topic].partitions[index]
-        offline = [replica for replica in partition.replicas if replica not in self.metadata.image.brokers]
+        image = self.metadata.image
+        offline = [each for each in partition.replicas if each not in image.brokers or image.is_fenced(each)]
         if self.partitions.is_offline(topic, index):
             return partition._replace(leader=-1), [*offline, self.node_id]
         return partition, offline
 
     def able_to_lead(self, topic: str, index: int) -> dict[int, int]:
         """Brokers that may lead a partition, as `cluster.elections` wants them: not this one where its disk failed."""
-        able = dict.fromkeys(self.metadata.image.brokers, 0)
+        able = {**active_brokers(self.metadata.image)}
         if self.partitions.is_offline(topic, index):
             able.pop(self.node_id, None)
         return able

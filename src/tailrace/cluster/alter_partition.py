@@ -11,16 +11,13 @@ Source: Kafka ReplicationControlManager.validateAlterPartitionData.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.cluster.elections import ActiveBrokers, Election, ElectionRules, with_isr
+from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH, ActiveBrokers, Election, ElectionRules, with_isr
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.records import PartitionRecord
-
-UNKNOWN_BROKER_EPOCH: Final = -1
-"""The leader does not know in which life of the replica's broker it fetched: the epoch is not held against it."""
 
 
 class AlterPartition(NamedTuple):

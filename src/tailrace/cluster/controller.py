@@ -152,7 +152,7 @@ def _placed_replicas(image: MetadataImage, wish: TopicWish, defaults: TopicDefau
     factor = defaults.replication_factor if wish.replication_factor == -1 else wish.replication_factor
     if count > PARTITIONS_PER_REQUEST_MAX:
         raise KafkaError(ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request.")
-    return place_replicas(wish.name, 0, count, factor, list(image.brokers))
+    return place_replicas(wish.name, 0, count, factor, image.live_brokers)
 
 
 def decide_delete_topic(image: MetadataImage, topic: TopicImage) -> list[Record]:
@@ -179,7 +179,7 @@ def decide_create_partitions(
         raise KafkaError(ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request.")
     if assignments is None:
         factor = len(topic.partitions[0].replicas)
-        replicas_of = place_replicas(name, existing, added, factor, list(image.brokers))
+        replicas_of = place_replicas(name, existing, added, factor, image.live_brokers)
     else:
         replicas_of = _assigned_additions(image, topic, added, assignments)
     return [

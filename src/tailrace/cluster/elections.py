@@ -24,6 +24,9 @@ from tailrace.cluster.records import PartitionRecord
 
 NO_LEADER: Final = -1
 
+UNKNOWN_BROKER_EPOCH: Final = -1
+"""In which of its lives a broker is, is not known; then it is not held against it."""
+
 ActiveBrokers: TypeAlias = Mapping[int, int]
 """Brokers that may lead and be in sync: registered, not fenced, not shutting down. Broker id -> its epoch."""
 
@@ -148,6 +151,18 @@ def _with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: 
 
 
 # -- over the whole image ----------------------------------------------------------------------------------------------
+
+
+def active_brokers(image: MetadataImage) -> ActiveBrokers:
+    """Those that are registered, not fenced and not shutting down. A broker that is alone always is."""
+    active = {}
+    for broker_id in image.brokers:
+        state = image.broker_states.get(broker_id)
+        if state is None:
+            active[broker_id] = UNKNOWN_BROKER_EPOCH
+        elif not state.is_fenced and not state.is_shutting_down:
+            active[broker_id] = state.epoch
+    return active
 
 
 class Elections(NamedTuple):

@@ -15,8 +15,10 @@ from uuid import UUID
 from tailrace.base.types import TopicPartition
 from tailrace.cluster.records import (
     BrokerRecord,
+    BrokerStateRecord,
     ClusterRecord,
     ConfigRecord,
+    ControllerRecord,
     PartitionRecord,
     ProducerIdsRecord,
     Record,
@@ -47,6 +49,22 @@ class PartitionImage(NamedTuple):
     """Eligible leaders: replicas that left the in-sync ones while the high watermark could not move (KIP-966)."""
     last_known_leader: int = -1
     is_recovering: bool = False
+
+
+class BrokerState(NamedTuple):
+    """Of a broker in a cluster: the epoch of its present life, and what it may do (`BrokerStateRecord`)."""
+
+    epoch: int
+    is_fenced: bool
+    is_shutting_down: bool = False
+
+
+class ControllerImage(NamedTuple):
+    """Who settles what brokers that are gone leave behind. Broker -1: nobody yet."""
+
+    broker_id: int = -1
+    epoch: int = 0
+    incarnation_id: str = ""
 
 
 class TopicImage:
@@ -101,8 +119,10 @@ class MetadataImage:
         "_configs",
         "_topics_by_id",
         "_unified_names",
+        "broker_states",
         "brokers",
         "cluster_id",
+        "controller",
         "next_producer_id",
         "topics",
         "version",
@@ -112,6 +132,9 @@ class MetadataImage:
         self.version = 0
         self.cluster_id = ""
         self.brokers: dict[int, BrokerRecord] = {}
+        self.broker_states: dict[int, BrokerState] = {}
+        """Of the brokers of a cluster. A broker that is alone has none: it is there, or nobody is."""
+        self.controller = ControllerImage()
         self.topics: dict[str, TopicImage] = {}
         self.next_producer_id = 0
         """Lowest producer id that no broker owns."""
@@ -119,6 +142,16 @@ class MetadataImage:
         self._unified_names: dict[str, str] = {}
         """Unified name -> the topic that has it; one at most, for the controller refuses collisions."""
         self._configs: dict[ConfigResource, dict[str, str]] = {}
+
+    def is_fenced(self, broker_id: int) -> bool:
+        """Whether a registered broker is not heard of, or not ready yet."""
+        state = self.broker_states.get(broker_id)
+        return state is not None and state.is_fenced
+
+    @property
+    def live_brokers(self) -> list[int]:
+        """The brokers that are registered and not fenced: clients are told of them, new partitions are placed there."""
+        return [broker_id for broker_id in self.brokers if not self.is_fenced(broker_id)]
 
     def topic(self, name: str) -> TopicImage | None:
         """The topic of this name, or None."""
@@ -175,14 +208,27 @@ class MetadataImage:
                 case ConfigRecord():
                     self._replay_config(record, delta)
                 case BrokerRecord():
-                    self.brokers[record.broker_id] = record
+                    self._replay_broker(record, version)
                     delta.brokers_changed.append(record.broker_id)
+                case BrokerStateRecord():
+                    self.broker_states[record.broker_id] = BrokerState(*record[1:])
+                    delta.brokers_changed.append(record.broker_id)
+                case ControllerRecord():
+                    self.controller = ControllerImage(*record)
                 case ProducerIdsRecord():
                     self.next_producer_id = record.next_producer_id
                 case ClusterRecord():
                     self.cluster_id = record.cluster_id
         self.version = version
         return delta
+
+    def _replay_broker(self, record: BrokerRecord, version: int) -> None:
+        known = self.brokers.get(record.broker_id)
+        self.brokers[record.broker_id] = record
+        if not record.incarnation_id:
+            self.broker_states.pop(record.broker_id, None)
+        elif known is None or known.incarnation_id != record.incarnation_id:
+            self.broker_states[record.broker_id] = BrokerState(version, is_fenced=True)
 
     def _replay_partition(self, record: PartitionRecord, delta: MetadataDelta) -> None:
         topic = self._topics_by_id[record.topic_id]
@@ -221,6 +267,9 @@ class MetadataImage:
     def records(self) -> list[Record]:
         """The shortest list of records that replays to this image."""
         records: list[Record] = [ClusterRecord(self.cluster_id), *self.brokers.values()]
+        records += (BrokerStateRecord(broker_id, *state) for broker_id, state in self.broker_states.items())
+        if self.controller.epoch:
+            records.append(ControllerRecord(*self.controller))
         for topic in self.topics.values():
             records.append(TopicRecord(topic.name, topic.topic_id))
             records += (PartitionRecord(topic.topic_id, index, *image) for index, image in enumerate(topic.partitions))

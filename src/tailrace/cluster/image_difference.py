@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 from tailrace.cluster.image import MetadataImage, TopicImage
 from tailrace.cluster.records import (
+    BrokerStateRecord,
     ClusterRecord,
     ConfigRecord,
+    ControllerRecord,
     PartitionRecord,
     ProducerIdsRecord,
     Record,
@@ -25,6 +27,13 @@ def difference(before: MetadataImage, after: MetadataImage) -> list[Record]:
     if after.cluster_id != before.cluster_id:
         records.append(ClusterRecord(after.cluster_id))
     records += (broker for broker in after.brokers.values() if before.brokers.get(broker.broker_id) != broker)
+    records += (
+        BrokerStateRecord(broker_id, *state)
+        for broker_id, state in after.broker_states.items()
+        if before.broker_states.get(broker_id) != state
+    )
+    if after.controller != before.controller:
+        records.append(ControllerRecord(*after.controller))
     records += (
         RemoveTopicRecord(topic.topic_id)
         for topic in before.topics.values()

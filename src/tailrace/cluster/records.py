@@ -37,7 +37,8 @@ class BrokerRecord(NamedTuple):
     """A broker is registered, or its address, rack or log directories changed.
 
     Empty host: advertise what the client dialled. `directories`: (id, path) of each log directory that may hold
-    partitions of this broker, so that one that is missing is missed (KIP-858).
+    partitions of this broker, so that one that is missing is missed (KIP-858). `incarnation_id`: of a broker in a
+    cluster, the process; another one is another life of the broker, which begins fenced, with a new epoch.
     """
 
     broker_id: int
@@ -45,6 +46,26 @@ class BrokerRecord(NamedTuple):
     port: int
     rack: str | None
     directories: tuple[tuple[str, str], ...] = ()
+    incarnation_id: str = ""
+
+
+class BrokerStateRecord(NamedTuple):
+    """What a broker of this epoch may do: fenced, it leads nothing and is in sync with nothing, for it is not heard of;
+    shutting down, it hands over what it leads. Source: Kafka BrokerRegistrationChangeRecord.
+    """
+
+    broker_id: int
+    epoch: int
+    is_fenced: bool
+    is_shutting_down: bool = False
+
+
+class ControllerRecord(NamedTuple):
+    """A broker, in this life, settles from here on what brokers that are gone leave behind. Epochs rise by one."""
+
+    broker_id: int
+    epoch: int
+    incarnation_id: str
 
 
 class TopicRecord(NamedTuple):
@@ -97,12 +118,22 @@ class ProducerIdsRecord(NamedTuple):
 
 
 Record: TypeAlias = (
-    ClusterRecord | BrokerRecord | TopicRecord | PartitionRecord | RemoveTopicRecord | ConfigRecord | ProducerIdsRecord
+    ClusterRecord
+    | BrokerRecord
+    | BrokerStateRecord
+    | ControllerRecord
+    | TopicRecord
+    | PartitionRecord
+    | RemoveTopicRecord
+    | ConfigRecord
+    | ProducerIdsRecord
 )
 
 _TYPES: Final[dict[str, Callable[..., Record]]] = {
     "cluster": ClusterRecord,
     "broker": BrokerRecord,
+    "broker_state": BrokerStateRecord,
+    "controller": ControllerRecord,
     "topic": TopicRecord,
     "partition": PartitionRecord,
     "remove_topic": RemoveTopicRecord,

@@ -21,7 +21,8 @@ from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import TopicPartition
-from tailrace.cluster.alter_partition import UNKNOWN_BROKER_EPOCH, AlterPartition
+from tailrace.cluster.alter_partition import AlterPartition
+from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH
 from tailrace.cluster.image import PartitionImage
 from tailrace.replication.ports import ReplicationEnvironment
 from tailrace.replication.remote_replica import NEVER_MS, UNKNOWN, RemoteReplica

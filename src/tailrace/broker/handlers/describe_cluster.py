@@ -1,6 +1,6 @@
 """DescribeCluster (key 60), v0-v2: the cluster's id and brokers.
 
-Behaviour: this broker is the controller. Nothing is fenced, so `include_fenced_brokers` changes nothing.
+Behaviour: brokers that are not heard of are fenced, and left out unless `include_fenced_brokers` asks for them.
 Versions: v1 endpoint type (KIP-919): only brokers (1) are here, a wish for controllers (2) is refused; v2 fenced
     brokers.
 """
@@ -33,7 +33,10 @@ def handle(services: Services, context: RequestContext, request: DescribeCluster
     operations = CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_ASKED
     return DescribeClusterResponse(
         cluster_id=services.metadata.image.cluster_id,
-        controller_id=services.node_id,
-        brokers=[DescribeClusterBroker(*address) for address in broker_addresses(services, context)],
+        controller_id=services.controller_id,
+        brokers=[
+            DescribeClusterBroker(*address)
+            for address in broker_addresses(services, context, include_fenced=request.include_fenced_brokers)
+        ],
         cluster_authorized_operations=operations,
     )

@@ -65,9 +65,9 @@ def _response(
     services: Services, context: RequestContext, request: MetadataRequest, topics: list[MetadataResponseTopic]
 ) -> MetadataResponse:
     return MetadataResponse(
-        brokers=[MetadataResponseBroker(*address) for address in broker_addresses(services, context)],
+        brokers=[MetadataResponseBroker(*address[:4]) for address in broker_addresses(services, context)],
         cluster_id=services.metadata.image.cluster_id,
-        controller_id=services.node_id,
+        controller_id=services.controller_id,
         topics=topics,
         cluster_authorized_operations=CLUSTER_OPERATIONS
         if request.include_cluster_authorized_operations

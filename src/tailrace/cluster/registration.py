@@ -1,0 +1,125 @@
+"""How brokers of a cluster come, go and return, and who settles what those that are gone leave behind. Pure.
+
+    registered, fenced ──> unfenced <──> fenced      a life of a broker: incarnation id, epoch (version of its record)
+
+A broker registers itself and unfences itself, when it holds its lease and serves; the controller fences it when that
+lease is gone. Whoever holds the controller's lease claims the office with a record of the next epoch. Invariants: every
+decision is compared with the version it was made against, so what an old controller, or a broker that was replaced,
+decides in ignorance is decided again, and refused here. Only a broker's present life changes its state.
+Not its business: leases and clocks (`session`), what becomes of partitions (`elections`).
+Source: Kafka ClusterControlManager, BrokerHeartbeatManager; KIP-631, KIP-841.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.cluster.elections import (
+    ActiveBrokers,
+    Elections,
+    RulesOf,
+    active_brokers,
+    decide_broker_leaves,
+    decide_broker_returns,
+    decide_failover,
+)
+from tailrace.cluster.image import MetadataImage
+from tailrace.cluster.records import BrokerRecord, BrokerStateRecord, ControllerRecord, Record
+
+CONTROLLER_LEASE: Final = "controller"
+_BROKER_LEASES: Final = "brokers/"
+
+
+class Life(NamedTuple):
+    """One process of a broker."""
+
+    broker_id: int
+    incarnation_id: str
+
+
+def broker_lease(broker_id: int) -> str:
+    """The name of a broker's lease; its incarnation id holds it."""
+    return f"{_BROKER_LEASES}{broker_id}"
+
+
+def decide_registration(image: MetadataImage, broker: BrokerRecord, rules_of: RulesOf) -> list[Record]:
+    """Begin a life of a broker, fenced. What its last one led or was in sync with, it does not any more."""
+    assert broker.incarnation_id
+    known = image.brokers.get(broker.broker_id)
+    if known == broker:
+        return []
+    if known is not None and known.incarnation_id == broker.incarnation_id:
+        return [broker]
+    return [broker, *_left(image, broker.broker_id, rules_of).records]
+
+
+def decide_unfence(image: MetadataImage, broker: BrokerRecord, rules_of: RulesOf) -> list[Record]:
+    """A broker serves, at the address of its record. Partitions without a leader may have one there.
+
+    Raises DUPLICATE_BROKER_REGISTRATION when another life of it has begun.
+    """
+    life = Life(broker.broker_id, broker.incarnation_id)
+    epoch = _epoch_of(image, life)
+    records: list[Record] = [] if image.brokers[broker.broker_id] == broker else [broker]
+    if not image.is_fenced(broker.broker_id):
+        return records
+    active = {**active_brokers(image), broker.broker_id: epoch}
+    returned = decide_broker_returns(image, broker.broker_id, active, rules_of)
+    return [*records, BrokerStateRecord(broker.broker_id, epoch, is_fenced=False), *returned.records]
+
+
+def decide_shut_down(image: MetadataImage, life: Life, rules_of: RulesOf) -> list[Record]:
+    """A broker is about to stop: others lead what it leads, where others are in sync."""
+    epoch = _epoch_of(image, life)
+    state = BrokerStateRecord(life.broker_id, epoch, image.is_fenced(life.broker_id), is_shutting_down=True)
+    return [state, *_left(image, life.broker_id, rules_of).records]
+
+
+def decide_claim(image: MetadataImage, life: Life) -> list[Record]:
+    """The holder of the controller's lease takes office; nothing when it has it."""
+    controller = image.controller
+    if (controller.broker_id, controller.incarnation_id) == life:
+        return []
+    return [ControllerRecord(life.broker_id, controller.epoch + 1, life.incarnation_id)]
+
+
+class Fenced(NamedTuple):
+    """What the controller settles; for the log, who was fenced and which elections may have lost records."""
+
+    records: list[Record]
+    brokers: list[int]
+    unclean: list[tuple[str, int]]
+
+
+def decide_fence(image: MetadataImage, controller: Life, leases: Mapping[str, str], rules_of: RulesOf) -> Fenced:
+    """Fence every broker that `leases`, lease -> holder, do not show alive; others lead what they led.
+
+    Raises NOT_CONTROLLER when `controller` is not in office.
+    """
+    if (image.controller.broker_id, image.controller.incarnation_id) != controller:
+        raise KafkaError(ErrorCode.NOT_CONTROLLER)
+    gone = [
+        broker_id
+        for broker_id, broker in image.brokers.items()
+        if broker.incarnation_id
+        and not image.is_fenced(broker_id)
+        and leases.get(broker_lease(broker_id)) != broker.incarnation_id
+    ]
+    active = {each: epoch for each, epoch in active_brokers(image).items() if each not in gone}
+    settled = decide_failover(image, active, rules_of)
+    states = (BrokerStateRecord(each, image.broker_states[each].epoch, is_fenced=True) for each in gone)
+    return Fenced([*states, *settled.records], gone, settled.unclean)
+
+
+def _epoch_of(image: MetadataImage, life: Life) -> int:
+    known = image.brokers.get(life.broker_id)
+    if known is None or known.incarnation_id != life.incarnation_id:
+        raise KafkaError(ErrorCode.DUPLICATE_BROKER_REGISTRATION, f"Broker {life.broker_id} was registered again.")
+    return image.broker_states[life.broker_id].epoch
+
+
+def _left(image: MetadataImage, broker_id: int, rules_of: RulesOf) -> Elections:
+    active: ActiveBrokers = {each: epoch for each, epoch in active_brokers(image).items() if each != broker_id}
+    return decide_broker_leaves(image, broker_id, active, rules_of)
