@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailrace.cluster.image import MetadataImage
@@ -66,7 +66,7 @@ def contents(image: MetadataImage) -> list[str]:
     return sorted(str(record._asdict() | {"broker_id": 0}) for record in image.records())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(images(version=5), images(version=9))
 def test_the_difference_leads_from_one_to_the_other(before: MetadataImage, after: MetadataImage) -> None:
     if grown(before, after):
