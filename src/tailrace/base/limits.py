@@ -34,6 +34,9 @@ CLEANER_THREADS_MAX: Final = 8
 """Most logs that are compacted at once, whatever `log.cleaner.threads` says: compaction computes, and there is one
 interpreter. Settings above it count as this."""
 
+LEASE_THREADS: Final = 1
+"""Threads in which a broker of a cluster renews its lease, apart from changes: a slow one must not cost the lease."""
+
 METADATA_THREADS: Final = 1
 """Threads in which changes of the metadata wait for their store: they are made one at a time."""
 
@@ -149,3 +152,9 @@ answered without records, as they are beyond that size; a fetch session lets the
 MARKER_TROUBLES_MAX: Final = 1000
 """Transaction markers that could not be written and whose trouble was told, so that it is told once. At it: forgotten,
 and those that are still tried are told of again."""
+
+LEAVE_MAX_MS: Final = 3_000
+"""How long a clean stop waits for others to lead what this broker led. Then it stops, and they find out."""
+
+UNFENCE_MAX_MS: Final = 10_000
+"""How long a start waits until the broker may lead. Then it answers, fenced, and says so when asked."""

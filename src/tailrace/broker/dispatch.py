@@ -5,6 +5,7 @@ A handler's module is imported when its API is first asked for, so that start-up
     unknown key, unsupported version    the connection is closed, as Kafka does
     ApiVersions of an unknown version   answered in v0 with error 35 and the supported range (KIP-511)
     malformed body                      the connection is closed
+    a fenced broker of a cluster        what needs leadership is refused (`fence`)
     the disk fails below a handler      KAFKA_STORAGE_ERROR, and one line in the log
     an exception out of a handler       UNKNOWN_SERVER_ERROR in the answer, the trace in the log: ours to mend
 """
@@ -20,6 +21,7 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceEr
 from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.error_responses import error_response
+from tailrace.broker.fence import FENCED_CODES
 from tailrace.broker.served import SERVED
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.wire.api import Api, ApiKey, api
@@ -59,6 +61,9 @@ class Dispatch:
             raise DecodeError(f"{found.name} v{header.api_version} is not supported")
         client_id, request = decode_request(found, header, frame)
         context = RequestContext(peer, header.api_key, header.api_version, header.correlation_id, client_id)
+        is_fenced = self._services.is_fenced
+        if is_fenced is not None and found.key in FENCED_CODES and is_fenced():
+            return _encode(found, context, _failure(found, context, request, KafkaError(FENCED_CODES[found.key])))
         if self._services.faults.active:
             return self._handle_with_faults(found, context, request)
         return self._handle(found, context, request)

@@ -68,6 +68,8 @@ class Services:
     call_soon: Callable[[Callable[[], None]], object]
     advertised_address: tuple[str, int] | None = None
     """Host and port of `advertised.listeners`; None when clients should use what they dialled."""
+    is_fenced: Callable[[], bool] | None = None
+    """Of a broker in a cluster: whether it lacks its lease at this moment and speaks for no partition (`fence`)."""
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""

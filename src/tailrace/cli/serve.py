@@ -21,17 +21,34 @@ from tailrace.node.run import serve as serve_node
                    "else 127.0.0.1:9092]")  # fmt: skip
 @click.option("--data-dir", type=click.Path(readable=False, path_type=Path), default="./tailrace-data",
               show_default=True, help="Directory of the logs and the metadata; made when missing.")  # fmt: skip
+@click.option(
+    "--node-id",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Number of this broker, unique in its cluster: the setting node.id.",
+)
+@click.option("--cluster", metavar="URL",
+              help="Be one of the brokers that keep their metadata there, as etcd://HOST:PORT[,HOST:PORT][/NAME]: the "
+                   "setting cluster.url.")  # fmt: skip
 @click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="TOML file of settings, under Kafka's names.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="One setting; wins over the file. May be repeated.")  # fmt: skip
-def serve(listen: str | None, data_dir: Path, config_file: Path | None, settings: tuple[str, ...]) -> int:
+def serve(
+    listen: str | None,
+    data_dir: Path,
+    node_id: int | None,
+    cluster: str | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+) -> int:
     """Run a broker until SIGTERM or Ctrl-C.
 
     Prints one line on stdout when, and only when, it answers requests.
     """
-    return serve_node(
-        ServeOptions(
-            listen=listen, data_dir=data_dir, config_file=config_file, settings=parse_pairs(settings, option="--set")
-        )
-    )
+    pairs = parse_pairs(settings, option="--set")
+    if node_id is not None:
+        pairs["node.id"] = str(node_id)
+    if cluster is not None:
+        pairs["cluster.url"] = cluster
+    return serve_node(ServeOptions(listen=listen, data_dir=data_dir, config_file=config_file, settings=pairs))

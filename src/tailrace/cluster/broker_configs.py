@@ -15,6 +15,8 @@ from tailrace.base.config import ConfigDefs
 from tailrace.cluster.own_configs import OWN_BROKER_ROWS
 
 DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
+    "broker.heartbeat.interval.ms": "2000",
+    "broker.session.timeout.ms": "9000",
     "group.initial.rebalance.delay.ms": "3000",
     "listeners": "PLAINTEXT://:9092",
     "log.dir": "/tmp/kafka-logs",
@@ -28,7 +30,8 @@ DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
     "transaction.state.log.replication.factor": "3",
 }
 """Settings whose default here differs from Kafka's -> Kafka's default. Kafka waits 3 s before the first rebalance, and
-keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker."""
+keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker.
+A broker that is killed is missed after 3 s here: a lease in etcd is not a session that a busy controller may miss."""
 
 _RETENTION: Final = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 _ROLL: Final = ("log.roll.ms", "log.roll.hours")
@@ -54,10 +57,10 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("auto.create.topics.enable", "BOOLEAN", "true", None, "high", 0),
         ("auto.leader.rebalance.enable", "BOOLEAN", "true", None, "high", 0),
         ("background.threads", "INT", "10", (1, None), "high", 2),
-        ("broker.heartbeat.interval.ms", "INT", "2000", None, "medium", 0),
+        ("broker.heartbeat.interval.ms", "INT", "1000", None, "medium", 0),
         ("broker.id", "INT", "-1", None, "high", 0),
         ("broker.rack", "STRING", None, None, "medium", 0),
-        ("broker.session.timeout.ms", "INT", "9000", None, "medium", 0),
+        ("broker.session.timeout.ms", "INT", "3000", None, "medium", 0),
         ("client.quota.callback.class", "CLASS", None, None, "low", 0),
         ("compression.gzip.level", "INT", "-1", "gzip-level", "medium", 2),
         ("compression.lz4.level", "INT", "9", (1, 17), "medium", 2),

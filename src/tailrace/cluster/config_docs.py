@@ -361,6 +361,7 @@ transaction.two.phase.commit.enable: Whether transactions may be prepared by ano
 transactional.id.expiration.ms: Time in ms after which an unused transactional id is forgotten.
 unclean.leader.election.enable: Whether a replica that is not in sync may lead when no other can, at the cost of data.
 cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
+cluster.url: Where the cluster keeps its metadata: etcd://HOST:PORT[,HOST:PORT][/NAME], etcds:// with TLS.
 delete.retention.ms: How long in ms a tombstone stays after compaction.
 file.delete.delay.ms: How long in ms a deleted file stays on disk for those who still read it.
 flush.before.ack: Whether records are forced to disk before acks=all is answered and before consumers see them.
@@ -391,6 +392,11 @@ segment.ms: Time in ms after which a new segment is begun.
 consumer.assignment.interval.ms: Shortest time in ms between two assignments of the group.
 consumer.heartbeat.interval.ms: How often in ms members are told to send heartbeats.
 consumer.session.timeout.ms: Silence in ms after which a member is removed.
+etcd.password: Password of etcd.user.
+etcd.tls.ca.file: PEM file of the authorities that sign etcd's certificates. Unset: the system's.
+etcd.tls.certificate.file: PEM file of the certificate that etcd is shown.
+etcd.tls.key.file: PEM file of that certificate's key.
+etcd.user: Who etcd is told that asks, where it wants to know.
 share.assignment.interval.ms: Shortest time in ms between two assignments of the share group.
 share.auto.offset.reset: Where a share group begins: latest, earliest or by_duration:<ISO 8601 duration>.
 share.delivery.count.limit: How often a record is delivered before it is given up.

@@ -39,6 +39,8 @@ from tailrace.cluster.store import Batch, Loaded, StaleVersion, StoreUnavailable
 
 PAGE_KEYS: Final = 200
 """Keys that one question asks for."""
+REVOKE_MS: Final = 1000
+"""How long a lease is tried to be given back: it ends by itself."""
 LOADS_MAX: Final = 5
 """Times that a load is begun again because etcd compacted what was being read."""
 
@@ -206,7 +208,7 @@ class EtcdStore:
 
     def _revoke(self, lease_id: str) -> None:
         try:
-            self._client.call("/v3/lease/revoke", {"ID": lease_id})
+            self._client.call("/v3/lease/revoke", {"ID": lease_id}, REVOKE_MS)
         except EtcdError as error:
             if error.code != GrpcCode.NOT_FOUND:
                 raise _unavailable(error) from error

@@ -16,6 +16,7 @@ import logging
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
 from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.cluster.controller import TopicDefaults
+from tailrace.cluster.elections import ElectionRules
 from tailrace.cluster.image import MetadataDelta, MetadataImage
 from tailrace.cluster.image_difference import difference
 from tailrace.cluster.producer_ids import ProducerIds
@@ -77,6 +79,10 @@ class Metadata:
         self._is_waiting = False
         """Whether the store is at work on a proposal."""
         self._is_catching_up = False
+        self._is_compacting = False
+        self._history_count = 0
+        """Records that the store holds, as far as this process knows."""
+        self._compact_from = COMPACT_AFTER_RECORDS
         self.on_leases: Callable[[], object] = _nothing
         """Called when a lease of the store came or went."""
         self.producer_ids = ProducerIds(self.propose, node_id)
@@ -91,9 +97,15 @@ class Metadata:
             cluster_id = urlsafe_b64encode(self._random.uuid().bytes).rstrip(b"=").decode()
             self.image.replay([ClusterRecord(cluster_id)], self._store.append(version, [ClusterRecord(cluster_id)]))
         living = self.image.records()
+        self._history_count = len(records)
         if len(records) > 2 * len(living) + COMPACT_AFTER_RECORDS:
-            self._store.compact(self.image.version, living)
+            self._compact_at_start(living)
         self._refresh_settings()
+
+    def _compact_at_start(self, living: list[Record]) -> None:
+        with suppress(StaleVersion):  # others are at work: the controller among them does it
+            self._store.compact(self.image.version, living)
+            self._history_count = len(living)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener(delta)` after every later change."""
@@ -162,6 +174,32 @@ class Metadata:
             own = self.image.configs(ResourceType.TOPIC, name)
             found = self._topic_configs[name] = effective_topic_configs(own, self.settings)
         return found
+
+    def election_rules(self, topic: str) -> ElectionRules:
+        """What the settings of a topic say of elections."""
+        configs = self.topic_configs(topic)
+        min_insync_replicas = configs["min.insync.replicas"]
+        assert isinstance(min_insync_replicas, int)
+        return ElectionRules(min_insync_replicas, configs["unclean.leader.election.enable"] is True)
+
+    def compact_if_long(self) -> None:
+        """Replace a history that has grown long, in the background. For the one process that does so in a cluster."""
+        if self._history_count <= self._compact_from or self._is_compacting:
+            return
+        living = self.image.records()
+        self._compact_from = 2 * len(living) + COMPACT_AFTER_RECORDS
+        if self._history_count <= self._compact_from:
+            return
+        self._is_compacting = True
+        version = self.image.version
+
+        def go_on(outcome: Exception | None) -> None:
+            self._is_compacting = False
+            if outcome is None:
+                self._history_count = len(living)
+            # else it has grown meanwhile, or the store is away: there will be another time
+
+        self._background.submit(lambda: self._store.compact(version, living), go_on)
 
     def close(self) -> None:
         """Close the store."""
@@ -269,6 +307,7 @@ class Metadata:
 
     def _apply(self, records: Sequence[Record], version: int) -> None:
         delta = self.image.replay(records, version)
+        self._history_count += len(records)
         for resource in delta.configs_changed:
             if resource.type == ResourceType.BROKER:
                 self._refresh_settings()

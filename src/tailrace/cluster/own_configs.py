@@ -10,6 +10,12 @@ from typing import Final
 Row = tuple[str, str, str | None, object, str, int]
 
 OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
+    ("cluster.url", "STRING", "", None, "high", 0),
+    ("etcd.password", "PASSWORD", "", None, "medium", 0),
+    ("etcd.tls.ca.file", "STRING", "", None, "medium", 0),
+    ("etcd.tls.certificate.file", "STRING", "", None, "medium", 0),
+    ("etcd.tls.key.file", "STRING", "", None, "medium", 0),
+    ("etcd.user", "STRING", "", None, "medium", 0),
     ("log.dir.reserved.bytes", "LONG", "-1", (-1, None), "medium", 2),
     ("log.dirs.forget.missing", "BOOLEAN", "false", None, "low", 0),
     ("log.flush.before.ack", "BOOLEAN", "false", None, "high", 2),

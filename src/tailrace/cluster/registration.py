@@ -12,7 +12,7 @@ Source: Kafka ClusterControlManager, BrokerHeartbeatManager; KIP-631, KIP-841.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -93,20 +93,29 @@ class Fenced(NamedTuple):
     unclean: list[tuple[str, int]]
 
 
-def decide_fence(image: MetadataImage, controller: Life, leases: Mapping[str, str], rules_of: RulesOf) -> Fenced:
-    """Fence every broker that `leases`, lease -> holder, do not show alive; others lead what they led.
+def live_lives(image: MetadataImage) -> list[Life]:
+    """The brokers of the cluster that are not fenced: those whose leases are to be looked at."""
+    return [
+        Life(broker_id, broker.incarnation_id)
+        for broker_id, broker in image.brokers.items()
+        if broker.incarnation_id and not image.is_fenced(broker_id)
+    ]
+
+
+def without_lease(lives: Iterable[Life], leases: Mapping[str, str]) -> frozenset[Life]:
+    """Those of `lives` that `leases`, lease -> holder, do not show. The lives must be older than the look at the
+    leases: a broker holds its lease before it is unfenced."""
+    return frozenset(life for life in lives if leases.get(broker_lease(life.broker_id)) != life.incarnation_id)
+
+
+def decide_fence(image: MetadataImage, controller: Life, dead: frozenset[Life], rules_of: RulesOf) -> Fenced:
+    """Fence those of `dead` that are not yet, and settle what nobody leads or is not in sync any more.
 
     Raises NOT_CONTROLLER when `controller` is not in office.
     """
     if (image.controller.broker_id, image.controller.incarnation_id) != controller:
         raise KafkaError(ErrorCode.NOT_CONTROLLER)
-    gone = [
-        broker_id
-        for broker_id, broker in image.brokers.items()
-        if broker.incarnation_id
-        and not image.is_fenced(broker_id)
-        and leases.get(broker_lease(broker_id)) != broker.incarnation_id
-    ]
+    gone = [life.broker_id for life in live_lives(image) if life in dead]
     active = {each: epoch for each, epoch in active_brokers(image).items() if each not in gone}
     settled = decide_failover(image, active, rules_of)
     states = (BrokerStateRecord(each, image.broker_states[each].epoch, is_fenced=True) for each in gone)

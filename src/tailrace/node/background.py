@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from tailrace.base.limits import BACKGROUND_THREADS, CLEANER_THREADS_MAX, METADATA_THREADS, SYNC_THREADS
+from tailrace.base.limits import BACKGROUND_THREADS, CLEANER_THREADS_MAX, LEASE_THREADS, METADATA_THREADS, SYNC_THREADS
 
 T = TypeVar("T")
 
@@ -97,15 +97,16 @@ def _outcome(work: Callable[[], T]) -> T | Exception:
 class Pools:
     """The pools of one broker, each for work that must not wait for the others'."""
 
-    __slots__ = ("background", "cleaner", "metadata", "syncing")
+    __slots__ = ("background", "cleaner", "leases", "metadata", "syncing")
 
     def __init__(self, call_soon_threadsafe: Callable[[Callable[[], object]], None]) -> None:
         self.background = ThreadBackground(call_soon_threadsafe)
         self.syncing = ThreadBackground(call_soon_threadsafe, SYNC_THREADS, "tailrace-sync")
         self.metadata = ThreadBackground(call_soon_threadsafe, METADATA_THREADS, "tailrace-metadata")
+        self.leases = ThreadBackground(call_soon_threadsafe, LEASE_THREADS, "tailrace-leases")
         self.cleaner = ThreadBackground(call_soon_threadsafe, CLEANER_THREADS_MAX, "tailrace-cleaner")
 
     def close(self) -> None:
         """Wait for the work at hand and end the threads."""
-        for pool in (self.background, self.syncing, self.metadata, self.cleaner):
+        for pool in (self.background, self.syncing, self.metadata, self.leases, self.cleaner):
             pool.close()

@@ -26,6 +26,13 @@ def advertised_address(settings: BrokerSettings) -> tuple[str, int] | None:
     return None
 
 
+def check_reachable(served: Address) -> tuple[str, int]:
+    """Host and port at which other brokers find this one. TailraceError where `served` does not say."""
+    if served.path is not None or served.host in ("", "0.0.0.0", "::"):
+        raise TailraceError(f"in a cluster, a broker that listens on {served} needs advertised.listeners")
+    return served.host, served.port
+
+
 def _plaintext(setting: str, listener: str, settings: BrokerSettings) -> Address:
     name, separator, address = listener.partition("://")
     if not separator:

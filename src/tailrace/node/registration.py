@@ -20,6 +20,13 @@ _log = logging.getLogger("tailrace.node")
 
 def register_broker(metadata: Metadata, directories: LogDirectories, broker: BrokerRecord, *, forget: bool) -> None:
     """Make this broker known with every log directory it has and had; with `forget`, those it has only."""
+    metadata.register_broker(with_directories(metadata, directories, broker, forget=forget))
+
+
+def with_directories(
+    metadata: Metadata, directories: LogDirectories, broker: BrokerRecord, *, forget: bool
+) -> BrokerRecord:
+    """What to register of a broker: with every log directory it has and had; with `forget`, those it has only."""
     present = _present(directories)
     known = metadata.image.brokers.get(broker.broker_id)
     before = dict(known.directories) if known is not None else {}
@@ -28,7 +35,6 @@ def register_broker(metadata: Metadata, directories: LogDirectories, broker: Bro
         _log.warning("log directories given up, as log.dirs.forget.missing says: %s", _words(missing))
         missing = {}
     directories.missing_ids = frozenset(missing)
-    metadata.register_broker(broker._replace(directories=tuple({**missing, **present}.items())))
     for directory in directories:
         if directory.error is not None:
             _log.error("log directory %s is offline: %s", directory.path, directory.error)
@@ -38,6 +44,7 @@ def register_broker(metadata: Metadata, directories: LogDirectories, broker: Bro
             "Mount them and restart; or, to begin their partitions again, empty, set log.dirs.forget.missing=true once",
             _words(missing),
         )
+    return broker._replace(directories=tuple({**missing, **present}.items()))
 
 
 def forget_missing(metadata: Metadata, directories: LogDirectories) -> None:

@@ -39,6 +39,7 @@ def serve(options: ServeOptions) -> int:
     started_ms = _process_start_ms()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("tailrace.groups").setLevel(logging.INFO)  # a line for each rebalance: why it happened
+    logging.getLogger("tailrace.cluster").setLevel(logging.INFO)  # a line for each change of who may lead
     logging.getLogger("tailrace.cleaner").setLevel(logging.INFO)  # a line for each compaction, to see it works
     raise_descriptor_limit()
     loop = new_event_loop()

@@ -8,14 +8,23 @@ Order of stop: stop listening, answer what is on its way, flush and close the lo
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tailrace.base.background import Background
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
-from tailrace.base.limits import OPEN_LOG_FILES_SHARE, STOP_DRAIN_MS, STOP_LIMIT_MS, STOP_LOG_MS, STOP_MAX_MS
+from tailrace.base.errors import TailraceError
+from tailrace.base.limits import (
+    LEAVE_MAX_MS,
+    OPEN_LOG_FILES_SHARE,
+    STOP_DRAIN_MS,
+    STOP_LIMIT_MS,
+    STOP_LOG_MS,
+    STOP_MAX_MS,
+    UNFENCE_MAX_MS,
+)
 from tailrace.base.page_cache import KernelPageCache, PageCache
 from tailrace.base.rand import SystemRandom
 from tailrace.broker.connection import ClientConnection
@@ -45,7 +54,7 @@ from tailrace.node.log_settings import log_config
 from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
-from tailrace.node.registration import forget_missing, register_broker
+from tailrace.node.registration import forget_missing, register_broker, with_directories
 from tailrace.node.share_serving import share_serving
 from tailrace.node.space_watch import SpaceWatch
 from tailrace.node.start_errors import check_apart
@@ -54,6 +63,9 @@ from tailrace.node.turns import Turns
 from tailrace.node.upkeep import Upkeep
 from tailrace.replication.partitions import Partitions
 from tailrace.wire.frame import SIZE_BYTES
+
+if TYPE_CHECKING:
+    from tailrace.node.clustered import Clustered
 
 
 class ServerConfig(NamedTuple):
@@ -82,6 +94,7 @@ class Server:
         self._upkeep: Upkeep | None = None
         self._coordinators: Coordinators | None = None
         self._space_watch: SpaceWatch | None = None
+        self._clustered: Clustered | None = None
 
     @property
     def services(self) -> Services:
@@ -100,6 +113,8 @@ class Server:
             self._services = services = self._build(engine, self._pools)
             self._readers = self._read_past(engine, services)
             served = self._listen(engine, services, self._readers)
+            if self._clustered is not None:
+                await self._unfenced(self._clustered, services, served)
         except BaseException:
             await self.stop(clean=False)
             raise
@@ -122,6 +137,8 @@ class Server:
         Without it the files are left as a crash would leave them, for tests.
         """
         loop = asyncio.get_running_loop()
+        if clean and self._clustered is not None:
+            await self._left(self._clustered)
         if self._upkeep is not None:
             self._upkeep.stop()
         if self._space_watch is not None:
@@ -134,6 +151,8 @@ class Server:
             services, self._services = self._services, None
             if self._coordinators is not None:
                 self._coordinators.close()
+            if self._clustered is not None:
+                self._clustered.close()
             services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
             if clean:
@@ -143,8 +162,24 @@ class Server:
                 await loop.run_in_executor(None, services.logs.shut_down)
             else:
                 services.logs.abandon()
+            if clean and self._clustered is not None:
+                await loop.run_in_executor(None, self._clustered.release)
             services.metadata.close()
         await self._end_threads()
+
+    async def _unfenced(self, clustered: Clustered, services: Services, served: Address) -> None:
+        """Wait until this broker may lead; a cluster that does not let it does not keep it from starting."""
+        unfenced = asyncio.Event()
+        clustered.serve(services, served, unfenced.set)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(unfenced.wait(), UNFENCE_MAX_MS / 1000)
+
+    async def _left(self, clustered: Clustered) -> None:
+        if self._services is not None and self._services.settings.boolean("controlled.shutdown.enable"):
+            left = asyncio.Event()
+            clustered.leave(left.set)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(left.wait(), LEAVE_MAX_MS / 1000)
 
     async def _end_threads(self) -> None:
         loop = asyncio.get_running_loop()
@@ -175,10 +210,11 @@ class Server:
             on_recovery=RecoveryReport(clock),
         )
         config_of = _ConfigOf(settings)
-        cluster_id = known_cluster_id(self.config.data_dir, log_dirs)
+        clustered = self._clustered = self._opened_cluster(settings, node_id, engine)
+        cluster_id = clustered.cluster_id if clustered else known_cluster_id(self.config.data_dir, log_dirs)
         logs = Logs(log_dirs, environment, config_of, node_id=node_id, cluster_id=cluster_id)
         try:
-            metadata = self._metadata(settings, node_id, logs, random, pools.metadata)
+            metadata = self._metadata(settings, node_id, logs, engine, pools)
             config_of.metadata = metadata
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
@@ -218,23 +254,41 @@ class Server:
         """The log directories. TailraceError where they overlap, or hold logs that no metadata tells of."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         paths = log_directories(settings, self.config.data_dir)
-        if not (self.config.data_dir / METADATA_FILE).exists():
+        file = self.config.data_dir / METADATA_FILE
+        if settings.text("cluster.url"):
+            if file.exists():
+                raise TailraceError(f"{file} is the metadata of a broker that is alone; a cluster's is elsewhere")
+        elif not file.exists():
             refuse_unknown_logs(self.config.data_dir, paths)
         check_apart(paths)
         return paths
 
-    def _metadata(
-        self, settings: BrokerSettings, node_id: int, logs: Logs, random: SystemRandom, background: Background
-    ) -> Metadata:
-        store = SqliteStore(self.config.data_dir / METADATA_FILE)
+    def _opened_cluster(self, settings: BrokerSettings, node_id: int, engine: Engine) -> Clustered | None:
+        if not settings.text("cluster.url"):
+            return None
+        # start-up time: most brokers are alone
+        from tailrace.node.clustered import Clustered, ClusteredOptions
+
+        options = ClusteredOptions(settings, node_id, SystemClock(), SystemRandom())
+        return Clustered(options, engine.call_soon_threadsafe)
+
+    def _metadata(self, settings: BrokerSettings, node_id: int, logs: Logs, engine: Engine, pools: Pools) -> Metadata:
+        clustered = self._clustered
+        store = clustered.store if clustered is not None else SqliteStore(self.config.data_dir / METADATA_FILE)
         try:
-            loaded = store.load()
-            if not loaded.records:
-                store.append(loaded.version, [ClusterRecord(logs.cluster_id)])
-            metadata = Metadata(store, node_id, settings, random, background)
+            if clustered is None:
+                loaded = store.load()
+                if not loaded.records:
+                    store.append(loaded.version, [ClusterRecord(logs.cluster_id)])
+            metadata = Metadata(store, node_id, settings, SystemRandom(), pools.metadata)
             host, port = advertised_address(settings) or ("", 0)
             broker = BrokerRecord(node_id, host, port, settings.text("broker.rack"))
-            register_broker(metadata, logs.directories, broker, forget=settings.boolean("log.dirs.forget.missing"))
+            forget = settings.boolean("log.dirs.forget.missing")
+            if clustered is None:
+                register_broker(metadata, logs.directories, broker, forget=forget)
+            else:
+                record = with_directories(metadata, logs.directories, broker, forget=forget)
+                clustered.join(metadata, record, engine, pools)
         except BaseException:
             store.close()
             raise

@@ -19,6 +19,8 @@ from tailrace.cluster.registration import (
     decide_registration,
     decide_shut_down,
     decide_unfence,
+    live_lives,
+    without_lease,
 )
 
 TOPIC = UUID(int=1)
@@ -57,7 +59,8 @@ class Cluster:
         self.commit(decide_claim(self.image, self.life(broker_id)))
 
     def fence(self, controller: int) -> list[int]:
-        fenced = decide_fence(self.image, self.life(controller), self.leases, rules_of)
+        dead = without_lease(live_lives(self.image), self.leases)
+        fenced = decide_fence(self.image, self.life(controller), dead, rules_of)
         self.commit(fenced.records)
         return fenced.brokers
 

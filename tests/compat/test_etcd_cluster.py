@@ -1,0 +1,171 @@
+"""Brokers as processes, one cluster in etcd: who is listed, who is fenced, what they say when etcd is in trouble."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.harness.brokers import TailraceProcess
+from tests.harness.cut_proxy import CutProxy
+from tests.harness.etcd import EtcdProcess
+
+pytestmark = pytest.mark.compat
+
+WAIT_S = 20.0
+
+
+class Cluster:
+    """An etcd, and brokers that may reach it through a proxy each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.etcd = EtcdProcess(directory)
+        self.brokers: dict[int, TailraceProcess] = {}
+        self.proxies: dict[int, CutProxy] = {}
+
+    def start(self, *node_ids: int) -> None:
+        """Start brokers, one after the other."""
+        for node_id in node_ids:
+            if node_id not in self.brokers:
+                self.proxies[node_id] = CutProxy(self.etcd.port)
+                place = self.directory / str(node_id)
+                place.mkdir()
+                url = f"etcd://127.0.0.1:{self.proxies[node_id].port}/test"
+                self.brokers[node_id] = TailraceProcess(place, {"node.id": str(node_id), "cluster.url": url})
+            self.brokers[node_id].start()
+
+    def admin(self, *node_ids: int) -> AdminClient:
+        addresses = ",".join(self.brokers[node_id].address for node_id in node_ids)
+        return AdminClient({"bootstrap.servers": addresses, "log_level": 0})
+
+    def close(self) -> None:
+        for broker in self.brokers.values():
+            broker.kill()
+        for proxy in self.proxies.values():
+            proxy.close()
+        self.etcd.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    made.etcd.start()
+    yield made
+    made.close()
+
+
+def wait(condition: Callable[[], bool], what: str) -> float:
+    """Seconds until `condition`."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < WAIT_S, what
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def live(admin: AdminClient) -> list[int]:
+    return sorted(admin.list_topics(timeout=10).brokers)
+
+
+def leaders(admin: AdminClient, topic: str) -> dict[int, int]:
+    return {index: found.leader for index, found in admin.list_topics(timeout=10).topics[topic].partitions.items()}
+
+
+def produced(broker: TailraceProcess, topic: str, partition: int) -> KafkaError | None:
+    """One record, straight to the broker that leads."""
+    errors: list[KafkaError | None] = []
+    producer = Producer({"bootstrap.servers": broker.address, "message.timeout.ms": 3000, "log_level": 0})
+    producer.produce(topic, b"x", partition=partition, on_delivery=lambda error, _: errors.append(error))
+    producer.flush(10)
+    return errors[0]
+
+
+def test_brokers_share_topics_and_live_and_die_apart(cluster: Cluster) -> None:
+    cluster.start(1, 2, 3)
+    admin = cluster.admin(1, 2, 3)
+    assert live(admin) == [1, 2, 3]
+    for created in admin.create_topics([NewTopic("t", 6, 1)]).values():
+        created.result()
+    wait(lambda: sorted(set(leaders(cluster.admin(3), "t").values())) == [1, 2, 3], "placed on every broker")
+    of_two = next(index for index, leader in leaders(admin, "t").items() if leader == 2)
+    assert produced(cluster.brokers[2], "t", of_two) is None
+    controller = admin.list_topics(timeout=10).controller_id
+    others = [node_id for node_id in (1, 2, 3) if node_id != controller]
+    cluster.brokers[controller].kill()
+    rest = cluster.admin(*others)
+    took_s = wait(lambda: live(rest) == others, "the dead broker is fenced by the next controller")
+    assert took_s < 10
+    assert rest.list_topics(timeout=10).controller_id in others
+    assert set(leaders(rest, "t").values()) == {*others, -1}, "one replica each: nobody else has the data"
+    cluster.start(controller)
+    assert live(rest) == [1, 2, 3], "as soon as it says that it is ready"
+    assert set(leaders(rest, "t").values()) == {1, 2, 3}
+    cluster.brokers[others[0]].stop()
+    wait(lambda: others[0] not in live(cluster.admin(controller)), "a clean stop is known at once")
+
+
+def test_a_broker_that_was_paused_does_not_serve_what_it_may_no_longer_lead(cluster: Cluster) -> None:
+    cluster.start(1, 2)
+    admin = cluster.admin(1)
+    for created in admin.create_topics([NewTopic("t", 2, 1)]).values():
+        created.result()
+    process = cluster.brokers[2].process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        wait(lambda: live(admin) == [1], "the paused broker is fenced")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    wait(lambda: live(admin) == [1, 2], "and comes back by itself")
+    wait(lambda: -1 not in leaders(admin, "t").values(), "with what it leads")
+    of_two = next(index for index, leader in leaders(admin, "t").items() if leader == 2)
+    assert produced(cluster.brokers[2], "t", of_two) is None
+    log = cluster.brokers[2].log_tail()
+    assert log.count("lease lost") == 1
+
+
+def test_one_cut_off_from_etcd_refuses_and_says_so_once(cluster: Cluster) -> None:
+    cluster.start(1, 2)
+    admin = cluster.admin(1)
+    for created in admin.create_topics([NewTopic("t", 2, 1)]).values():
+        created.result()
+    of_two = next(index for index, leader in leaders(admin, "t").items() if leader == 2)
+    assert produced(cluster.brokers[2], "t", of_two) is None
+    cluster.proxies[2].hold()
+    wait(lambda: live(admin) == [1], "the one cut off is fenced")
+    error = produced(cluster.brokers[2], "t", of_two)
+    assert error is not None, "it leads nothing without its lease"
+    with pytest.raises(KafkaException):
+        for created in cluster.admin(2).create_topics([NewTopic("u", 1, 1)], request_timeout=3).values():
+            created.result()
+    cluster.proxies[2].mend()
+    wait(lambda: live(admin) == [1, 2], "it returns")
+    wait(lambda: produced(cluster.brokers[2], "t", of_two) is None, "and serves")
+    log = cluster.brokers[2].log_tail()
+    for line in ("lease lost: not renewed", "does not answer", "etcd answers"):
+        assert line in log, log
+    assert log.count("lease lost") == 1
+
+
+def test_without_etcd_no_broker_starts_and_says_why(tmp_path: Path) -> None:
+    broker = TailraceProcess(tmp_path, {"node.id": "1", "cluster.url": "etcd://127.0.0.1:1"})
+    with pytest.raises(Exception, match=r"etcd at 127\.0\.0\.1:1 does not answer: Connection refused"):
+        broker.start()
+
+
+def test_when_etcd_is_away_for_a_while_the_cluster_is_as_it_was(cluster: Cluster) -> None:
+    cluster.start(1, 2, 3)
+    admin = cluster.admin(1, 2, 3)
+    for created in admin.create_topics([NewTopic("t", 3, 1)]).values():
+        created.result()
+    cluster.etcd.kill()
+    time.sleep(5)
+    assert produced(cluster.brokers[1], "t", 0) is not None
+    cluster.etcd.start()
+    wait(lambda: live(admin) == [1, 2, 3] and -1 not in leaders(admin, "t").values(), "all are back")
+    for index, leader in leaders(admin, "t").items():
+        assert produced(cluster.brokers[leader], "t", index) is None

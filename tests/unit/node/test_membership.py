@@ -1,0 +1,268 @@
+"""Brokers of one cluster on a shared memory store and one manual clock: leases, fences, the controller."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import pytest
+
+from tailrace.base.background import InlineBackground
+from tailrace.base.clock import ManualClock
+from tailrace.base.errors import TailraceError
+from tailrace.base.rand import SeededRandom
+from tailrace.cluster.memory_store import MemoryStore
+from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.records import BrokerRecord, PartitionRecord, Record, TopicRecord
+from tailrace.cluster.registration import Life
+from tailrace.cluster.settings import BrokerSettings
+from tailrace.cluster.store import Batch, Loaded, StoreUnavailable, Watcher
+from tailrace.net.timers import TimingWheel
+from tailrace.node.membership import Membership, MembershipSurroundings
+
+T = TypeVar("T")
+TOPIC = UUID(int=1)
+INTERVAL_MS, TIMEOUT_MS = 1000, 3000
+
+
+class CuttableStore(MemoryStore):
+    """One broker's look at the shared store. Cut off, it answers nothing and hears nothing."""
+
+    is_cut = False
+
+    def _check(self) -> None:
+        if self.is_cut:
+            raise StoreUnavailable("cut off")
+
+    def load(self) -> Loaded:
+        self._check()
+        return super().load()
+
+    def load_after(self, version: int) -> list[Batch] | None:
+        self._check()
+        return super().load_after(version)
+
+    def append(self, expected_version: int, records: Sequence[Record]) -> int:
+        self._check()
+        return super().append(expected_version, records)
+
+    def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
+        self._check()
+        return super().acquire_lease(name, holder, ttl_ms, instead_of)
+
+    def watch(self, watcher: Watcher) -> None:
+        def unless_cut(call: Callable[..., object]) -> Callable[..., object]:
+            return lambda *arguments: None if self.is_cut else call(*arguments)
+
+        super().watch(Watcher(*map(unless_cut, watcher)))
+
+
+class World:
+    """Time, a shared store, and brokers."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.timers = TimingWheel(now_ms=self.clock.monotonic_ms(), read_ms=self.clock.monotonic_ms)
+        self.first = MemoryStore(self.clock)
+        self.brokers: dict[int, Broker] = {}
+
+    def start(self, broker_id: int, life: str = "a", directory: str | None = None) -> Broker:
+        self.brokers[broker_id] = Broker(self, Life(broker_id, f"{broker_id}{life}"), directory or f"d{broker_id}")
+        return self.brokers[broker_id]
+
+    def advance(self, ms: float) -> None:
+        for _ in range(int(ms / 100)):
+            self.clock.advance(100)
+            while self.timers.advance(self.clock.monotonic_ms()):
+                pass
+
+    @property
+    def fenced(self) -> dict[int, bool]:
+        return {broker_id: broker.membership.is_fenced for broker_id, broker in self.brokers.items()}
+
+    @property
+    def live(self) -> list[int]:
+        """As any broker that is not cut off sees it."""
+        sees = next(broker for broker in self.brokers.values() if not broker.store.is_cut)
+        return sorted(sees.metadata.image.live_brokers)
+
+    @property
+    def controller(self) -> tuple[int, int]:
+        sees = next(broker for broker in self.brokers.values() if not broker.store.is_cut)
+        return sees.metadata.image.controller[:2]
+
+
+class Broker:
+    """One of them."""
+
+    def __init__(self, world: World, life: Life, directory: str) -> None:
+        self.store = CuttableStore(world.clock, world.first)
+        self.metadata = Metadata(self.store, life.broker_id, BrokerSettings(), SeededRandom(life.broker_id))
+        around = MembershipSurroundings(self.metadata, self.store, InlineBackground(), world.timers, world.clock)
+        self.membership = Membership(around, life)
+        self.membership.join(BrokerRecord(life.broker_id, "", 0, None, ((directory, "/d"),), life.incarnation_id))
+        assert self.membership.is_fenced, "not before it serves"
+        self.membership.serve("h", 9000 + life.broker_id)
+
+    def die(self) -> None:
+        """As a kill: nothing is given back."""
+        self.membership.close()
+        self.store.is_cut = True
+
+    def stop(self) -> None:
+        self.membership.leave()
+        self.membership.close()
+        self.membership.release()
+        self.store.close()
+
+
+@pytest.fixture
+def world(caplog: pytest.LogCaptureFixture) -> Iterator[World]:
+    caplog.set_level(logging.INFO, "tailrace.cluster")
+    made = World()
+    for broker_id in (1, 2, 3):
+        made.start(broker_id)
+    yield made
+    for broker in made.brokers.values():
+        broker.membership.close()
+
+
+def test_brokers_that_serve_are_live_and_the_first_is_the_controller(world: World) -> None:
+    assert world.live == [1, 2, 3]
+    assert world.fenced == {1: False, 2: False, 3: False}
+    assert world.controller == (1, 1)
+    assert world.brokers[2].metadata.image.brokers[3].port == 9003
+
+
+def test_nothing_changes_while_leases_are_renewed(world: World) -> None:
+    version = world.brokers[1].metadata.image.version
+    world.advance(20 * TIMEOUT_MS)
+    assert world.fenced == {1: False, 2: False, 3: False}
+    assert world.brokers[1].metadata.image.version == version
+
+
+def test_one_that_dies_is_fenced_within_its_session_and_an_interval(world: World) -> None:
+    world.brokers.pop(3).die()
+    world.advance(TIMEOUT_MS + INTERVAL_MS)
+    assert world.live == [1, 2]
+    assert world.controller == (1, 1)
+
+
+def test_when_the_controller_dies_another_takes_office_and_fences_it(world: World) -> None:
+    world.brokers.pop(1).die()
+    world.advance(TIMEOUT_MS + INTERVAL_MS)
+    assert world.live == [2, 3]
+    assert world.controller in ((2, 2), (3, 2))
+
+
+def test_one_that_is_cut_off_fences_itself_before_the_others_do(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    cut = world.brokers[3]
+    cut.store.is_cut = True
+    order: list[str] = []
+    while len(order) < 2:
+        world.advance(100)
+        if cut.membership.is_fenced and "itself" not in order:
+            order.append("itself")
+        if world.live == [1, 2] and "others" not in order:
+            order.append("others")
+    assert order == ["itself", "others"]
+    world.advance(5 * TIMEOUT_MS)
+    assert caplog.text.count("lease lost: not renewed for 3000 ms") == 1
+    cut.store.is_cut = False
+    world.advance(2 * INTERVAL_MS)
+    assert world.live == [1, 2, 3]
+    assert not cut.membership.is_fenced
+    assert caplog.text.count("broker 3 serves in the cluster") == 1
+
+
+def test_the_first_request_after_a_pause_finds_it_fenced(world: World) -> None:
+    """No timer has fired: the process was stopped as a whole."""
+    world.clock.advance(TIMEOUT_MS)
+    assert world.fenced == {1: True, 2: True, 3: True}
+
+
+def test_who_gets_its_lease_back_reads_what_was_decided_meanwhile_before_it_serves(world: World) -> None:
+    paused = world.brokers[3]
+    topic = [TopicRecord("t", TOPIC), PartitionRecord(TOPIC, 0, 3, 0, (3, 1), (3, 1), 0)]
+    world.brokers[1].metadata.commit_now(topic)
+    paused.store.is_cut = True
+    world.advance(TIMEOUT_MS + INTERVAL_MS)
+    served_stale: list[int] = []
+
+    def look(*_: object) -> None:
+        partition = paused.metadata.image.partition("t", 0)
+        assert partition is not None
+        if not paused.membership.is_fenced and partition.leader_epoch == 0:
+            served_stale.append(partition.leader)
+
+    paused.metadata.listen(look)
+    paused.store.is_cut = False
+    for _ in range(30):
+        world.advance(100)
+        look()
+    assert served_stale == []
+    assert not paused.membership.is_fenced
+    partition = paused.metadata.image.partition("t", 0)
+    assert partition is not None
+    assert (partition.leader, partition.leader_epoch) == (1, 1)
+
+
+def test_one_that_stops_cleanly_is_gone_at_once_and_hands_over(world: World) -> None:
+    topic = [TopicRecord("t", TOPIC), PartitionRecord(TOPIC, 0, 1, 0, (1, 2), (1, 2), 0)]
+    world.brokers[2].metadata.commit_now(topic)
+    world.brokers.pop(1).stop()
+    partition = world.brokers[2].metadata.image.partition("t", 0)
+    assert partition is not None
+    assert partition.leader == 2
+    world.advance(INTERVAL_MS)
+    assert world.live == [2, 3]
+    assert world.controller[0] in (2, 3)
+
+
+def test_a_restart_takes_over_the_lease_of_the_life_before(world: World) -> None:
+    world.brokers.pop(3).die()
+    again = world.start(3, "b")
+    assert not again.membership.is_fenced
+    assert world.live == [1, 2, 3]
+    assert again.metadata.image.brokers[3].incarnation_id == "3b"
+
+
+def test_another_machine_with_the_same_node_id_is_refused_while_the_lease_runs(world: World) -> None:
+    with pytest.raises(TailraceError, match="node id 3 is in use by another process"):
+        world.start(3, "b", directory="elsewhere")
+
+
+def test_a_life_that_was_replaced_is_fenced_for_good(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    old = world.brokers[3]
+    old.store.is_cut = True
+    world.advance(TIMEOUT_MS + INTERVAL_MS)
+    new = world.start(3, "b", directory="elsewhere")
+    old.store.is_cut = False
+    world.advance(3 * TIMEOUT_MS)
+    assert old.membership.is_fenced
+    assert not new.membership.is_fenced
+    assert caplog.text.count("is in use by another process; this one is fenced") == 1
+    old.membership.close()
+
+
+def test_a_silent_watch_is_found_out(world: World) -> None:
+    deaf = world.brokers[3]
+    world.first._batches.watchers = [entry for entry in world.first._batches.watchers if entry[0] is not deaf.store]
+    world.brokers[1].metadata.commit_now([TopicRecord("t", TOPIC)])
+    assert deaf.metadata.image.topic("t") is None
+    world.advance(2 * INTERVAL_MS)
+    assert deaf.metadata.image.topic("t") is not None
+
+
+def test_when_all_are_cut_off_and_return_they_find_each_other_again(world: World) -> None:
+    for broker in world.brokers.values():
+        broker.store.is_cut = True
+    world.advance(3 * TIMEOUT_MS)
+    assert world.fenced == {1: True, 2: True, 3: True}
+    for broker in world.brokers.values():
+        broker.store.is_cut = False
+    world.advance(TIMEOUT_MS)
+    assert world.live == [1, 2, 3]
+    assert world.fenced == {1: False, 2: False, 3: False}
