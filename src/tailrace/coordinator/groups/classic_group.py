@@ -33,7 +33,6 @@ from tailrace.wire.messages.sync_group import SyncGroupResponse
 if TYPE_CHECKING:
     from tailrace.coordinator.consumer_groups.group import ConsumerGroup
 
-NO_GENERATION: Final = -1
 NO_MEMBER_ID: Final = ""
 
 
@@ -191,9 +190,12 @@ class ClassicGroup:
             raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
         return member
 
-    def validate_generation(self, generation: int) -> None:
-        """Raises ILLEGAL_GENERATION when it is not the present one."""
-        if generation != self.generation:
+    def validate_generation(self, member: Member, generation: int) -> None:
+        """Raises ILLEGAL_GENERATION when it is not the present one, nor what the member is to leave behind."""
+        if generation == self.generation:
+            return
+        is_leaving_it = self.state is GroupState.PREPARING_REBALANCE and generation >= 0
+        if not (is_leaving_it and generation == member.earlier_generation):
             raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
 
     def accepts(self, member_id: str, max_size: int) -> bool:

@@ -51,7 +51,7 @@ def check_commit(
     if generation < 0 and member_id == NO_MEMBER_ID and request.group_instance_id is None:
         raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
     member = group.validate_member(member_id, request.group_instance_id)
-    group.validate_generation(generation)
+    group.validate_generation(member, generation)
     if group.state is GroupState.COMPLETING_REBALANCE:
         raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS)
     rebalance.extend_session(group, member)

@@ -151,12 +151,7 @@ class _Groups:
         if len(members) > self._settings.group_max_size:
             return None
         records = downgrade_records(members, Draft(group), None, self._image(), self._shard.rebalance.now_ms())
-
-        def follow() -> None:
-            self._begin_sessions(group.group_id, members)
-            self._shard.rebalance.begin_leaderless(self._shard.groups[group.group_id])
-
-        return Change(records, follow)
+        return Change(records, lambda: self._begin_classic(group.group_id, members))
 
     def downgrade_with(self, draft: Draft, member: ConsumerMember) -> Change | None:
         """The same, when a static member that is a classic one now takes the place of the last other one."""
@@ -171,18 +166,23 @@ class _Groups:
             or len(members) > self._settings.group_max_size
         ):
             return None
-        leader = members[0].member_id
+        # Where somebody has not arrived at its assignment, all join again.
+        has_arrived = all(each.is_reconciled_to(draft.epoch) for each in members)
+        leader = members[0].member_id if has_arrived else None
         records = downgrade_records(members, draft, leader, self._image(), self._shard.rebalance.now_ms())
-        return Change(records, lambda: self._begin_sessions(group.group_id, members))
+        return Change(records, lambda: self._begin_classic(group.group_id, members))
 
-    def _begin_sessions(self, group_id: str, members: list[ConsumerMember]) -> None:
+    def _begin_classic(self, group_id: str, members: list[ConsumerMember]) -> None:
         """The group is a classic one: its members speak what they spoke, and have their session timeouts."""
-        classic = self._shard.groups[group_id]
+        group = self._shard.groups[group_id]
         for member in members:
             assert member.classic is not None
-            known = classic.members[member.member_id]
-            classic.change_protocols(known, list(member.classic.protocols))
-            self._shard.rebalance.extend_session(classic, known)
+            known = group.members[member.member_id]
+            group.change_protocols(known, list(member.classic.protocols))
+            known.earlier_generation = member.epoch
+            self._shard.rebalance.extend_session(group, known)
+        if group.leader is None:
+            self._shard.rebalance.begin_leaderless(group)
 
 
 def _leaving(group: ConsumerGroup, leaver: MemberIdentity) -> ConsumerMember:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Final
 
 from tailrace.base.pending import Pending
 from tailrace.coordinator.deadline import Deadline
@@ -10,6 +11,8 @@ from tailrace.wire.group_records.group_metadata import MemberMetadata
 from tailrace.wire.messages.describe_groups import DescribedGroupMember
 from tailrace.wire.messages.join_group import JoinGroupResponse, JoinGroupResponseMember
 from tailrace.wire.messages.sync_group import SyncGroupResponse
+
+NO_GENERATION: Final = -1
 
 Protocols = list[tuple[str, bytes]]
 """(assignor name, subscription bytes), most wanted first."""
@@ -22,6 +25,7 @@ class Member:
         "assignment",
         "client_host",
         "client_id",
+        "earlier_generation",
         "group_instance_id",
         "is_new",
         "join_answer",
@@ -42,6 +46,8 @@ class Member:
         self.rebalance_timeout_ms = 0
         self.session_timeout_ms = 0
         self.assignment = b""
+        self.earlier_generation = NO_GENERATION
+        """What it goes by in the rebalance that made a consumer group classic: its epoch there may be an older one."""
         self.is_new = False
         """Whether it never completed a join: then even a waiting join does not keep it alive for ever."""
         self.join_answer: Pending[JoinGroupResponse] | None = None

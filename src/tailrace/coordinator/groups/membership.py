@@ -18,7 +18,7 @@ def sync(
 ) -> Decision | None:
     """Decide one sync. Raises KafkaError when it is refused and nothing has changed."""
     member = group.validate_member(request.member_id, request.group_instance_id)
-    group.validate_generation(request.generation_id)
+    group.validate_generation(member, request.generation_id)
     for asked, chosen in ((request.protocol_type, group.protocol_type), (request.protocol_name, group.protocol)):
         if asked is not None and chosen is not None and asked != chosen:
             raise KafkaError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
@@ -52,7 +52,7 @@ def _assign(rebalance: Rebalance, group: ClassicGroup, request: SyncGroupRequest
 def heartbeat(rebalance: Rebalance, group: ClassicGroup, request: HeartbeatRequest) -> ErrorCode:
     """Count a member as alive, and say whether it has to join again. Raises KafkaError for a stranger."""
     member = group.validate_member(request.member_id, request.group_instance_id)
-    group.validate_generation(request.generation_id)
+    group.validate_generation(member, request.generation_id)
     rebalance.extend_session(group, member)
     if group.state is GroupState.PREPARING_REBALANCE:
         return ErrorCode.REBALANCE_IN_PROGRESS

@@ -12,6 +12,7 @@ Source: Kafka's `GroupMetadataManager.convertToConsumerGroup` and `convertToClas
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.image import MetadataImage
@@ -37,6 +38,10 @@ from tailrace.wire.group_records.group_metadata import GroupMetadataValue, Membe
 from tailrace.wire.messages.consumer_protocol_subscription import ConsumerProtocolSubscription
 from tailrace.wire.messages.sync_group import SyncGroupResponse
 from tailrace.wire.primitives import DecodeError
+
+_CLIENTS_OWN_ASSIGNORS: Final = ("range", "roundrobin", "sticky", "cooperative-sticky")
+"""Nobody reads the data of their assignments. librdkafka's cooperative-sticky repeats in it what the member told; Kafka
+refuses to change the protocol of such a group."""
 
 
 def upgrade(group: ClassicGroup, settings: ConsumerGroupSettings, image: MetadataImage) -> tuple[ConsumerGroup, Change]:
@@ -104,7 +109,7 @@ def _upgraded(group: ClassicGroup, made: ConsumerGroup, image: MetadataImage) ->
 def _to_consumer(member: Member, epoch: int, protocol: str | None, image: MetadataImage) -> ConsumerMember:
     subscription = _subscription(member, protocol)
     assignment = read_assignment(member.assignment)
-    if assignment.user_data:
+    if assignment.user_data and protocol not in _CLIENTS_OWN_ASSIGNORS:
         raise DecodeError("an assignment has data of its assignor, which would be lost")
     return ConsumerMember(
         member_id=member.member_id,

@@ -19,7 +19,7 @@ from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
-from tailrace.coordinator.groups.member import Member
+from tailrace.coordinator.groups.member import NO_GENERATION, Member
 from tailrace.coordinator.groups.records import group_record
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.limits import EMPTY_GROUP_RETRY_MS, NEW_MEMBER_JOIN_TIMEOUT_MS
@@ -99,6 +99,7 @@ class Rebalance:
         group.sync_deadline.set(group.rebalance_timeout_ms, partial(self._on_sync_timeout, group))
         for member in list(group.members.values()):
             member.is_new = False
+            member.earlier_generation = NO_GENERATION
             self.extend_session(group, member)
             group.answer_join(member, group.joined(member))
         return None

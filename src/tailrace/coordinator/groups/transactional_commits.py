@@ -39,8 +39,8 @@ def check_transactional_commit(
         named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
         group.consumer.check_commit(member_id, generation, lambda: places_of(image, named))
         return
-    group.validate_member(member_id, request.group_instance_id)
-    group.validate_generation(generation)
+    member = group.validate_member(member_id, request.group_instance_id)
+    group.validate_generation(member, generation)
 
 
 def transactional_commit_records(
