@@ -7,6 +7,9 @@ import subprocess
 import time
 
 import pytest
+from confluent_kafka import Consumer
+
+from tailrace.cli.group_epochs import MemberEpochs
 
 from .conftest import Tailrace, command_line, environment
 
@@ -116,3 +119,37 @@ def test_refusals(tailrace, words, code, said) -> None:
     ended = tailrace("groups", *words)
     assert ended.code == code, ended
     assert said in ended.err and ended.err.count("\n") == 1
+
+
+def test_epochs_of_a_group_of_the_consumer_protocol(tailrace, topic, broker) -> None:
+    name = f"new-{topic}"
+    consumer = Consumer(
+        {"bootstrap.servers": broker.address, "group.id": name, "group.protocol": "consumer", "log_level": 0}
+    )
+    consumer.subscribe([topic])
+    deadline = time.monotonic() + 30
+    while not consumer.assignment():
+        assert time.monotonic() < deadline
+        consumer.poll(0.1)
+    (details,) = tailrace("groups", "describe", name, "--json").json
+    assert (details["type"], details["state"]) == ("consumer", "stable")
+    told = details["consumer_protocol"]
+    (member,) = told["members"]
+    assert told["group_epoch"] == told["assignment_epoch"] == member["epoch"]
+    assert (member["protocol"], member["state"], member["subscribed_topics"]) == ("consumer", "stable", [topic])
+    assert member["assignment"] == member["target_assignment"] == {topic: [0, 1]}
+    lines = tailrace("groups", "describe", name).out.splitlines()
+    assert f"group epoch {told['group_epoch']}  assignment epoch {told['assignment_epoch']}" in lines
+    consumer.close()
+    assert {"group": name, "state": "empty", "type": "consumer"} in tailrace("groups", "list", "--json").json
+
+
+def test_what_a_member_of_the_consumer_protocol_does() -> None:
+    def state(epoch: int, assigned: list[int], target: list[int]) -> str:
+        return MemberEpochs("m", None, "consumer", epoch, ["t"], "", {"t": assigned}, {"t": target}).state(3)
+
+    assert state(3, [0, 1], [0, 1]) == "stable"
+    assert state(2, [0, 1], [0, 1]) == "behind"
+    assert state(2, [0, 1], [0]) == "giving up"
+    assert state(3, [0], [0, 1]) == "waiting"
+    assert state(-2, [0], [0]) == "away"

@@ -29,6 +29,7 @@ from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopi
 
 ANSWER_S = 0.5
 QUIET_S = 0.05
+TOPIC_S = 0.5
 NOT_HERE = {"hold", "release", "fail", "restart", "unload", "loading", "loaded", "set", "expire", "delete-topic"}
 OF_THE_LOG = ("log", "reason", "group ", "offset ", "record ", "joined")
 """Commands that look into the broker, and what they show: left out."""
@@ -114,6 +115,7 @@ class KafkaBench:
     def add(self, name: str, partition_count: int) -> None:
         request = CreateTopicsRequest([CreatableTopic(name, partition_count, 1)], 10_000)
         self.send(ApiKey.CREATE_TOPICS, 5, "setup", request, lambda response: None)
+        time.sleep(TOPIC_S)  # a topic that is created is not yet one that the coordinator knows
         asked = MetadataRequest([MetadataRequestTopic(name=name)], allow_auto_topic_creation=False)
 
         def note(response: Any) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
 from tailrace.cli.cluster import Cluster
 from tailrace.cli.failure import CommandFailed
+from tailrace.cli.group_epochs import GroupEpochs, read_epochs
 from tailrace.cli.topic_details import Places, list_offsets
 
 DEAD_STATES: Final = frozenset({"dead", "unknown"})
@@ -40,6 +41,10 @@ class GroupDetails:
     coordinator: int
     members: list[dict[str, Any]]
     partitions: list[GroupPartition]
+    kind: str
+    """The protocol it is of: classic or consumer."""
+    epochs: GroupEpochs | None
+    """Of a group of the consumer protocol, where they can be asked for."""
 
     @property
     def total_lag(self) -> int:
@@ -51,11 +56,13 @@ class GroupDetails:
         return {
             "group": self.name,
             "state": self.state,
+            "type": self.kind,
             "assignor": self.assignor,
             "coordinator": self.coordinator,
             "lag": self.total_lag,
             "members": self.members,
             "partitions": [asdict(partition) for partition in self.partitions],
+            "consumer_protocol": None if self.epochs is None else self.epochs.as_json(),
         }
 
 
@@ -76,6 +83,8 @@ def describe_group(cluster: Cluster, admin: AdminClient, name: str) -> GroupDeta
         coordinator=described.coordinator.id if described.coordinator else -1,
         members=[_member_as_json(member) for member in described.members],
         partitions=[_partition(place, committed, ends, owners.get(place)) for place in places],
+        kind=described.type.name.lower(),
+        epochs=read_epochs(cluster, name) if described.type is ConsumerGroupType.CONSUMER else None,
     )
 
 

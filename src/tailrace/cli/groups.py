@@ -12,6 +12,7 @@ from tailrace.cli.cluster import Cluster, cluster_options
 from tailrace.cli.cluster_errors import explain
 from tailrace.cli.failure import CommandFailed
 from tailrace.cli.group_details import GroupDetails, describe_group
+from tailrace.cli.group_epochs import GroupEpochs, partitions_text
 from tailrace.cli.group_reset import Move, commit, plan_moves
 from tailrace.cli.outcomes import Outcome, finish_each
 from tailrace.cli.output import note, plural, print_json, print_table
@@ -53,7 +54,7 @@ def state_name(state: ConsumerGroupState) -> str:
 @click.argument("names", nargs=-1, required=True, metavar="GROUP...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def describe(cluster: Cluster, names: tuple[str, ...], as_json: bool) -> None:
-    """Show members, committed offsets and lag."""
+    """Show members, committed offsets and lag; of groups of the consumer protocol also epochs and assignments."""
     details = [describe_group(cluster, cluster.admin(), name) for name in names]
     if as_json:
         print_json([group.as_json() for group in details])
@@ -67,7 +68,7 @@ def describe(cluster: Cluster, names: tuple[str, ...], as_json: bool) -> None:
 def _print_group(group: GroupDetails) -> None:
     click.echo(
         f"{group.name}  {group.state}  {plural(len(group.members), 'member')}  "
-        f"coordinator {group.coordinator}  assignor {group.assignor or '-'}  lag {group.total_lag:,}"
+        f"{group.kind}  coordinator {group.coordinator}  assignor {group.assignor or '-'}  lag {group.total_lag:,}"
     )
     if group.partitions:
         print_table(
@@ -76,6 +77,22 @@ def _print_group(group: GroupDetails) -> None:
                 (part.topic, part.partition, part.committed_offset, part.end_offset, part.lag,
                  part.member_id, part.client_id, part.host)
                 for part in group.partitions
+            ],
+        )  # fmt: skip
+    if group.epochs is not None:
+        _print_epochs(group.epochs)
+
+
+def _print_epochs(epochs: GroupEpochs) -> None:
+    click.echo(f"\ngroup epoch {epochs.epoch}  assignment epoch {epochs.assignment_epoch}")
+    if epochs.members:
+        print_table(
+            ("member", "instance", "protocol", "state", "epoch", "subscribed", "assigned", "target"),
+            [
+                (each.member_id, each.instance_id, each.kind, each.state(epochs.assignment_epoch), each.epoch,
+                 " ".join((*each.subscribed_topics, each.subscribed_regex)).strip() or "-",
+                 partitions_text(each.assigned), partitions_text(each.target))
+                for each in epochs.members
             ],
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Requests that librdkafka does not know, sent as they are over plain TCP: what administration of transactions needs.
+"""Requests that librdkafka does not know, sent as they are over plain TCP: administration of transactions and groups.
 
 One connection a broker, one request at a time, each in the newest version both sides have. Not its business: TLS and
 SASL, which librdkafka's own commands do: a cluster that wants them closes the connection, and the command says so.
@@ -21,6 +21,7 @@ from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopi
 CLIENT_ID: Final = "tailrace-cli"
 ANSWER_MAX_BYTES: Final = 64 << 20
 """An answer larger than this is not read: no request here has one."""
+_GROUP: Final = 0
 _TRANSACTION: Final = 1
 
 Result = TypeVar("Result")
@@ -81,11 +82,18 @@ class RawCluster:
 
     async def coordinator(self, transactional_id: str) -> BrokerAddress:
         """The broker that coordinates a transactional id."""
-        request = FindCoordinatorRequest(transactional_id, _TRANSACTION, [transactional_id])
+        return await self._coordinator(transactional_id, _TRANSACTION)
+
+    async def group_coordinator(self, group_id: str) -> BrokerAddress:
+        """The broker that coordinates a group."""
+        return await self._coordinator(group_id, _GROUP)
+
+    async def _coordinator(self, key: str, key_type: int) -> BrokerAddress:
+        request = FindCoordinatorRequest(key, key_type, [key])
         answer = await self.ask(ApiKey.FIND_COORDINATOR, request)
         found = answer.coordinators[0] if answer.coordinators else answer
         if found.error_code:
-            raise refusal(found.error_code, f"no coordinator for {transactional_id}")
+            raise refusal(found.error_code, f"no coordinator for {key}")
         return found.host, found.port
 
     async def close(self) -> None:
