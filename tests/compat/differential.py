@@ -70,6 +70,7 @@ MORE_SAID = (".error_message",)
 ON_PURPOSE = {
     "group.initial.rebalance.delay.ms": "our default is 0, and it is shown among the synonyms",
     "offsets.topic.num.partitions": "our default is 4, and it is shown among the synonyms",
+    "m-2 unknown topic": "Kafka: UNKNOWN_SERVER_ERROR for a new session as a whole; we: UNKNOWN_TOPIC_ID for the topic",
     "unknown codec": "Kafka: UNKNOWN_SERVER_ERROR, its parser throws; we: INVALID_RECORD, whose fault it is",
     "codec that does not fit the bytes": "Kafka inflates every batch; we only when a rule needs it",
 }

@@ -91,17 +91,15 @@ def _acknowledge_one(
 def _checked(batches: Iterable[_Batch], may_renew: bool) -> list[Acknowledgements]:
     """Raises INVALID_REQUEST for what makes no sense."""
     said = []
-    last_offset = -1
     highest = AcknowledgeType.RENEW if may_renew else AcknowledgeType.REJECT
     for batch in batches:
         types = batch.acknowledge_types
-        if batch.first_offset > batch.last_offset or batch.first_offset <= last_offset:
-            raise KafkaError(ErrorCode.INVALID_REQUEST, "Acknowledged offsets must rise and not overlap.")
+        if batch.first_offset > batch.last_offset:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "Acknowledged offsets must rise.")
         if not types or len(types) not in (1, batch.last_offset - batch.first_offset + 1):
             raise KafkaError(ErrorCode.INVALID_REQUEST, "There must be one acknowledge type, or one for each offset.")
         if not all(0 <= kind <= highest for kind in types):
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"Acknowledge types are 0 to {highest:d}.")
-        last_offset = batch.last_offset
         said.append(Acknowledgements(batch.first_offset, batch.last_offset, types))
     return said
 

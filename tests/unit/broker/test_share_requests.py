@@ -7,15 +7,21 @@ from typing import Any
 
 import pytest
 from broker_bench import Bench
+from test_cold_reads import LaterReads
 from test_produce_fetch import batch, send
 
+from support.cold_cache import ColdCache
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicId
 from tailrace.broker.handlers import delete_records, find_coordinator, share_acknowledge, share_fetch
 from tailrace.broker.share.requests import AcknowledgeType
+from tailrace.cluster.records import ConfigRecord, ResourceType
 from tailrace.coordinator.share_state.ports import SharePartitionKey
+from tailrace.log.results import AppendOrigin
 from tailrace.net.handler import FileRange
+from tailrace.records.builder import BatchBuilder
+from tailrace.replication.transactional import Marker, write_marker
 from tailrace.wire.messages import share_acknowledge as acknowledging
 from tailrace.wire.messages import share_fetch as fetching
 from tailrace.wire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
@@ -169,7 +175,7 @@ def test_a_closed_connection_gives_its_records_to_those_who_wait(stage: Stage) -
     answer = Member(stage, "n", 2).fetch(max_wait_ms=1000)
     stage.services.on_connection_closed(1)
     stage.bench.run_soon()
-    assert acquired(answer.value) == [(0, 0, 1)]
+    assert acquired(answer.value) == [(0, 0, 2)]
 
 
 def test_nothing_is_acquired_for_a_member_that_left_while_it_waited(stage: Stage) -> None:
@@ -211,7 +217,7 @@ def test_the_last_request_of_a_session_acknowledges_and_gives_back_the_rest(stag
     other.fetch(max_records=0)
     member.fetch()
     assert said_of(member.fetch((0, 0, [ACCEPT]), share_session_epoch=-1)) == [0]
-    assert acquired(other.fetch()) == [(1, 2, 1)]
+    assert acquired(other.fetch()) == [(1, 2, 2)]
     assert len(stage.services.share.sessions) == 1
     other.say((1, 1, [ACCEPT]), epoch=-1)
     assert len(stage.services.share) == len(stage.services.share.sessions) == 0
@@ -223,7 +229,7 @@ def test_state_outlives_the_memory_of_it(stage: Stage) -> None:
     member.fetch()
     member.say((1, 1, [ACCEPT]), (2, 2, [REJECT]), (3, 3, [RELEASE]))
     stage.restarted()
-    assert acquired(Member(stage, "m").fetch()) == [(0, 0, 1), (3, 3, 2)]
+    assert acquired(Member(stage, "m").fetch()) == [(0, 0, 2), (3, 3, 2)]
 
 
 @pytest.mark.parametrize(
@@ -329,3 +335,48 @@ def test_the_state_s_coordinator_is_found_by_the_share_partition(stage: Stage) -
     request = FindCoordinatorRequest(key_type=2, coordinator_keys=[key, "g", "g:x:0"])
     found = find_coordinator.handle(stage.services, stage.bench.context(10, 6), request).coordinators
     assert [each.error_code for each in found] == [0, ErrorCode.INVALID_REQUEST, ErrorCode.INVALID_REQUEST]
+
+
+def test_what_is_not_in_memory_is_loaded_while_members_wait_and_one_has_it(stage: Stage) -> None:
+    reads = LaterReads(ColdCache())
+    stage.services.cold_reads = reads
+    stage.produce(b"x" * 3000)
+    (partition,) = stage.partitions
+    partition.log.roll()
+    segment = partition.log.segments[0]
+    segment.unload()
+    first, second = Member(stage, "m", 1), Member(stage, "n", 2)
+    for member in (first, second):
+        member.fetch(max_records=0)
+    for path in segment.paths():
+        if path.exists():
+            reads.cache.evict(path)
+    answers = [member.fetch() for member in (first, second)]
+    assert not any(answer.done for answer in answers)
+    assert reads.run() > 0
+    assert sorted(acquired(answer.value) for answer in answers) == [[], [(0, 0, 1)]]
+
+
+def test_a_group_that_reads_committed_never_gets_aborted_records(stage: Stage) -> None:
+    stage.bench.metadata.commit_now([ConfigRecord(ResourceType.GROUP, "g", "share.isolation.level", "read_committed")])
+    (partition,) = stage.partitions
+
+    def transaction(producer_id: int, *values: bytes) -> None:
+        builder = BatchBuilder()
+        for value in values:
+            builder.append(1_700_000_000_000, None, value)
+        partition.append(memoryview(builder.build_transactional(producer_id, 0)), AppendOrigin.COORDINATOR)
+
+    def end(producer_id: int, is_commit: bool) -> None:
+        write_marker(partition, Marker(producer_id, 0, is_commit, 0), stage.bench.clock.wall_ms())
+
+    stage.produce(b"0")
+    transaction(7, b"1", b"2")
+    end(7, False)  # 3
+    transaction(7, b"4", b"5")
+    end(7, True)  # 6
+    transaction(8, b"7")
+    got = acquired(Member(stage, "m").fetch())
+    assert got == [(0, 0, 1), (3, 6, 1)], "the markers' offsets hold no records: the client says so"
+    end(8, True)
+    assert acquired(Member(stage, "n").fetch()) == [(7, 8, 1)]

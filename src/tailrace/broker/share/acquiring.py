@@ -33,7 +33,12 @@ def again(runs: Runs, settings: ShareSettings, wish: AcquireWish, batches: Seque
     left = wish.max_records
     for run in runs.overlapping(first, last):
         if left <= 0:
-            break
+            if wish.is_strict:
+                break
+            # What else is available of the batch that the limit fell into.
+            last = min(last, _batch_end(taken[-1].last_offset, batches))
+            if run.first_offset > last:
+                break
         if not run.is_available:
             continue
         begin, end = max(run.first_offset, first), min(run.last_offset, last)
@@ -43,7 +48,7 @@ def again(runs: Runs, settings: ShareSettings, wish: AcquireWish, batches: Seque
                 return Taken(taken, 0, False)
             count = _throttled_count(run, settings.delivery_count_limit)
             end = min(end, begin + (min(count, left) if wish.is_strict else count) - 1)
-        elif end - begin + 1 > left:
+        elif end - begin + 1 > left > 0:
             end = _limited_end(begin, end, left, wish, batches)
         part = runs.cut(run, begin, end)
         part.state = RecordState.ACQUIRED
@@ -69,12 +74,15 @@ def _throttled_count(run: Run, delivery_count_limit: int) -> int:
 def _limited_end(begin: int, end: int, count: int, wish: AcquireWish, batches: Sequence[BatchSpan]) -> int:
     """The last offset of `count` records from `begin` on, or of the batch it falls into; `end` at most."""
     limit = begin + count - 1
-    if not wish.is_strict:
-        for batch in batches:
-            if batch.base_offset <= limit <= batch.last_offset:
-                limit = batch.last_offset
-                break
-    return min(limit, end)
+    return min(limit if wish.is_strict else _batch_end(limit, batches), end)
+
+
+def _batch_end(offset: int, batches: Sequence[BatchSpan]) -> int:
+    """The last offset of the batch that holds `offset`; `offset` itself where there is none."""
+    for batch in batches:
+        if batch.base_offset <= offset <= batch.last_offset:
+            return batch.last_offset
+    return offset
 
 
 def anew(end_offset: int, wish: AcquireWish, count: int, batches: Sequence[BatchSpan]) -> list[Run]:

@@ -34,7 +34,6 @@ class Undo(NamedTuple):
     """What a run goes back to when its new state cannot be kept."""
 
     state: RecordState
-    delivery_count: int
     member_id: str
 
 

@@ -181,21 +181,20 @@ class SharePartition:
             if kind is AcknowledgeType.RENEW:
                 part.lock_until_ms = now_ms + self.settings.record_lock_duration_ms
             else:
-                self._start(part, _NEW_STATES[kind], part.delivery_count)
+                self._start(part, _NEW_STATES[kind])
                 changed.append(part)
 
     def release(self, member_id: str) -> list[Run]:
-        """Take back all that a member holds, which goes without having worked on it; as `acknowledge`."""
+        """Take back all that a member holds, which goes: as if it released each record. As `acknowledge`."""
         changed = [run for run in self.runs if run.is_locked and run.member_id == member_id]
         for run in changed:
-            self._start(run, RecordState.AVAILABLE, run.delivery_count - 1)
+            self._start(run, RecordState.AVAILABLE)
         return changed
 
-    def _start(self, run: Run, state: RecordState, delivery_count: int) -> None:
+    def _start(self, run: Run, state: RecordState) -> None:
         """Change a run until `complete` says whether that is so."""
-        run.undo = Undo(run.state, run.delivery_count, run.member_id)
-        run.state = self._at_limit(state, delivery_count)
-        run.delivery_count = delivery_count
+        run.undo = Undo(run.state, run.member_id)
+        run.state = self._at_limit(state, run.delivery_count)
         run.member_id = ""
 
     def _at_limit(self, state: RecordState, delivery_count: int) -> RecordState:
@@ -209,7 +208,7 @@ class SharePartition:
             undo, run.undo = run.undo, None
             assert undo is not None
             if not is_kept:
-                run.state, run.delivery_count, run.member_id = undo
+                run.state, run.member_id = undo
                 if run.lock_until_ms <= now_ms:
                     self._unlock(run)
             self._may_be_available |= run.state is RecordState.AVAILABLE

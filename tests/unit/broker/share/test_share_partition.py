@@ -131,12 +131,13 @@ def test_a_renewed_lock_lasts_longer() -> None:
     assert scene.kept == [StateBatch(0, 0, 2, 1)]
 
 
-def test_what_a_leaving_member_held_is_as_if_it_was_not_delivered() -> None:
-    scene = Scene((0, 9))
+def test_what_a_leaving_member_held_is_released() -> None:
+    scene = Scene((0, 9), limit=2)
     scene.acquire("a")
     scene.release("a")
-    assert scene.runs == ["0-9 AVAILABLE x0"]
-    assert scene.acquire("b") == [(0, 9, 1)]
+    assert scene.acquire("b") == [(0, 9, 2)]
+    scene.release("b")
+    assert scene.start == 10
 
 
 def test_only_the_holder_may_acknowledge_and_only_once() -> None:
@@ -211,7 +212,7 @@ def test_a_record_delivered_often_comes_in_ever_smaller_company() -> None:
     seen = []
     for _ in range(4):
         seen.append(scene.acquire("a"))
-        scene.say("a", 0, 9, RELEASE) if seen[-1] == [(0, 9, len(seen))] else scene.release("a")
+        scene.release("a")
     assert seen[:3] == [[(0, 9, 1)], [(0, 9, 2)], [(0, 9, 3)]]
     assert seen[3] == [(0, 4, 4)]
 
@@ -292,3 +293,10 @@ def test_aborted_records_whose_fate_nobody_noted_are_nobody_s_either() -> None:
     assert scene.acquire("a") == [(0, 4, 1)]
     scene.say("a", 0, 4, ACCEPT)
     assert scene.start == 10
+
+
+def test_what_is_available_of_one_batch_goes_together_unless_the_limit_is_strict() -> None:
+    scene = Scene((0, 4), (5, 9), state=[StateBatch(1, 1, 2, 1), StateBatch(3, 9, 0, 1)])
+    assert scene.acquire("a", 1, is_strict=True) == [(0, 0, 1)]
+    assert scene.acquire("a", 1) == [(2, 2, 1), (3, 4, 2)]
+    assert scene.acquire("a", 1) == [(5, 9, 2)]
