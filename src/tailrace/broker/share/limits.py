@@ -14,5 +14,12 @@ HEADERS_READ_BYTES: Final = 8 * 1024
 THROTTLE_DELIVERIES_MIN: Final = 2
 """Fewest deliveries after which a record is suspected of making its consumers fail. Kafka's constant."""
 
+STORE_RETRY_MS: Final = 100
+"""Pause before a store that is not available is asked again."""
+
+STORE_RETRIES_MAX: Final = 20
+"""How often an acknowledgement is tried to be kept before its member is told that it could not be. Reading a state has
+no such end: those who fetch meanwhile get nothing, each in its own time, and clients know no error to be told."""
+
 EXPIRED_RETRY_MS: Final = 100
 """Shortest time between two looks at locks that have run out."""

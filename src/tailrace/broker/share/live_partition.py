@@ -3,6 +3,7 @@
     made --read_state--> active --write refused, leader changed, group gone--> ended
 
 Invariant: what a member is told was acknowledged is in the store. One lock timer, set for the first lock to run out.
+A store that is not available, because it loads, is asked again.
 Not its business: reading records, sessions. Source: Kafka SharePartition, SharePartitionManager.
 """
 
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
-from tailrace.broker.share.limits import EXPIRED_RETRY_MS
+from tailrace.broker.share.limits import EXPIRED_RETRY_MS, STORE_RETRIES_MAX, STORE_RETRY_MS
 from tailrace.broker.share.requests import Acknowledgements, Acquired, AcquireWish, BatchSpan, ShareSettings
 from tailrace.broker.share.runs import Run
 from tailrace.broker.share.share_partition import SharePartition, kept_batches
@@ -69,6 +70,7 @@ class LivePartition:
 
     __slots__ = (
         "_around",
+        "_retry",
         "_state_epoch",
         "_timer",
         "_timer_at_ms",
@@ -95,10 +97,17 @@ class LivePartition:
         self._waiters: dict[Callable[[], None], None] = {}
         self._timer: TimerHandle | None = None
         self._timer_at_ms = inf
-        around.states.read_state(key, self.leader_epoch).on_complete(self._on_read)
+        self._retry: TimerHandle | None = None
+        self._read()
+
+    def _read(self) -> None:
+        self._around.states.read_state(self.key, self.leader_epoch).on_complete(self._on_read)
 
     def _on_read(self, read: PartitionState | ErrorCode) -> None:
         if self.error is not None:
+            return
+        if isinstance(read, ErrorCode) and read in _UNAVAILABLE:
+            self._retry = self._around.timers.schedule(STORE_RETRY_MS, self._read)
             return
         try:
             if isinstance(read, ErrorCode):
@@ -120,8 +129,9 @@ class LivePartition:
         """Serve nobody any more; those who wait learn it."""
         if self.error is None:
             self.error = error
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._retry):
+                if timer is not None:
+                    timer.cancel()
             self._wake()
 
     @property
@@ -184,11 +194,18 @@ class LivePartition:
         if not changed:
             return _completed(None)
         outcome: Outcome = Pending()
-        self._write(changed).on_complete(partial(self._on_kept, changed, outcome))
+        self._try_to_keep(changed, outcome, STORE_RETRIES_MAX)
         return outcome
 
-    def _on_kept(self, changed: list[Run], outcome: Outcome, code: ErrorCode | None) -> None:
+    def _try_to_keep(self, changed: list[Run], outcome: Outcome, retries: int) -> None:
+        self._write(changed).on_complete(partial(self._on_kept, changed, outcome, retries))
+
+    def _on_kept(self, changed: list[Run], outcome: Outcome, retries: int, code: ErrorCode | None) -> None:
         assert self.state is not None
+        if code in _UNAVAILABLE and retries and self.error is None:
+            again = partial(self._try_to_keep, changed, outcome, retries - 1)
+            self._around.timers.schedule(STORE_RETRY_MS, again)
+            return
         self.state.complete(changed, code is None, self._around.clock.monotonic_ms())
         error = None if code is None else self._refused(code)
         self._wake()

@@ -9,15 +9,16 @@ from uuid import UUID
 import pytest
 
 from tailrace.base.clock import ManualClock
-from tailrace.base.errors import ErrorCode
+from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
+from tailrace.broker.share.limits import STORE_RETRY_MS
 from tailrace.broker.share.live_partition import Around, LivePartition
 from tailrace.broker.share.requests import Acknowledgements, AcknowledgeType, AcquireWish, BatchSpan, ShareSettings
 from tailrace.coordinator.share_state.ports import PartitionState, SharePartitionKey, StateBatch, StateWrite
 from tailrace.net.timers import TimingWheel
 
 KEY = SharePartitionKey("g", UUID(int=7), 0)
-LOCK_MS = 1000
+LOCK_MS = 60_000
 ACCEPT = [int(AcknowledgeType.ACCEPT)]
 
 
@@ -107,7 +108,9 @@ def test_a_refused_write_is_told_and_undone(code: ErrorCode, told: ErrorCode, ha
     stage.load()
     stage.acquire()
     outcome = stage.accept()
-    stage.store.answer(code)
+    while stage.store.writes:
+        stage.store.answer(code)
+        stage.advance(STORE_RETRY_MS)
     assert outcome.value.code == told
     assert (stage.live.error is not None) == has_ended
     assert stage.live.state is not None
@@ -157,11 +160,11 @@ def test_locks_of_different_times_run_out_each_at_its_own() -> None:
     stage = Stage()
     stage.load()
     stage.acquire()
-    stage.advance(600)
+    stage.advance(LOCK_MS - 400)
     stage.live.acknowledge("m", [Acknowledgements(5, 9, [int(AcknowledgeType.RENEW)])])
     stage.advance(410)
     assert stage.acquire("n") == [(0, 4, 2)]
-    stage.advance(580)
+    stage.advance(LOCK_MS - 420)
     assert stage.acquire("n") == []
     stage.advance(120)
     assert stage.acquire("n") == [(5, 9, 2)]
@@ -186,3 +189,27 @@ def test_a_write_answered_after_the_end_harms_nobody() -> None:
     stage.store.answer()
     assert first.value.code == ErrorCode.NOT_LEADER_OR_FOLLOWER
     assert second.value is None
+
+
+def test_a_store_that_loads_is_asked_again() -> None:
+    stage = Stage()
+    for _ in range(3):
+        stage.store.reads.pop().complete(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        assert not stage.store.reads and stage.live.error is None
+        stage.advance(STORE_RETRY_MS)
+    stage.load()
+    stage.acquire()
+    outcome = stage.accept()
+    stage.store.answer(ErrorCode.NOT_COORDINATOR)
+    assert not outcome.done
+    stage.advance(STORE_RETRY_MS)
+    stage.store.answer()
+    assert outcome.value is None
+
+
+def test_an_ended_one_asks_its_store_no_more() -> None:
+    stage = Stage()
+    stage.store.reads.pop().complete(ErrorCode.NOT_COORDINATOR)
+    stage.live.end(KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER))
+    stage.advance(STORE_RETRY_MS)
+    assert not stage.store.reads
