@@ -200,7 +200,8 @@ class ShareFetching:
         aborted = []
         if isolation == IsolationLevel.READ_COMMITTED:
             aborted = partition.log.aborted_transactions(found.first_offset, partition.last_stable_offset)
-        until = max(offset, state.end_offset) + self._request.max_records - 1
+        wanted = min(self._request.max_records, self._settings.partition_max_record_locks)
+        until = max(offset, state.end_offset) + wanted - 1
         batches = batch_spans(found.file, found.position, found.size, until, aborted)
         return _Reading(live, offset, found.file, found.size, batches) if batches else None
 
