@@ -140,9 +140,9 @@ class StoreContract:
 
     def test_a_long_history_is_read_whole(self, stores: Stores) -> None:
         store = stores.open()
-        for version in range(450):
+        for version in range(250):
             store.append(version, [setting(version)])
-        assert store.load() == (450, [setting(version) for version in range(450)])
+        assert store.load() == (250, [setting(version) for version in range(250)])
         store.close()
 
     def test_a_lease_is_granted_to_its_holder_again(self, stores: Stores) -> None:

@@ -24,7 +24,7 @@ from tailrace.net.http_client import BlockingHttp, Tls, TlsFiles
 CALL_MS: Final = 10_000
 """How long a call is tried before it is given up. An etcd that lost its leader has another in a second or two."""
 ATTEMPT_MS: Final = 3_000
-"""How long one endpoint may take before the next is asked."""
+"""How long one endpoint may take at most before the next is asked. Every endpoint gets two attempts in a call."""
 RETRY_BACKOFF_MS: Final = 100
 """Wait when no endpoint answered, before the next round."""
 
@@ -105,11 +105,12 @@ class EtcdClient:
     def _call(self, path: str, body: Json, until_ms: float) -> Json:
         sent = json.dumps(body).encode()
         failures = 0
+        attempt_ms = min(ATTEMPT_MS, (until_ms - self._clock.monotonic_ms()) / (2 * len(self._options.endpoints)))
         while True:
             left_ms = until_ms - self._clock.monotonic_ms()
             endpoint = self.endpoint
             try:
-                return self._attempt(endpoint, path, sent, max(1, min(left_ms, ATTEMPT_MS)))
+                return self._attempt(endpoint, path, sent, max(1, min(left_ms, attempt_ms)))
             except EtcdError as error:
                 if error.code == GrpcCode.UNAUTHENTICATED and self._token:
                     self._token = ""
@@ -157,6 +158,8 @@ class EtcdClient:
                 if "error" in parsed:
                     raise _error(parsed["error"])
                 yield parsed["result"]
+        except TimeoutError:  # nothing happened for a while, or the endpoint hangs: calls find out which
+            raise
         except OSError:
             self._leave(endpoint)
             raise

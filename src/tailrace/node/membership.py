@@ -140,8 +140,8 @@ class Membership:
             self._is_wanted = True
             return
         self._is_beating, self._is_wanted = True, False
-        lives = live_lives(self._around.metadata.image)
-        self._around.leases.submit(self._beat, partial(self._on_beat, lives))
+        image = self._around.metadata.image
+        self._around.leases.submit(self._beat, partial(self._on_beat, live_lives(image), image.version))
 
     def _beat(self) -> Beat:
         """In the thread."""
@@ -149,15 +149,22 @@ class Membership:
         sent_ms = self._around.clock.monotonic_ms()
         is_held = store.acquire_lease(broker_lease(broker_id), holder, self._timeout_ms)
         leases = store.read_leases()
+        is_held = is_held and leases.get(broker_lease(broker_id)) == holder
         may_be = is_held and not self._is_leaving and leases.get(CONTROLLER_LEASE, holder) == holder
         is_controller = may_be and store.acquire_lease(CONTROLLER_LEASE, holder, self._timeout_ms)
         return Beat(sent_ms, is_held, is_controller, leases, store.read_version())
 
-    def _on_beat(self, lives: list[Life], beat: Beat | Exception) -> None:
+    def _on_beat(self, lives: list[Life], version: int, beat: Beat | Exception) -> None:
         self._is_beating = False
         if self._is_closed:
             return
-        if isinstance(beat, Beat):
+        if isinstance(beat, Beat) and beat.version < version:
+            self._session.on_lost()
+            self._tell_trouble(
+                f"the metadata went back from version {version} to {beat.version}: it was restored from an older copy. "
+                "Stop every broker of the cluster and start it again"
+            )
+        elif isinstance(beat, Beat):
             self._on_found(lives, beat)
         elif not isinstance(beat, StoreUnavailable):  # that one is told by the store's health
             self._tell_trouble(f"the cluster's metadata cannot be read: {beat}")

@@ -15,7 +15,7 @@ from tailrace.base.errors import TailraceError
 from tailrace.base.rand import SeededRandom
 from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.metadata import Metadata
-from tailrace.cluster.records import BrokerRecord, PartitionRecord, Record, TopicRecord
+from tailrace.cluster.records import BrokerRecord, ConfigRecord, PartitionRecord, Record, ResourceType, TopicRecord
 from tailrace.cluster.registration import Life
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.cluster.store import Batch, Loaded, StoreUnavailable, Watcher
@@ -266,3 +266,22 @@ def test_when_all_are_cut_off_and_return_they_find_each_other_again(world: World
     world.advance(TIMEOUT_MS)
     assert world.live == [1, 2, 3]
     assert world.fenced == {1: False, 2: False, 3: False}
+
+
+def test_metadata_that_went_back_fences_everybody(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.first._batches.version -= 1
+    world.advance(2 * INTERVAL_MS)
+    assert world.fenced == {1: True, 2: True, 3: True}
+    assert caplog.text.count("restored from an older copy") == 3
+
+
+def test_the_controller_shortens_a_long_history(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.cluster.metadata.COMPACT_AFTER_RECORDS", 50)
+    for broker in world.brokers.values():
+        broker.metadata._compact_from = 50
+    for value in range(200):
+        world.brokers[2].metadata.commit_now([ConfigRecord(ResourceType.BROKER, "", "log.retention.ms", str(value))])
+    world.advance(2 * INTERVAL_MS)
+    assert len(world.first.load().records) < 50
+    late = world.start(4)
+    assert late.metadata.image.records() == world.brokers[1].metadata.image.records()
