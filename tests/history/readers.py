@@ -88,8 +88,15 @@ class ReadingProcess(Process):
         super().__init__(name, run)
         self._group = group or name
         self._is_committed = is_committed
+        self._protocol = protocol
         self._moved: set[Key] = set()
-        self.consumer = new_consumer(run.address, self._group, is_committed=is_committed, protocol=protocol)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Take a consumer that knows nothing of what was before."""
+        self.consumer = new_consumer(
+            self.address, self._group, is_committed=self._is_committed, protocol=self._protocol
+        )
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group; what it moves is noted."""
@@ -157,7 +164,11 @@ class GroupReader(ReadingProcess):
 
 
 class RoamingReader(ReadingProcess):
-    """Subscribes to some topics, is assigned some partitions, and again."""
+    """Subscribes to some topics, is assigned some partitions, and again.
+
+    Each time with another consumer: of librdkafka 2.16 a query for the beginning that an earlier assignment has left to
+    be retried takes the next one back, too.
+    """
 
     def work(self) -> None:
         while not self.stopped.is_set():
@@ -171,8 +182,6 @@ class RoamingReader(ReadingProcess):
             self.recorder.add(self.name, [Reposition(tuple(KEYS))], Outcome.OK, invoked)
             while not self.stopped.is_set() and self.random.random() >= TURNING:
                 self.poll()
-            if is_assigned:
-                self.consumer.unassign()
-            else:
-                self.consumer.unsubscribe()
+            self.consumer.close()
+            self.begin_anew()
         self.consumer.close()
