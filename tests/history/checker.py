@@ -134,11 +134,15 @@ def poll_order(view: View) -> Iterator[Anomaly]:
                 position.pop((FINAL, step.key), None)
             offsets = known[step.is_committed].get(step.key, [])
             for offset, _ in step.records:
-                yield from _step_between(view, offsets, step.key, position.get((op.process, step.key)), offset)
+                between = (position.get((op.process, step.key)), offset)
+                yield from _step_between(view, offsets, step.key, between, op.completed)
                 position[op.process, step.key] = offset
 
 
-def _step_between(view: View, known: list[int], key: Key, before: int | None, offset: int) -> Iterator[Anomaly]:
+def _step_between(
+    view: View, known: list[int], key: Key, between: tuple[int | None, int], when: float
+) -> Iterator[Anomaly]:
+    before, offset = between
     if before is None:
         return
     if offset <= before:
@@ -146,7 +150,7 @@ def _step_between(view: View, known: list[int], key: Key, before: int | None, of
     if view.history.rules_of(key).is_compacted:
         return
     skipped = known[bisect_right(known, before) : bisect_left(known, offset)]
-    skipped = [each for each in skipped if not view.is_gone(key, each)]
+    skipped = [each for each in skipped if not view.is_gone(key, each) and not view.was_hidden(key, each, when)]
     if skipped:
         yield Anomaly("poll-skip", key, f"from {before} to {offset}, over {skipped[:5]}")
 

@@ -81,17 +81,20 @@ def _copy(batch: RecordBatch, base_offset: int) -> RecordBatch:
 
 
 def reorder() -> None:
-    """A batch of one record waits for the next one, which goes first."""
-    append, append_as_leader, now = Log._append, Log.append_as_leader, _Now()
-    held: dict[Log, RecordBatch] = {}
+    """A batch waits for the next one of its producer, which goes first. Nobody is told where it was put."""
+    append, append_as_leader, now = Log._append, Log.append_as_leader, _Now(10)
+    held: dict[tuple[Log, int], RecordBatch] = {}
+    is_held = False
 
     def hold(self: Log, batch: RecordBatch, now_ms: int) -> None:
-        waiting = held.pop(self, None)
-        is_simple = batch.producer_id >= 0 and not batch.is_transactional and batch.last_offset_delta == 0
-        if waiting is None and is_simple and _concerns(self, batch) and now():
-            held[self] = _copy(batch, batch.base_offset)
+        nonlocal is_held
+        waiting = held.pop((self, batch.producer_id), None)
+        is_held = waiting is None and batch.producer_id >= 0 and not batch.is_transactional
+        if is_held and _concerns(self, batch) and now():
+            held[self, batch.producer_id] = _copy(batch, batch.base_offset)
             self.producer_states.update(batch)
             return
+        is_held = False
         append(self, batch, now_ms)
         if waiting is not None:
             append(self, _copy(waiting, self.log_end_offset), now_ms)
@@ -100,11 +103,8 @@ def reorder() -> None:
             entry.batches.pop()  # it was accounted for when it came
 
     def answer(self: Log, *args: Any) -> AppendInfo:
-        before = self.log_end_offset
         info = append_as_leader(self, *args)
-        if self in held and self.log_end_offset == before and not info.duplicate:
-            return info._replace(first_offset=before + 1, last_offset=before + 1)
-        return info
+        return info._replace(first_offset=-1, last_offset=-1) if is_held and not info.duplicate else info
 
     Log._append = hold  # type: ignore[method-assign]
     Log.append_as_leader = answer  # type: ignore[method-assign]

@@ -80,7 +80,7 @@ class SendingProcess(Process):
         """Wait until everything was answered; how much was not."""
         try:
             return self._producer.flush(TIMEOUT_S)
-        except KafkaException as error:
+        except (KafkaException, SystemError) as error:  # SystemError: confluent-kafka, a fatal error amid callbacks
             self.recorder.fatal.append(f"{self.name}: {error}")
             return 0
 

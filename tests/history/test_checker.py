@@ -184,6 +184,8 @@ def test_what_is_allowed() -> None:
     assert skipping.read((0, "a")).final("a", "b", "c").found() == set()
     deleted = three().add("admin", DeleteRecords(KEY, 2)).add("admin", Bounds(KEY, 2, 3)).final("c", start=2)
     assert deleted.found() == set()
+    undone = three().read((0, "a")).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO).read((2, "c"))
+    assert undone.final("a", "b", "c").found() == set()
     expired = Builder().add("p", Send(Key("e", 0), "a", 0)).add("p", Send(Key("e", 0), "b", 1))
     expired.add("admin", Bounds(Key("e", 0), 1, 2)).add(FINAL, Read(Key("e", 0), ((1, "b"),)))
     assert expired.found() == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.history.model import Bounds, History, Key, Op, Outcome, Promise, Read, Send
+from tests.history.model import Bounds, DeleteRecords, History, Key, Op, Outcome, Promise, Read, Send
 
 FINAL = "final"
 """The process whose reads are whole partitions after all is over; the last such read of each counts."""
@@ -36,11 +36,15 @@ class View:
         self.all_final: dict[Key, dict[int, str]] = {}
         self.final_bounds: dict[Key, Bounds] = {}
         self.log_start: dict[Key, int] = defaultdict(int)
+        self._deletions: dict[Key, list[tuple[float, int]]] = defaultdict(list)
         for op, read in history.reads():
             self._take_read(op, read)
         for op, send in history.sends():
             self._take_send(op, send)
         self.final_values = {key: set(records.values()) for key, records in self.final.items()}
+        for op, step in history.steps(Outcome.OK, Outcome.INFO):
+            if isinstance(step, DeleteRecords):
+                self._deletions[step.key].append((op.invoked, step.before))
         for op, step in history.steps(Outcome.OK):
             if isinstance(step, Bounds):
                 self.log_start[step.key] = max(self.log_start[step.key], step.log_start)
@@ -68,6 +72,13 @@ class View:
     def is_gone(self, key: Key, offset: int) -> bool:
         """Whether the record may have been deleted since."""
         return offset < self.log_start[key]
+
+    def was_hidden(self, key: Key, offset: int, when: float) -> bool:
+        """Whether the record may have been deleted when it was looked for.
+
+        A deletion that nobody was told of may be seen by readers, and be undone by a crash: then the record is back.
+        """
+        return any(invoked < when and offset < before for invoked, before in self._deletions[key])
 
     def place(self, send: Send) -> int | None:
         """Where a record lies: where its producer was told, or the one place where it was read."""
