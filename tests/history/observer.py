@@ -72,11 +72,22 @@ class Observer:
         """Wait until no transaction is open, and note it; for as long as the coordinator may take, and no longer."""
         deadline = time.monotonic() + STABLE_TIMEOUT_S
         for key in KEYS:
-            found = self.bounds(key, TIMEOUT_S)
+            found = self._bounds_at_last(key)
             while found.stable_end != found.log_end and time.monotonic() < deadline:
                 time.sleep(0.1)
-                found = self.bounds(key, TIMEOUT_S)
+                found = self._bounds_at_last(key)
             self._recorder.add(FINAL, [found], Outcome.OK, time.monotonic())
+
+    def _bounds_at_last(self, key: Key) -> Bounds:
+        """The bounds once the broker tells them: it may lead nothing yet just after a start. Raises KafkaException."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return self.bounds(key, TIMEOUT_S)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def read_all(self, *, is_committed: bool) -> None:
         """Read every partition from its start to its end, as the last word on it."""

@@ -63,7 +63,7 @@ class Workload:
     def create_topics(self) -> None:
         admin = AdminClient({**COMMON, "bootstrap.servers": self._address})
         topics = [NewTopic(name, count, 1, config={**ROLLING, **config}) for name, (count, config, _) in TOPICS.items()]
-        for future in admin.create_topics(topics).values():
+        for future in admin.create_topics(topics, request_timeout=TIMEOUT_S).values():
             future.result(TIMEOUT_S)
 
     def start(self) -> None:
