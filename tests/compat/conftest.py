@@ -18,6 +18,7 @@ DIFFERENTIAL_SETTINGS = {
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "500",  # Kafka's cleaner does the retention of topics that are compacted as well
     "group.consumer.assignment.interval.ms": "0",  # brokers may wait with an assignment, each in its way
+    "group.share.assignment.interval.ms": "0",
 }
 
 

@@ -72,6 +72,28 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
         _Level("topics", "responses", "ReassignableTopicResponse"),
         _Level("partitions", "partitions", "ReassignablePartitionResponse"),
     ),
+    ApiKey.SHARE_GROUP_DESCRIBE: (_Level("group_ids", "groups", "DescribedGroup"),),
+    ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS: (_Level("groups", "groups", "DescribeShareGroupOffsetsResponseGroup"),),
+    ApiKey.INITIALIZE_SHARE_GROUP_STATE: (
+        _Level("topics", "results", "InitializeStateResult"),
+        _Level("partitions", "partitions", "PartitionResult"),
+    ),
+    ApiKey.READ_SHARE_GROUP_STATE: (
+        _Level("topics", "results", "ReadStateResult"),
+        _Level("partitions", "partitions", "PartitionResult"),
+    ),
+    ApiKey.WRITE_SHARE_GROUP_STATE: (
+        _Level("topics", "results", "WriteStateResult"),
+        _Level("partitions", "partitions", "PartitionResult"),
+    ),
+    ApiKey.DELETE_SHARE_GROUP_STATE: (
+        _Level("topics", "results", "DeleteStateResult"),
+        _Level("partitions", "partitions", "PartitionResult"),
+    ),
+    ApiKey.READ_SHARE_GROUP_STATE_SUMMARY: (
+        _Level("topics", "results", "ReadStateSummaryResult"),
+        _Level("partitions", "partitions", "PartitionResult"),
+    ),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: (_Level("topics", "topics", "DescribeTopicPartitionsResponseTopic"),),
 }
 

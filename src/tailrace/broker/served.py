@@ -7,9 +7,9 @@ from typing import Final
 
 from tailrace.wire.api import ApiKey
 
-FEATURES: Final[Mapping[str, int]] = {"group.version": 1, "transaction.version": 2}
+FEATURES: Final[Mapping[str, int]] = {"group.version": 1, "transaction.version": 2, "share.version": 1}
 """Finalized features and their levels: what clients go by beside versions. Groups 1: KIP-848; transactions 2: KIP-890,
-both parts."""
+both parts; share groups 1: KIP-932."""
 
 SERVED: tuple[ApiKey, ...] = (
     ApiKey.PRODUCE,
@@ -61,6 +61,16 @@ SERVED: tuple[ApiKey, ...] = (
     ApiKey.CONSUMER_GROUP_DESCRIBE,
     ApiKey.LIST_CONFIG_RESOURCES,
     ApiKey.DESCRIBE_TOPIC_PARTITIONS,
+    ApiKey.SHARE_GROUP_HEARTBEAT,
+    ApiKey.SHARE_GROUP_DESCRIBE,
     ApiKey.SHARE_FETCH,
     ApiKey.SHARE_ACKNOWLEDGE,
+    ApiKey.INITIALIZE_SHARE_GROUP_STATE,
+    ApiKey.READ_SHARE_GROUP_STATE,
+    ApiKey.WRITE_SHARE_GROUP_STATE,
+    ApiKey.DELETE_SHARE_GROUP_STATE,
+    ApiKey.READ_SHARE_GROUP_STATE_SUMMARY,
+    ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS,
+    ApiKey.ALTER_SHARE_GROUP_OFFSETS,
+    ApiKey.DELETE_SHARE_GROUP_OFFSETS,
 )

@@ -43,6 +43,7 @@ class Coordinators:
         self.groups = GroupCoordinator(
             group_settings(settings), self._group_log, around.timers, around.clock, around.random, self._image
         )
+        self.groups.share_states = self.share_states
         self.groups.report = logging.getLogger("tailrace.groups").info
         self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
         self._transactions: TransactionCoordinator | None = None

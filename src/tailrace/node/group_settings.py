@@ -32,3 +32,8 @@ def apply_group_settings(target: GroupSettings, settings: BrokerSettings) -> Non
     consumer.group_consumer_max_size = settings.integer("group.consumer.max.size")
     consumer.group_consumer_assignors = tuple(settings.names("group.consumer.assignors"))
     consumer.group_consumer_migration_policy = settings.text("group.consumer.migration.policy") or "bidirectional"
+    share = target.share
+    share.group_share_session_timeout_ms = settings.integer("group.share.session.timeout.ms")
+    share.group_share_heartbeat_interval_ms = settings.integer("group.share.heartbeat.interval.ms")
+    share.group_share_max_size = settings.integer("group.share.max.size")
+    share.group_share_assignment_interval_ms = settings.integer("group.share.assignment.interval.ms")

@@ -10,12 +10,12 @@ Source: Kafka's `GroupCoordinatorRecordHelpers`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from struct import Struct
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from tailrace.coordinator.consumer_groups.member import ConsumerMember, Place
 from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.coordinator.record_codec import RecordTypes
 from tailrace.wire.group_records.consumer_group_current_member_assignment import (
     ConsumerGroupCurrentMemberAssignmentKey,
     ConsumerGroupCurrentMemberAssignmentValue,
@@ -41,10 +41,6 @@ from tailrace.wire.group_records.consumer_group_target_assignment_metadata impor
     ConsumerGroupTargetAssignmentMetadataKey,
     ConsumerGroupTargetAssignmentMetadataValue,
 )
-from tailrace.wire.primitives import DecodeError, Message, StructError
-
-_INT16 = Struct(">h")
-_VALUE_VERSION: Final = 0
 
 _Key = (
     ConsumerGroupMetadataKey
@@ -63,15 +59,17 @@ Value = (
     | ConsumerGroupRegularExpressionValue
 )
 
-_TYPES: Final[Mapping[int, tuple[type[_Key], type[Value]]]] = {
-    3: (ConsumerGroupMetadataKey, ConsumerGroupMetadataValue),
-    5: (ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue),
-    6: (ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue),
-    7: (ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue),
-    8: (ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue),
-    16: (ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue),
-}
-_NUMBERS: Final = {key: number for number, (key, _) in _TYPES.items()}
+_TYPES: Final = RecordTypes(
+    "a consumer group",
+    {
+        3: (ConsumerGroupMetadataKey, ConsumerGroupMetadataValue),
+        5: (ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue),
+        6: (ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue),
+        7: (ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue),
+        8: (ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue),
+        16: (ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue),
+    },
+)
 
 
 class ConsumerEntry(NamedTuple):
@@ -84,16 +82,8 @@ class ConsumerEntry(NamedTuple):
 
 def read_consumer_record(record: CoordinatorRecord) -> ConsumerEntry | None:
     """What a record says; None for a type that is not a consumer group's. Raises DecodeError for damaged bytes."""
-    try:
-        (number,) = _INT16.unpack_from(record.key)
-        if number not in _TYPES:
-            return None
-        key_type, value_type = _TYPES[number]
-        key, _ = key_type.decode(memoryview(record.key), 2, 0)
-        value = None if record.value is None else _read_value(value_type, record.value)
-    except (StructError, IndexError) as error:
-        raise DecodeError(f"a record of a consumer group ends too early: {error}") from error
-    return ConsumerEntry(key.group_id, key, value)
+    entry = _TYPES.read(record)
+    return None if entry is None else ConsumerEntry(entry[0].group_id, *entry)
 
 
 def is_group_tombstone(entry: ConsumerEntry) -> bool:
@@ -101,17 +91,9 @@ def is_group_tombstone(entry: ConsumerEntry) -> bool:
     return entry.value is None and isinstance(entry.key, ConsumerGroupMetadataKey)
 
 
-def _read_value(value_type: type[Value], data: bytes) -> Value:
-    (version,) = _INT16.unpack_from(data)
-    if version != _VALUE_VERSION:
-        raise DecodeError(f"a value of a consumer group has version {version}; known is {_VALUE_VERSION}")
-    value, _ = value_type.decode(memoryview(data), 2, version)
-    return value
-
-
 def epoch_record(group_id: str, epoch: int, metadata_hash: int) -> CoordinatorRecord:
     """The group's epoch, and the hash of the topics it was raised for."""
-    return _record(ConsumerGroupMetadataKey(group_id), ConsumerGroupMetadataValue(epoch, metadata_hash))
+    return _TYPES.record(ConsumerGroupMetadataKey(group_id), ConsumerGroupMetadataValue(epoch, metadata_hash))
 
 
 def member_record(group_id: str, member: ConsumerMember) -> CoordinatorRecord:
@@ -129,12 +111,12 @@ def member_record(group_id: str, member: ConsumerMember) -> CoordinatorRecord:
     if member.classic is not None:
         protocols = [ClassicProtocol(name, metadata) for name, metadata in member.classic.protocols]
         value.classic_member_metadata = ClassicMemberMetadata(member.classic.session_timeout_ms, protocols)
-    return _record(ConsumerGroupMemberMetadataKey(group_id, member.member_id), value)
+    return _TYPES.record(ConsumerGroupMemberMetadataKey(group_id, member.member_id), value)
 
 
 def target_epoch_record(group_id: str, epoch: int, timestamp_ms: int) -> CoordinatorRecord:
     """The target assignment is that of this group epoch."""
-    return _record(
+    return _TYPES.record(
         ConsumerGroupTargetAssignmentMetadataKey(group_id),
         ConsumerGroupTargetAssignmentMetadataValue(epoch, timestamp_ms),
     )
@@ -143,7 +125,7 @@ def target_epoch_record(group_id: str, epoch: int, timestamp_ms: int) -> Coordin
 def target_record(group_id: str, member_id: str, target: Iterable[Place]) -> CoordinatorRecord:
     """What a member is to own."""
     topics = [TopicPartition(topic, indexes) for topic, indexes in by_topic(target)]
-    return _record(
+    return _TYPES.record(
         ConsumerGroupTargetAssignmentMemberKey(group_id, member_id), ConsumerGroupTargetAssignmentMemberValue(topics)
     )
 
@@ -157,12 +139,12 @@ def current_record(group_id: str, member: ConsumerMember) -> CoordinatorRecord:
         assigned_partitions=_with_epochs(member.assigned),
         partitions_pending_revocation=_with_epochs(member.pending_revocation),
     )
-    return _record(ConsumerGroupCurrentMemberAssignmentKey(group_id, member.member_id), value)
+    return _TYPES.record(ConsumerGroupCurrentMemberAssignmentKey(group_id, member.member_id), value)
 
 
 def regex_record(group_id: str, regex: str, topics: list[str], version: int, timestamp_ms: int) -> CoordinatorRecord:
     """What a regular expression stands for, as of a version of the metadata."""
-    return _record(
+    return _TYPES.record(
         ConsumerGroupRegularExpressionKey(group_id, regex),
         ConsumerGroupRegularExpressionValue(topics, version, timestamp_ms),
     )
@@ -170,23 +152,23 @@ def regex_record(group_id: str, regex: str, topics: list[str], version: int, tim
 
 def regex_tombstone(group_id: str, regex: str) -> CoordinatorRecord:
     """Nobody subscribes to it any more."""
-    return _record(ConsumerGroupRegularExpressionKey(group_id, regex), None)
+    return _TYPES.record(ConsumerGroupRegularExpressionKey(group_id, regex), None)
 
 
 def member_tombstones(group_id: str, member_id: str) -> list[CoordinatorRecord]:
     """A member is gone."""
     return [
-        _record(ConsumerGroupCurrentMemberAssignmentKey(group_id, member_id), None),
-        _record(ConsumerGroupTargetAssignmentMemberKey(group_id, member_id), None),
-        _record(ConsumerGroupMemberMetadataKey(group_id, member_id), None),
+        _TYPES.record(ConsumerGroupCurrentMemberAssignmentKey(group_id, member_id), None),
+        _TYPES.record(ConsumerGroupTargetAssignmentMemberKey(group_id, member_id), None),
+        _TYPES.record(ConsumerGroupMemberMetadataKey(group_id, member_id), None),
     ]
 
 
 def group_tombstones(group_id: str) -> list[CoordinatorRecord]:
     """The group is gone; its members went before."""
     return [
-        _record(ConsumerGroupTargetAssignmentMetadataKey(group_id), None),
-        _record(ConsumerGroupMetadataKey(group_id), None),
+        _TYPES.record(ConsumerGroupTargetAssignmentMetadataKey(group_id), None),
+        _TYPES.record(ConsumerGroupMetadataKey(group_id), None),
     ]
 
 
@@ -203,13 +185,3 @@ def _with_epochs(places: Mapping[Place, int]) -> list[TopicPartitions]:
         TopicPartitions(topic, indexes, [places[topic, index] for index in indexes])
         for topic, indexes in by_topic(places)
     ]
-
-
-def _record(key: _Key, value: Message | None) -> CoordinatorRecord:
-    return CoordinatorRecord(_encode(_NUMBERS[type(key)], key, 0), None if value is None else _encode(0, value, 0))
-
-
-def _encode(prefix: int, message: Message, version: int) -> bytes:
-    out = bytearray(_INT16.pack(prefix))
-    message.encode(out, version)  # type: ignore[attr-defined] # every generated class has it; the base does not say so
-    return bytes(out)

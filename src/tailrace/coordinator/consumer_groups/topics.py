@@ -1,19 +1,18 @@
 """What consumer groups know of topics: subscriptions against the metadata, and the hash that tells when they changed.
 
-Source: Kafka's `TopicMetadata`, `Utils.computeGroupHash` (KIP-1101). The hash is our own: it is only ever compared with
-one this broker wrote, and where Kafka wrote it the group is assigned once more.
+Source: Kafka's `TopicMetadata`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from uuid import UUID
-from zlib import adler32, crc32
 
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.consumer_groups.assignors import Assignee
 from tailrace.coordinator.consumer_groups.draft import Draft
 from tailrace.coordinator.consumer_groups.regexes import compile_regex
+from tailrace.coordinator.topics_hash import topics_hash as hash_of
 
 
 def topics_hash(image: MetadataImage, draft: Draft) -> int:
@@ -21,15 +20,7 @@ def topics_hash(image: MetadataImage, draft: Draft) -> int:
     names: set[str] = set()
     for topics, regex in {(member.subscribed_topics, member.subscribed_regex) for member in draft.members()}:
         names.update(topics, draft.topics_of_regex(regex) if regex else ())
-    known = []
-    for name in sorted(names):
-        topic = image.topic(name)
-        if topic is not None:
-            known.append(f"{name} {topic.topic_id} {len(topic.partitions)}")
-    if not known:
-        return 0
-    data = "\n".join(known).encode()
-    return crc32(data) << 31 ^ adler32(data)
+    return hash_of(image, names)
 
 
 def assignees(image: MetadataImage, draft: Draft) -> tuple[list[Assignee], dict[UUID, int]]:

@@ -32,6 +32,7 @@ from tailrace.wire.messages.sync_group import SyncGroupResponse
 
 if TYPE_CHECKING:
     from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+    from tailrace.coordinator.share_groups.group import ShareGroup
 
 NO_MEMBER_ID: Final = ""
 
@@ -68,6 +69,7 @@ class ClassicGroup:
         "protocol_type",
         "previous_state",
         "rebalance_reason",
+        "share",
         "staged_member",
         "state",
         "state_timestamp_ms",
@@ -103,6 +105,8 @@ class ClassicGroup:
         self.rebalance_reason = ""
         self.consumer: ConsumerGroup | None = None
         """The group under the consumer protocol (KIP-848). Where it is, only the offsets here are the group's."""
+        self.share: ShareGroup | None = None
+        """The share group of this id (KIP-932). Where it is, nothing else here is the group's."""
         self.offsets = Offsets()
         self.pending_offsets = PendingOffsets()
         self.join_deadline = join_deadline
@@ -258,14 +262,21 @@ class ClassicGroup:
 
     @property
     def has_members(self) -> bool:
-        """Whether anybody is in the group, under either protocol; a join that is not over counts."""
-        return self.state is not GroupState.EMPTY or (self.consumer is not None and bool(self.consumer.members))
+        """Whether anybody is in the group, under any protocol; a join that is not over counts."""
+        modern = self.consumer or self.share
+        return self.state is not GroupState.EMPTY or (modern is not None and bool(modern.members))
 
     @property
     def is_void(self) -> bool:
         """Whether neither the log nor any client knows of it."""
-        return self.consumer is None and not (
-            self.is_recorded or self.offsets or self.pending_offsets or self.members or self.pending_members
+        return not (
+            self.consumer
+            or self.share
+            or self.is_recorded
+            or self.offsets
+            or self.pending_offsets
+            or self.members
+            or self.pending_members
         )
 
     def move_to(self, state: GroupState, now_ms: int) -> None:

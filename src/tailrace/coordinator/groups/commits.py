@@ -41,6 +41,7 @@ def check_commit(
 ) -> None:
     """Raise KafkaError unless the commit is allowed; it counts as a sign of life."""
     generation, member_id = request.generation_id_or_member_epoch, request.member_id
+    check_keeps_offsets(group)
     if group is None:
         if generation >= 0:
             known = api_version >= _GROUP_ID_NOT_FOUND_FROM
@@ -55,6 +56,12 @@ def check_commit(
     if group.state is GroupState.COMPLETING_REBALANCE:
         raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS)
     rebalance.extend_session(group, member)
+
+
+def check_keeps_offsets(group: ClassicGroup | None) -> None:
+    """Raise GROUP_ID_NOT_FOUND for a share group: it has no committed offsets."""
+    if group is not None and group.share is not None:
+        raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND)
 
 
 def check_consumer_commit(
@@ -124,6 +131,7 @@ def refused_commit(request: OffsetCommitRequest, code: ErrorCode) -> OffsetCommi
 
 def check_delete_offsets(group: ClassicGroup | None) -> ClassicGroup:
     """Raise KafkaError unless offsets of the group may be deleted: it exists, and is a consumer group or Empty."""
+    check_keeps_offsets(group)
     if group is None:
         raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND)
     if group.consumer is None and group.state is not GroupState.EMPTY and group.protocol_type != CONSUMER_PROTOCOL_TYPE:
@@ -181,7 +189,7 @@ def expired_records(group: ClassicGroup, now_ms: int, retention_ms: int) -> list
         and not group.pending_offsets.has(topic, partition)
     ]
     records = [offset_tombstone(group.group_id, topic, partition) for topic, partition in expired]
-    is_idle = not group.has_members and not group.pending_members and not group.pending_offsets
+    is_idle = not group.has_members and group.share is None and not group.pending_members and not group.pending_offsets
     is_unused = is_idle and len(expired) == len(group.offsets)
     if is_unused and group.consumer is not None:
         records += consumer_tombstones(group)

@@ -57,6 +57,8 @@ from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupRespons
 
 if TYPE_CHECKING:
     from tailrace.coordinator.groups.consumer_turns import ConsumerTurns
+    from tailrace.coordinator.groups.share_coordinator import ShareGroupCoordinator
+    from tailrace.coordinator.share_state.ports import ShareStateKeeper
     from tailrace.wire.messages.consumer_group_describe import DescribedGroup as DescribedConsumerGroup
     from tailrace.wire.messages.consumer_group_heartbeat import (
         ConsumerGroupHeartbeatRequest,
@@ -86,7 +88,10 @@ class GroupCoordinator:
         self._random = random
         self._image = image
         self.report: Callable[[str], None] = _silent
-        """Is told why consumer groups rebalance."""
+        """Is told why groups of the consumer and the share protocol rebalance."""
+        self.share_states: Callable[[], ShareStateKeeper] | None = None
+        """Who keeps the state of share groups' partitions."""
+        self._share: ShareGroupCoordinator | None = None
         self._shards: dict[int, GroupShard] = {}
         self._consumer_turns: dict[int, ConsumerTurns] = {}
         """The consumer protocol of a partition's groups, once one needs it."""
@@ -111,6 +116,8 @@ class GroupCoordinator:
             shard.finish_load()
             if any(group.consumer is not None for group in shard.groups.values()):
                 self._consumers_of(shard).begin_sessions()
+            if any(group.share is not None for group in shard.groups.values()):
+                self.share.begin_sessions(shard)
 
     def load(self, partition: int, loader: PartitionLoader) -> None:
         """Load a partition in one go.
@@ -190,6 +197,22 @@ class GroupCoordinator:
             self._consumer_turns[shard.partition] = turns
         return turns
 
+    @property
+    def share(self) -> ShareGroupCoordinator:
+        """Share groups (KIP-932). Imported when the first one shows up, as consumer groups are."""
+        if self._share is None:
+            from tailrace.coordinator.groups.share_coordinator import Around, ShareGroupCoordinator
+
+            around = Around(
+                self.settings, self._submit, self._shard, self._clock, self._image, self._share_states, self._tell
+            )
+            self._share = ShareGroupCoordinator(around)
+        return self._share
+
+    def _share_states(self) -> ShareStateKeeper:
+        assert self.share_states is not None, "share groups need somebody who keeps their state"
+        return self.share_states()
+
     def _tell(self, text: str) -> None:
         self.report(text)
 
@@ -228,6 +251,8 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
+            if group is not None and group.share is not None:
+                raise KafkaError(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
             if group is not None and group.consumer is not None:
                 if group.consumer.members:
                     return self._consumers_of(shard).join(group.consumer, join, self._random)
@@ -392,9 +417,11 @@ class GroupCoordinator:
 
         Raises UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH, and as `committed_offsets`.
         """
-        group = self._shard(group_id).find_consumer(group_id)
-        if group is not None:
-            group.check_fetch(member_id, member_epoch)
+        group = self._shard(group_id).groups.get(group_id)
+        if member_id is not None or member_epoch >= 0:
+            commits.check_keeps_offsets(group)
+        if group is not None and group.consumer is not None:
+            group.consumer.check_fetch(member_id, member_epoch)
 
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete for partitions that exist (KIP-496)."""
@@ -423,18 +450,27 @@ class GroupCoordinator:
         return answer
 
     def on_topics_deleted(self, topics: Iterable[str]) -> None:
-        """Forget every offset committed for topics that are gone."""
+        """Forget every offset committed for topics that are gone, and what share groups know of them."""
         gone = frozenset(topics)
-        self._clean(lambda group: commits.delete_topic_records(group, gone))
+
+        def records(group: ClassicGroup) -> list[CoordinatorRecord]:
+            if group.share is None:
+                return commits.delete_topic_records(group, gone)
+            from tailrace.coordinator.groups.share_coordinator import records_of_gone_topics  # start-up time
+
+            return records_of_gone_topics(group.share, self._image())
+
+        self._clean(records)
 
     # Administration
 
     def on_topics_changed(self) -> None:
-        """Topics came, went or grew: consumer groups look at theirs again at the next heartbeat."""
+        """Topics came, went or grew: groups look at theirs again at the next heartbeat."""
         for shard in self._shards.values():
             for group in shard.groups.values():
-                if group.consumer is not None:
-                    group.consumer.needs_refresh = True
+                modern = group.consumer or group.share
+                if modern is not None:
+                    modern.needs_refresh = True
 
     def find_group(self, group_id: str) -> ClassicGroup | None:
         """A group of this coordinator, to look at; None for an unknown one."""
@@ -479,6 +515,8 @@ class GroupCoordinator:
             group = _known(shard, group_id, ErrorCode.GROUP_ID_NOT_FOUND)
             if group.has_members:
                 raise KafkaError(ErrorCode.NON_EMPTY_GROUP)
+            if group.share is not None:
+                return self.share.delete_group(group_id, shard, answer)
             records = commits.delete_group_records(group)
             if records:
                 return Decision(records, lambda: answer.complete(DeletableGroupResult(group_id)), refuse)

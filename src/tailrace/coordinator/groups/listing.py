@@ -13,12 +13,13 @@ from tailrace.wire.messages.list_groups import ListedGroup
 
 CLASSIC: Final = "classic"
 CONSUMER: Final = "consumer"
+SHARE: Final = "share"
 _NOT_FOUND_FROM: Final = 6
 
 
 def describe(group_id: str, group: ClassicGroup | None, api_version: int) -> DescribedGroup:
     """One group as DescribeGroups shows it; one that does not exist is Dead, from v6 on an error (KIP-1043)."""
-    if group is None or group.consumer is not None:
+    if group is None or group.consumer is not None or group.share is not None:
         described = DescribedGroup(group_id=group_id, group_state=GroupState.DEAD)
         if api_version >= _NOT_FOUND_FROM:
             described.error_code = ErrorCode.GROUP_ID_NOT_FOUND
@@ -56,4 +57,6 @@ def matching(groups: Iterable[ClassicGroup], states: list[str], types: list[str]
 def _listed(group: ClassicGroup) -> ListedGroup:
     if group.consumer is not None:
         return ListedGroup(group.group_id, CONSUMER_PROTOCOL_TYPE, group.consumer.state, CONSUMER)
+    if group.share is not None:
+        return ListedGroup(group.group_id, SHARE, group.share.state, SHARE)
     return ListedGroup(group.group_id, group.protocol_type or "", group.state, CLASSIC)

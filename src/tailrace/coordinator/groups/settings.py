@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tailrace.coordinator.consumer_groups.settings import ConsumerGroupSettings
+from tailrace.coordinator.share_groups.settings import ShareGroupSettings
 
 
 @dataclass(slots=True)
@@ -23,3 +24,5 @@ class GroupSettings:
     """Fixed once the topic exists: a group's partition depends on it."""
     consumer: ConsumerGroupSettings = field(default_factory=ConsumerGroupSettings)
     """What groups of the consumer protocol obey."""
+    share: ShareGroupSettings = field(default_factory=ShareGroupSettings)
+    """What share groups obey."""

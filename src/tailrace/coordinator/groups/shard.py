@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tailrace.base.clock import Clock
 from tailrace.coordinator.decision import Decision, Operation
@@ -23,6 +23,10 @@ from tailrace.coordinator.turns import Turn
 
 if TYPE_CHECKING:
     from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+
+
+_SHARE_TYPES: Final = range(10, 16)
+"""Types of the records of share groups."""
 
 
 class GroupShard:
@@ -82,6 +86,8 @@ class GroupShard:
             self._replay_offset(entry)
         elif isinstance(entry, GroupEntry):
             self._replay_group(entry)
+        elif record.key[0] == 0 and record.key[1] in _SHARE_TYPES:
+            self._replay_share(record)
         else:
             self._replay_consumer(record)
 
@@ -165,6 +171,26 @@ class GroupShard:
             if group.is_void:
                 self.forget(group)
 
+    def _replay_share(self, record: CoordinatorRecord) -> None:
+        # Imported when it is needed, as above.
+        from tailrace.coordinator.share_groups.group import ShareGroup
+        from tailrace.coordinator.share_groups.records import is_group_tombstone, read_share_record
+
+        entry = read_share_record(record)
+        assert entry is not None
+        known = self.groups.get(entry.group_id)
+        if entry.value is None and (known is None or known.share is None):
+            return
+        group = self._group(entry.group_id)
+        if group.share is None:
+            group.share = ShareGroup(entry.group_id)
+        group.share.replay(entry)
+        if is_group_tombstone(entry):
+            group.share.silence()
+            group.share = None
+            if group.is_void:
+                self.forget(group)
+
     def find_consumer(self, group_id: str) -> ConsumerGroup | None:
         """The group of that id under the consumer protocol."""
         group = self.groups.get(group_id)
@@ -180,6 +206,8 @@ class GroupShard:
         """Stop every timer of a group."""
         if group.consumer is not None:
             group.consumer.silence()
+        if group.share is not None:
+            group.share.silence()
         group.join_deadline.clear()
         group.sync_deadline.clear()
         for deadline in group.pending_members.values():

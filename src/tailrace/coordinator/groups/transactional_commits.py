@@ -10,7 +10,7 @@ from __future__ import annotations
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup
-from tailrace.coordinator.groups.commits import places_of
+from tailrace.coordinator.groups.commits import check_keeps_offsets, places_of
 from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.groups.records import offset_record
 from tailrace.coordinator.groups.settings import GroupSettings
@@ -28,6 +28,7 @@ def check_transactional_commit(
 ) -> None:
     """Raise KafkaError unless the commit is allowed."""
     generation, member_id = request.generation_id_or_member_epoch, request.member_id
+    check_keeps_offsets(group)
     if group is None:
         if generation >= 0:
             raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
