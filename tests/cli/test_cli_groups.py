@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
+from tests.compat.raw import Peer
 
 from tailrace.cli.group_epochs import MemberEpochs
 
@@ -153,3 +156,49 @@ def test_what_a_member_of_the_consumer_protocol_does() -> None:
     assert state(2, [0, 1], [0]) == "giving up"
     assert state(3, [0], [0, 1]) == "waiting"
     assert state(-2, [0], [0]) == "away"
+
+
+@pytest.fixture
+def shared(broker, topic) -> Iterator[tuple[str, Peer, dict[str, Any]]]:
+    """A share group with one member, which heartbeats when the test says so."""
+    name = f"shared-{topic}"
+    peer = Peer(broker.address)
+    beat = {"group_id": name, "member_id": "member-1", "member_epoch": 0, "subscribed_topic_names": [topic]}
+    deadline = time.monotonic() + 20
+    while True:
+        answer = peer.ask("share_group_heartbeat", 1, **beat)
+        if answer["error_code"] == "none":
+            beat["member_epoch"] = answer["member_epoch"]
+            if answer["assignment"] and answer["assignment"]["topic_partitions"]:
+                break
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.1)
+    yield name, peer, beat
+    peer.close()
+
+
+def test_share_groups_are_listed_described_moved_and_deleted(tailrace, topic, shared) -> None:
+    name, peer, beat = shared
+    listed = {entry["group"]: entry for entry in tailrace("groups", "list", "--json").json}
+    assert (listed[name]["state"], listed[name]["type"]) == ("stable", "share")
+    (details,) = tailrace("groups", "describe", name, "--json").json
+    assert (details["type"], details["state"], details["assignor"]) == ("share", "stable", "simple")
+    assert [member["member_id"] for member in details["members"]] == ["member-1"]
+    assert {(part["partition"], part["start_offset"], *part["members"]) for part in details["partitions"]} == {
+        (0, None, "member-1"), (1, None, "member-1"),
+    }  # fmt: skip
+    refused = tailrace("groups", "reset", name, "--topic", topic, "--to-earliest", "--execute")
+    assert refused.code == 1 and "non empty group" in refused.err
+    peer.ask("share_group_heartbeat", 1, **{**beat, "member_epoch": -1})
+    assert tailrace("produce", topic, "-p", "1", stdin=b"1\n2\n3\n").code == 0
+    plan = tailrace("groups", "reset", name, "--topic", f"{topic}:1", "--to-offset", "1", "--json")
+    assert [(move["partition"], move["new_offset"], move["executed"]) for move in plan.json] == [(1, 1, False)]
+    assert tailrace("groups", "reset", name, "--topic", f"{topic}:1", "--to-offset", "1", "--execute").code == 0
+    table = tailrace("groups", "describe", name).out.splitlines()
+    assert "lag 2" in table[0]
+    assert table[1].split() == ["TOPIC", "PARTITION", "START", "LAG", "MEMBERS"]
+    assert table[3].split()[:4] == [topic, "1", "1", "2"]
+    shifted = tailrace("groups", "reset", name, "--all-topics", "--shift-by", "1", "--json")
+    assert [(move["committed_offset"], move["new_offset"]) for move in shifted.json] == [(1, 2)]
+    assert tailrace("groups", "delete", name, "-y").code == 0
+    assert tailrace("groups", "describe", name).code == 1

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 from tailrace.cli.cluster import Cluster
 from tailrace.cli.failure import CommandFailed
 from tailrace.cli.group_epochs import GroupEpochs, read_epochs
+from tailrace.cli.share_groups import ShareGroupDetails, find_share_group
 from tailrace.cli.topic_details import Places, list_offsets
 
 DEAD_STATES: Final = frozenset({"dead", "unknown"})
@@ -66,12 +67,15 @@ class GroupDetails:
         }
 
 
-def describe_group(cluster: Cluster, admin: AdminClient, name: str) -> GroupDetails:
+def describe_group(cluster: Cluster, admin: AdminClient, name: str) -> GroupDetails | ShareGroupDetails:
     """Details of one group. A group nobody has heard of fails the command."""
     described = describe_state(cluster, admin, name)
     committed = committed_offsets(cluster, admin, name)
     state = described.state.name.lower()
     if state in DEAD_STATES and not committed:
+        shared = find_share_group(cluster, name)
+        if shared is not None:
+            return shared
         raise CommandFailed(f"no group {name}; `tailrace groups list` shows the groups there are.")
     owners = {(place.topic, place.partition): member for member in described.members for place in _assigned(member)}
     places = sorted(committed.keys() | owners.keys())

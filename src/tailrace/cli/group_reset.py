@@ -1,4 +1,4 @@
-"""Moving a group's committed offsets: a plan first, then its execution.
+"""Moving a group's committed offsets, or a share group's start offsets: a plan first, then its execution.
 
 A target always lands within what the partition holds, earliest <= new <= latest, as Kafka's own tool does it.
 """
@@ -14,8 +14,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tailrace.cli.cluster import Cluster
 from tailrace.cli.failure import CommandFailed
-from tailrace.cli.group_details import committed_offsets, describe_state
+from tailrace.cli.group_details import DEAD_STATES, committed_offsets, describe_state
 from tailrace.cli.positions import Position
+from tailrace.cli.share_groups import ShareGroupDetails, alter_start_offsets, find_share_group
 from tailrace.cli.topic_details import Places, list_offsets
 
 MOVABLE_STATES: Final = frozenset({"empty", "dead", "unknown"})
@@ -35,6 +36,10 @@ def plan_moves(
 ) -> list[Move]:
     """What `position` means for each partition; `topics` are `TOPIC` or `TOPIC:P,P`, empty for all committed ones."""
     committed = committed_offsets(cluster, admin, group)
+    if not committed:
+        shared = find_share_group(cluster, group)
+        if shared is not None:
+            committed = _start_offsets(shared)
     places = _chosen_places(cluster, admin, topics) if topics else sorted(committed)
     earliest = list_offsets(cluster, admin, places, OffsetSpec.earliest())
     latest = list_offsets(cluster, admin, places, OffsetSpec.latest())
@@ -52,6 +57,9 @@ def plan_moves(
 def commit(cluster: Cluster, admin: AdminClient, group: str, moves: Sequence[Move]) -> None:
     """Carry the plan out. Fails, and changes nothing, while the group has members."""
     state = describe_state(cluster, admin, group).state.name.lower()
+    if state in DEAD_STATES and find_share_group(cluster, group) is not None:
+        alter_start_offsets(cluster, group, [(move.topic, move.partition, move.new_offset) for move in moves])
+        return
     if state not in MOVABLE_STATES:
         raise CommandFailed(
             f"cannot move the offsets of group {group}: it is {state} and has members; stop them first."
@@ -61,6 +69,13 @@ def commit(cluster: Cluster, admin: AdminClient, group: str, moves: Sequence[Mov
         [ConsumerGroupTopicPartitions(group, offsets)], request_timeout=cluster.timeout_s
     )
     cluster.wait(futures[group], f"cannot move the offsets of group {group}")
+
+
+def _start_offsets(group: ShareGroupDetails) -> Places:
+    """Where a share group begins in each partition that it knows."""
+    return {
+        (each.topic, each.partition): each.start_offset for each in group.partitions if each.start_offset is not None
+    }
 
 
 def _target(place: tuple[str, int], position: Position, committed: Places, known: Mapping[str, int]) -> int:

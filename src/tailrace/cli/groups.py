@@ -1,4 +1,4 @@
-"""`tailrace groups`: list, describe, reset and delete consumer groups of any Kafka cluster."""
+"""`tailrace groups`: list, describe, reset and delete consumer groups and share groups of any Kafka cluster."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ from tailrace.cli.group_reset import Move, commit, plan_moves
 from tailrace.cli.outcomes import Outcome, finish_each
 from tailrace.cli.output import note, plural, print_json, print_table
 from tailrace.cli.positions import Position, PositionKind, TimeType
+from tailrace.cli.share_groups import ShareGroupDetails, list_share_groups
 
 NUMBERED_TARGETS: Final[dict[str, PositionKind]] = {"to_offset": "offset", "to_time": "time", "shift_by": "shift"}
 
 
 @click.group
 def groups() -> None:
-    """List, describe, reset and delete consumer groups."""
+    """List, describe, reset and delete consumer groups and share groups."""
 
 
 @groups.command("list")
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_groups(cluster: Cluster, as_json: bool) -> None:
-    """List consumer groups with their state."""
+    """List groups with their state and type."""
     result = cluster.wait(cluster.admin().list_consumer_groups(request_timeout=cluster.timeout_s))
     if result.errors:
         raise explain(result.errors[0].args[0], "cannot list all groups")
     rows = [(group.group_id, state_name(group.state), group.type.name.lower()) for group in result.valid]
+    rows += [(name, state.lower(), "share") for name, state in list_share_groups(cluster)]
     rows.sort()
     if as_json:
         print_json([{"group": name, "state": state, "type": kind} for name, state, kind in rows])
@@ -54,7 +56,10 @@ def state_name(state: ConsumerGroupState) -> str:
 @click.argument("names", nargs=-1, required=True, metavar="GROUP...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def describe(cluster: Cluster, names: tuple[str, ...], as_json: bool) -> None:
-    """Show members, committed offsets and lag; of groups of the consumer protocol also epochs and assignments."""
+    """Show members, committed offsets and lag; of groups of the consumer protocol also epochs and assignments.
+
+    Of a share group start offsets take the place of committed ones.
+    """
     details = [describe_group(cluster, cluster.admin(), name) for name in names]
     if as_json:
         print_json([group.as_json() for group in details])
@@ -65,11 +70,16 @@ def describe(cluster: Cluster, names: tuple[str, ...], as_json: bool) -> None:
         _print_group(group)
 
 
-def _print_group(group: GroupDetails) -> None:
+def _print_group(group: GroupDetails | ShareGroupDetails) -> None:
     click.echo(
         f"{group.name}  {group.state}  {plural(len(group.members), 'member')}  "
         f"{group.kind}  coordinator {group.coordinator}  assignor {group.assignor or '-'}  lag {group.total_lag:,}"
     )
+    if isinstance(group, ShareGroupDetails):
+        rows = [(each.topic, each.partition, each.start_offset, each.lag, ",".join(each.members) or None)
+                for each in group.partitions]  # fmt: skip
+        print_table(("topic", "partition", "start", "lag", "members"), rows)
+        return
     if group.partitions:
         print_table(
             ("topic", "partition", "committed", "end", "lag", "member", "client", "host"),
@@ -113,7 +123,7 @@ def _print_epochs(epochs: GroupEpochs) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def reset(cluster: Cluster, name: str, topics: tuple[str, ...], all_topics: bool, execute: bool, as_json: bool,
           **targets: bool | int | None) -> None:  # fmt: skip
-    """Move a group's committed offsets. The group must have no members.
+    """Move a group's committed offsets, or a share group's start offsets. The group must have no members.
 
     Shows the plan; add --execute to carry it out.
     """

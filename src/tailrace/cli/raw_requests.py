@@ -21,7 +21,7 @@ from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopi
 CLIENT_ID: Final = "tailrace-cli"
 ANSWER_MAX_BYTES: Final = 64 << 20
 """An answer larger than this is not read: no request here has one."""
-_GROUP: Final = 0
+GROUP: Final = 0
 _TRANSACTION: Final = 1
 
 Result = TypeVar("Result")
@@ -82,19 +82,21 @@ class RawCluster:
 
     async def coordinator(self, transactional_id: str) -> BrokerAddress:
         """The broker that coordinates a transactional id."""
-        return await self._coordinator(transactional_id, _TRANSACTION)
+        found = await self.find_coordinator(transactional_id, _TRANSACTION)
+        return found.host, found.port
 
     async def group_coordinator(self, group_id: str) -> BrokerAddress:
         """The broker that coordinates a group."""
-        return await self._coordinator(group_id, _GROUP)
+        found = await self.find_coordinator(group_id, GROUP)
+        return found.host, found.port
 
-    async def _coordinator(self, key: str, key_type: int) -> BrokerAddress:
-        request = FindCoordinatorRequest(key, key_type, [key])
-        answer = await self.ask(ApiKey.FIND_COORDINATOR, request)
+    async def find_coordinator(self, key: str, key_type: int) -> Any:
+        """The broker that coordinates a key of that type: an answer with `node_id`, `host` and `port`."""
+        answer = await self.ask(ApiKey.FIND_COORDINATOR, FindCoordinatorRequest(key, key_type, [key]))
         found = answer.coordinators[0] if answer.coordinators else answer
         if found.error_code:
             raise refusal(found.error_code, f"no coordinator for {key}")
-        return found.host, found.port
+        return found
 
     async def close(self) -> None:
         """End every connection."""
