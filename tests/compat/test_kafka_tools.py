@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compat import dumping
 from tests.compat.java_client import compiled
 from tests.compat.line_driver import LineDriver
+from tests.compat.raw import Peer
 from tests.harness.brokers import BrokerProcess, java_command, tailrace_environment
 
 TOOLS = "org.apache.kafka.tools"
@@ -151,6 +153,47 @@ def test_consumer_groups(kit: Kit) -> None:
     kit.ok(command, "--delete-offsets", "--group", group, "--topic", topic)
     kit.ok(command, "--delete", "--group", group)
     assert group not in kit.ok(command, "--list").split()
+
+
+def test_share_groups(kit: Kit, broker: BrokerProcess) -> None:
+    topic, group = kit.create(partitions=2), f"share-{uuid.uuid4().hex[:8]}"
+    kit.produce(topic, 20)
+    entity = ["--entity-type", "groups", "--entity-name", group]
+    kit.ok("kafka.admin.ConfigCommand", "--alter", *entity, "--add-config", "share.auto.offset.reset=earliest")
+    options = ["--topic", topic, "--max-messages", "20", "--timeout-ms", "20000", "--group", group]
+    assert len(kit.ok("consumer.ConsoleShareConsumer", *options).split()) == 20
+    command = "consumer.group.ShareGroupCommand"
+    assert group in kit.ok(command, "--list").split()
+    assert re.search(rf"{group}\s+Empty", kit.ok(command, "--list", "--state", "empty"))
+    ends = kit.offsets(topic)
+    consumed = _starts(kit, group, topic)
+    assert {index: lag for index, (_, lag) in consumed.items()} == {0: 0, 1: 0}
+    assert re.search(rf"{group}\s+\S+\s+.*Empty\s+0", kit.ok(command, "--describe", "--group", group, "--state"))
+    reset = ["--reset-offsets", "--group", group, "--topic", topic]
+    kit.ok(command, *reset, "--to-earliest", "--dry-run")
+    assert _starts(kit, group, topic) == consumed
+    kit.ok(command, *reset, "--to-earliest", "--execute")
+    assert _starts(kit, group, topic) == {index: (0, end) for index, end in ends.items()}
+    peer = Peer(broker.address)
+    peer.ask("share_group_heartbeat", 1, group_id=group, member_id="m", subscribed_topic_names=[topic])
+    members = kit.ok(command, "--describe", "--group", group, "--members")
+    assert re.search(rf"{group}\s+m\s+/127\.0\.0\.1\s+differential\s+2\s+{topic}:0,1", members)
+    assert "is not EMPTY" in kit.ok(command, "--delete", "--group", group)
+    peer.ask("share_group_heartbeat", 1, group_id=group, member_id="m", member_epoch=-1)
+    peer.close()
+    kit.ok(command, "--delete-offsets", "--group", group, "--topic", topic)
+    assert _starts(kit, group, topic) == {}
+    kit.ok(command, "--delete", "--group", group)
+    assert group not in kit.ok(command, "--list").split()
+    said = dumping.dump(list(broker.data_directory.glob("__share_group_state-*/*.log")), "--share-group-state-decoder")
+    assert re.search(rf'"groupId":"{group}".*"snapshotEpoch":0,"stateEpoch":2', said)
+
+
+def _starts(kit: Kit, group: str, topic: str) -> dict[int, tuple[int, int]]:
+    """Partition -> start offset and lag."""
+    said = kit.ok("consumer.group.ShareGroupCommand", "--describe", "--group", group)
+    rows = re.findall(rf"{group}\s+{topic}\s+(\d+)\s+(\d+)\s+(\d+)", said)
+    return {int(partition): (int(start), int(lag)) for partition, start, lag in rows}
 
 
 def test_configs(kit: Kit) -> None:
