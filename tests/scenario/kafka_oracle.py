@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.scenario.group_trace import GroupTrace, run_file
+from tests.scenario.share_trace import ShareTrace
 
 from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.frame import decode_response, encode_request
@@ -30,8 +31,20 @@ from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopi
 ANSWER_S = 0.5
 QUIET_S = 0.05
 TOPIC_S = 0.5
-NOT_HERE = {"hold", "release", "fail", "restart", "unload", "loading", "loaded", "set", "expire", "delete-topic"}
-OF_THE_LOG = ("log", "reason", "group ", "offset ", "record ", "joined")
+NOT_HERE = {
+    "hold",
+    "release",
+    "fail",
+    "restart",
+    "unload",
+    "loading",
+    "loaded",
+    "set",
+    "expire",
+    "delete-topic",
+    "states-away",
+}
+OF_THE_LOG = ("log", "reason", "group ", "offset ", "record ", "joined", "states", "state ")
 """Commands that look into the broker, and what they show: left out."""
 
 
@@ -135,7 +148,8 @@ def playable(text: str) -> str:
         if words & NOT_HERE:
             break
         lines = [line for line in block.split("\n") if not line.startswith(OF_THE_LOG)]
-        kept.append("\n".join(lines))
+        if lines != ["----"]:
+            kept.append("\n".join(lines))
     return "\n\n".join(kept) + "\n"
 
 
@@ -148,7 +162,8 @@ def main(arguments: list[str]) -> int:
         if not text.strip():
             print(f"{name}: nothing to play")
             continue
-        happened = run_file(text, GroupTrace(KafkaBench((host, int(port)))))
+        trace = ShareTrace if "share_groups" in name else GroupTrace
+        happened = run_file(text, trace(KafkaBench((host, int(port)))))
         delta = list(difflib.unified_diff(text.split("\n"), happened.split("\n"), name, "kafka", n=2, lineterm=""))
         different += bool(delta)
         print("\n".join(delta) if delta else f"{name}: the same")

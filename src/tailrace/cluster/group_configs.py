@@ -1,7 +1,7 @@
 """Every group setting and client-metrics setting of Kafka 4.3, and the broker settings a group's fall back to.
 
-Rows as in `topic_configs`. Consumer groups obey their session timeout and heartbeat interval; the others are kept for
-the tools that list and set them. Source: Kafka GroupConfig, ClientMetricsConfigs.
+Rows as in `topic_configs`. Consumer groups and share groups obey theirs; those of streams groups are kept for the tools
+that list and set them. Source: Kafka GroupConfig, ClientMetricsConfigs.
 """
 
 from __future__ import annotations
