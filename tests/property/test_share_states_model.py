@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.support.share_states import KEY, StateBench, write
 
-from tailrace.coordinator.share_state.batches import combined
+from tailrace.coordinator.share_state.batches import combined, merged
 from tailrace.coordinator.share_state.ports import PartitionState, SharePartitionKey, StateBatch
 
 OFFSETS = st.integers(0, 24)
@@ -38,6 +38,12 @@ def test_batches_say_the_same_of_every_offset(batches: list[StateBatch], start: 
         assert one.last_offset < next_one.first_offset, "rising, apart"
         assert one.last_offset + 1 < next_one.first_offset or one[2:] != next_one[2:], "alike neighbours are one"
     assert combined(together, start) == together
+
+
+@given(st.lists(state_batches(), max_size=8), st.lists(state_batches(), max_size=4), st.integers(-1, 24))
+def test_merging_is_combining(known: list[StateBatch], new: list[StateBatch], start: int) -> None:
+    before = combined(known, -1)
+    assert merged(before, new, start) == combined((*before, *new), start)
 
 
 class ShareStatesTwin(RuleBasedStateMachine):

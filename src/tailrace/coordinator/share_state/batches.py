@@ -11,9 +11,15 @@ neighbours that are alike are always one here, which Kafka leaves apart in a few
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Final
 
 from tailrace.coordinator.share_state.ports import StateBatch
+
+_FIRST: Final = attrgetter("first_offset")
+_LAST: Final = attrgetter("last_offset")
 
 
 def combined(batches: Iterable[StateBatch], start_offset: int) -> tuple[StateBatch, ...]:
@@ -27,6 +33,25 @@ def combined(batches: Iterable[StateBatch], start_offset: int) -> tuple[StateBat
         else:
             _lay_over(result, batch)
     return tuple(result)
+
+
+def merged(known: tuple[StateBatch, ...], new: Sequence[StateBatch], start_offset: int) -> tuple[StateBatch, ...]:
+    """`combined` of both, where `known` came from it: what is far from the new ones is not looked at."""
+    left = _cut(known, start_offset)
+    if not new:
+        return left
+    lowest, highest = min(map(_FIRST, new)), max(map(_LAST, new))
+    low = bisect_left(left, lowest - 1, key=_LAST)
+    high = max(low, bisect_right(left, highest + 1, key=_FIRST))
+    return left[:low] + combined((*left[low:high], *new), start_offset) + left[high:]
+
+
+def _cut(known: tuple[StateBatch, ...], start_offset: int) -> tuple[StateBatch, ...]:
+    """What is left without what is below `start_offset`."""
+    first = bisect_left(known, start_offset, key=_LAST)
+    if first == len(known) or known[first].first_offset >= start_offset:
+        return known[first:]
+    return (_from(known[first], start_offset), *known[first + 1 :])
 
 
 def _from(batch: StateBatch, offset: int) -> StateBatch:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.coordinator.share_state.batches import combined
+from tailrace.coordinator.share_state.batches import combined, merged
 from tailrace.coordinator.share_state.ports import (
     UNCHANGED,
     UNINITIALIZED_START_OFFSET,
@@ -92,7 +92,7 @@ class ShareState(NamedTuple):
             leader_epoch=self.leader_epoch if update.leader_epoch == UNCHANGED else update.leader_epoch,
             start_offset=start_offset,
             delivery_complete_count=update.delivery_complete_count,
-            batches=combined((*self.batches, *update.batches), start_offset),
+            batches=merged(self.batches, update.batches, start_offset),
             update_count=self.update_count + 1,
         )
 
