@@ -232,6 +232,7 @@ class ShareGroupCoordinator:
         }
 
         def made(failures: Failures) -> None:
+            group.needs_refresh |= bool(failures)  # the next heartbeat asks again
             failed = offsets.grouped(failures)
             succeeded = offsets.grouped(frozenset(starts) - failures.keys())
             self._rewrite(group_id, lambda book: book.made(succeeded).not_made(failed), lambda: done(failures))

@@ -55,6 +55,7 @@ class ShareGroup:
     """State of one group."""
 
     __slots__ = (
+        "_has_unassigned",
         "assigned_ms",
         "epoch",
         "group_id",
@@ -83,6 +84,27 @@ class ShareGroup:
         self.needs_refresh = True
         """Whether topics may have changed since the epoch was decided on."""
         self.sessions: dict[str, Deadline] = {}
+        self._has_unassigned: bool | None = None
+        """What `has_unassigned` found; None when the group has changed since."""
+
+    @property
+    def has_unassigned(self) -> bool:
+        """Whether there are partitions with a state that members want and nobody was given."""
+        if self._has_unassigned is None:
+            self._has_unassigned = self._look_for_unassigned()
+        return self._has_unassigned
+
+    def _look_for_unassigned(self) -> bool:
+        wanted, book = self.subscribed_topics(), self.state_partitions
+        assigned: dict[UUID, set[int]] = {}
+        for target in self.targets.values():
+            for topic, index in target:
+                assigned.setdefault(topic, set()).add(index)
+        return any(
+            assigned.get(topic, set()) != indexes
+            for topic, indexes in book.initialized.items()
+            if book.names.get(topic) in wanted
+        )
 
     @property
     def state(self) -> ShareGroupState:
@@ -123,6 +145,7 @@ class ShareGroup:
     def replay(self, entry: ShareEntry) -> None:
         """Apply one record that is not the group's own tombstone."""
         key, value = entry.key, entry.value
+        self._has_unassigned = None
         if isinstance(value, ShareGroupMetadataValue):
             self.epoch, self.metadata_hash = value.epoch, value.metadata_hash
         elif isinstance(value, ShareGroupTargetAssignmentMetadataValue):

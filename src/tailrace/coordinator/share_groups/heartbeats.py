@@ -96,7 +96,8 @@ def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
     stepped = _at_target(around, draft, member, has_moved)
     if stepped != member:
         draft.records.append(records.current_record(group.group_id, stepped))
-    _initialize(around, draft)
+    if draft.records or group.needs_refresh or group.state_partitions.initializing:
+        _initialize(around, draft)
     is_full = request.subscribed_topic_names is not None
     tells = request.member_epoch == JOINING_EPOCH or is_full or stepped.assigned != known.assigned
     return Outcome(stepped, tells)
@@ -147,7 +148,7 @@ def _raise_epoch(around: Surroundings, draft: Draft, wishes_changed: bool, membe
     """Raise the group's epoch when members' wishes, topics or states are not those it stands for; whether it was."""
     group = draft.group
     reason = f"{member_id} changed its subscription" if wishes_changed else ""
-    if not reason and group.target_epoch >= group.epoch and _has_unassigned(group):
+    if not reason and group.target_epoch >= group.epoch and group.has_unassigned:
         reason = "partitions can be consumed now"
     if not reason and not group.needs_refresh:
         return False
@@ -157,23 +158,6 @@ def _raise_epoch(around: Surroundings, draft: Draft, wishes_changed: bool, membe
     if reason:
         draft.raise_epoch(found, draft.reasons.pop() if draft.reasons else reason)
     return bool(reason)
-
-
-def _has_unassigned(group: ShareGroup) -> bool:
-    """Whether there are partitions with a state that members want and nobody was given."""
-    if not group.members:
-        return False
-    wanted, book = group.subscribed_topics(), group.state_partitions
-    ready = {
-        topic: indexes for topic, indexes in book.initialized.items() if book.names.get(topic) in wanted and indexes
-    }
-    if not ready:
-        return False
-    assigned: dict[UUID, set[int]] = {}
-    for target in group.targets.values():
-        for topic, index in target:
-            assigned.setdefault(topic, set()).add(index)
-    return any(assigned.get(topic, set()) != indexes for topic, indexes in ready.items())
 
 
 def _may_assign(around: Surroundings, group: ShareGroup) -> bool:
@@ -223,6 +207,8 @@ def _initialize(around: Surroundings, draft: Draft) -> None:
         if topic is None:
             continue
         known = book.initialized.get(topic.topic_id, frozenset())
+        if len(known) >= len(topic.partitions):
+            continue
         if group.initializing_since_ms.get(topic.topic_id, -INITIALIZE_RETRY_MS) > asked_since_ms:
             known |= book.initializing.get(topic.topic_id, frozenset())
         lacking = frozenset(range(len(topic.partitions))) - known
