@@ -174,8 +174,13 @@ def test_share_groups(kit: Kit, broker: BrokerProcess) -> None:
     assert _starts(kit, group, topic) == consumed
     kit.ok(command, *reset, "--to-earliest", "--execute")
     assert _starts(kit, group, topic) == {index: (0, end) for index, end in ends.items()}
+    assert len(kit.ok("consumer.ConsoleShareConsumer", *options).split()) == 20, "all of it again"
     peer = Peer(broker.address)
-    peer.ask("share_group_heartbeat", 1, group_id=group, member_id="m", subscribed_topic_names=[topic])
+    member = {"group_id": group, "member_id": "m", "subscribed_topic_names": [topic]}
+    epoch, given = 0, []
+    while not given:  # a second after the last assignment at the earliest
+        answer = peer.ask("share_group_heartbeat", 1, **member, member_epoch=epoch)
+        epoch, given = answer["member_epoch"], answer["assignment"]["topic_partitions"]
     members = kit.ok(command, "--describe", "--group", group, "--members")
     assert re.search(rf"{group}\s+m\s+/127\.0\.0\.1\s+differential\s+2\s+{topic}:0,1", members)
     assert "is not EMPTY" in kit.ok(command, "--delete", "--group", group)
