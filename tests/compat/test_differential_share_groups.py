@@ -284,6 +284,8 @@ def test_a_group_id_is_of_one_kind(same: Same, kind: str) -> None:
         else:
             s.note("committed", "offset_commit", 9, **by_admin, topics=topics)
         for moment in ("with", "without"):
+            if kind == "share":
+                s.note(f"{moment} joins, consuming first", "consumer_group_heartbeat", 1, member_id="c-2", **beat)
             Member(s, group, "m-2", [group]).beat(f"{moment} joins, sharing")
             s.note(f"{moment} joins, consuming", "consumer_group_heartbeat", 1, member_id="c-2", **beat)
             protocols = [{"name": "range", "metadata": b"\x00\x00"}]

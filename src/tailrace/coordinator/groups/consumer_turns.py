@@ -73,6 +73,8 @@ class ConsumerTurns:
         if request.member_epoch != JOINING_EPOCH:
             raise _not_found(group_id)
         known = self._shard.groups.get(group_id)
+        if known is not None and known.share is not None:
+            raise _not_found(group_id)
         if known is not None and known.has_members:
             group, change = upgrade(known, self._settings.consumer, self._image())
         else:
