@@ -57,6 +57,18 @@ def test_nothing_hangs(tailrace: Tailrace, topic: str, open_producer: tuple[str,
     assert (ended.code, ended.json) == (0, [])
 
 
+def test_producers_of_a_partition(tailrace: Tailrace, topic: str, open_producer: tuple[str, Producer]) -> None:
+    """Those with a transaction, and those without."""
+    (here,) = tailrace("transactions", "producers", f"{topic}:0", "--json").json
+    assert (here["last_sequence"], here["start_offset"]) == (0, 0)
+    assert str(here["producer_id"]) in tailrace("transactions", "producers", f"{topic}:0").out
+    open_producer[1].commit_transaction(WAIT_S)
+    (here,) = tailrace("transactions", "producers", f"{topic}:0", "--json").json
+    assert here["start_offset"] is None
+    wrong = tailrace("transactions", "producers", f"{topic}:9")
+    assert wrong.code == 1 and "nobody leads it" in wrong.err
+
+
 def test_one_partition_is_aborted(tailrace: Tailrace, topic: str, open_producer: tuple[str, Producer]) -> None:
     wrong = tailrace("transactions", "abort", f"{topic}:0", "--start-offset", "7")
     assert wrong.code == 1 and "begins at offset 7" in wrong.err
@@ -72,6 +84,7 @@ def test_one_partition_is_aborted(tailrace: Tailrace, topic: str, open_producer:
         (("describe", "nobody"), 1),
         (("list", "--state", "Nonsense"), 1),
         (("list", "--pattern", "*"), 1),
+        (("producers", "no-partition"), 2),
         (("abort",), 2),
         (("abort", "no-partition", "--start-offset", "1"), 2),
         (("list", "-b", "127.0.0.1:1"), 3),

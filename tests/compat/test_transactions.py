@@ -1,18 +1,21 @@
 """The Java client's transactions (KIP-890) by Apache's own programs: the copier of Kafka's system tests, killed and
 aborting at random, and kafka-transactions.sh. Hanging transactions are made by hand, as no client makes them."""
 
+import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.compat.differential import batch, simple
 from tests.compat.raw import Peer
-from tests.harness.brokers import BrokerProcess, chosen_broker, java_command
+from tests.harness.brokers import BrokerProcess, chosen_broker, java_command, tailrace_environment
 from tests.harness.story import new_name
 
 RECORDS = 1_500
@@ -104,6 +107,17 @@ def transactions(broker: BrokerProcess, *arguments: str) -> str:
     return finished.stdout
 
 
+def ours(broker: BrokerProcess, *arguments: str) -> list[dict[str, Any]]:
+    """What `tailrace transactions` finds."""
+    command = [sys.executable, "-m", "tailrace", "transactions", *arguments, "--json", "-b", broker.address]
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=WAIT_S, check=False, env=tailrace_environment()
+    )
+    assert finished.returncode == 0, finished
+    found: list[dict[str, Any]] = json.loads(finished.stdout)
+    return found
+
+
 def columns(table: str, *names: str) -> list[list[str]]:
     """The named columns of what the tool prints."""
     head, *rows = [[cell.strip() for cell in line.split("\t")] for line in table.splitlines() if line.strip()]
@@ -126,9 +140,24 @@ def test_kafka_transactions_lists_and_describes(broker: BrokerProcess) -> None:
     producers = transactions(broker, "describe-producers", "--topic", topic, "--partition", "0")
     [[start]] = columns(producers, "CurrentTransactionStartOffset")
     assert start == "0"
+    _check_both_tools_agree(broker, name, topic)
     transactions(broker, "forceTerminateTransaction", "--transactionalId", name)
     [[state]] = columns(transactions(broker, "describe", "--transactional-id", name), "TransactionState")
     assert state in ("CompleteAbort", "Empty")
+
+
+def _check_both_tools_agree(broker: BrokerProcess, name: str, topic: str) -> None:
+    theirs = columns(transactions(broker, "list"), "TransactionalId", "TransactionState", "ProducerId")
+    mine = [[each["transactional_id"], each["state"], str(each["producer_id"])] for each in ours(broker, "list")]
+    assert sorted(theirs) == mine
+    names = ("ProducerId", "ProducerEpoch", "TransactionState", "TransactionTimeoutMs")
+    [described] = columns(transactions(broker, "describe", "--transactional-id", name), *names)
+    [each] = ours(broker, "describe", name)
+    assert described == [str(each[key]) for key in ("producer_id", "producer_epoch", "state", "timeout_ms")]
+    names = ("ProducerId", "ProducerEpoch", "CurrentTransactionStartOffset", "LastSequence")
+    [known] = columns(transactions(broker, "describe-producers", "--topic", topic, "--partition", "0"), *names)
+    [each] = ours(broker, "producers", f"{topic}:0")
+    assert known == [str(each[key]) for key in ("producer_id", "producer_epoch", "start_offset", "last_sequence")]
 
 
 def test_a_hanging_transaction_is_found_and_aborted(lenient: BrokerProcess) -> None:
@@ -148,9 +177,12 @@ def test_a_hanging_transaction_is_found_and_aborted(lenient: BrokerProcess) -> N
     assert read(lenient, topic, 1) == ["before"]
     found = transactions(lenient, "find-hanging", "--topic", topic)
     assert columns(found, "Topic", "Partition", "ProducerId") == [[topic, "0", "424242"]]
+    [mine] = ours(lenient, "find-hanging", "--topic", topic)
+    assert (mine["topic"], mine["partition"], mine["producer_id"], mine["start_offset"]) == (topic, 0, 424_242, 1)
     transactions(lenient, "abort", "--topic", topic, "--partition", "0", "--start-offset", "1")
     assert read(lenient, topic, 2) == ["before", "after"]
     assert columns(transactions(lenient, "find-hanging", "--topic", topic), "ProducerId") == []
+    assert ours(lenient, "find-hanging", "--topic", topic) == []
 
 
 def test_dump_log_reads_the_transaction_log(broker: BrokerProcess) -> None:

@@ -54,6 +54,17 @@ class OpenTransaction(NamedTuple):
     last_timestamp_ms: int
 
 
+class Producer(NamedTuple):
+    """A producer as a partition knows it. `start_offset` is that of its open transaction."""
+
+    producer_id: int
+    producer_epoch: int
+    coordinator_epoch: int
+    last_sequence: int
+    last_timestamp_ms: int
+    start_offset: int | None
+
+
 async def list_transactions(
     cluster: RawCluster, states: list[str], longer_than_ms: int = -1, pattern: str | None = None
 ) -> list[Listed]:
@@ -87,6 +98,30 @@ async def describe_transaction(cluster: RawCluster, transactional_id: str) -> De
         state.transaction_timeout_ms,
         state.transaction_start_time_ms,
         [(topic.topic, index) for topic in state.topics for index in topic.partitions],
+    )
+
+
+async def producers_of(cluster: RawCluster, topic: str, index: int) -> list[Producer]:
+    """Every producer that one partition knows, by id."""
+    broker = (await cluster.leaders([topic])).get((topic, index))
+    if broker is None:
+        raise CommandFailed(f"there is no partition {topic}-{index}, or nobody leads it.")
+    answer = await cluster.ask(
+        ApiKey.DESCRIBE_PRODUCERS, DescribeProducersRequest([TopicRequest(topic, [index])]), broker
+    )
+    (partition,) = answer.topics[0].partitions
+    if partition.error_code:
+        raise refusal(partition.error_code, f"{topic}-{index}")
+    return sorted(
+        Producer(
+            each.producer_id,
+            each.producer_epoch,
+            each.coordinator_epoch,
+            each.last_sequence,
+            each.last_timestamp,
+            each.current_txn_start_offset if each.current_txn_start_offset >= 0 else None,
+        )
+        for each in partition.active_producers
     )
 
 

@@ -20,6 +20,7 @@ from tailrace.cli.transaction_details import (
     hanging_transactions,
     list_transactions,
     open_transactions,
+    producers_of,
 )
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.init_producer_id import InitProducerIdRequest
@@ -92,6 +93,23 @@ def describe_command(cluster: Cluster, ids: tuple[str, ...], as_json: bool) -> N
         print_table(names, rows)
 
 
+@transactions.command("producers")
+@cluster_options
+@click.argument("place", metavar="TOPIC:PARTITION")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def producers_command(cluster: Cluster, place: str, as_json: bool) -> None:
+    """Show the producers that a partition knows, idempotent and transactional, and where their transactions begin."""
+    topic, index = _partition(place)
+    found = _ask(cluster, lambda raw: producers_of(raw, topic, index))
+    if as_json:
+        print_json([each._asdict() for each in found])
+    elif found:
+        names = ("producer id", "epoch", "coordinator epoch", "last sequence", "last write ms", "start offset")
+        print_table(names, found)
+    else:
+        note(f"{topic}-{index} knows no producers")
+
+
 @transactions.command("find-hanging")
 @cluster_options
 @click.option("-t", "--topic", "topics", multiple=True, help="Only there; may be repeated. All topics otherwise.")
@@ -126,11 +144,16 @@ def abort(cluster: Cluster, place: str | None, start_offset: int | None, transac
         return
     if place is None or start_offset is None or transactional_id is not None:
         raise click.UsageError("give TOPIC:PARTITION with --start-offset, or --id")
+    topic, index = _partition(place)
+    ended = _ask(cluster, lambda raw: _abort_in(raw, topic, index, start_offset))
+    note(f"the transaction of producer {ended.producer_id} in {topic}-{index} is aborted")
+
+
+def _partition(place: str) -> tuple[str, int]:
     topic, _, index = place.rpartition(":")
     if not topic or not index.isdecimal():
         raise click.UsageError(f"{place} is not TOPIC:PARTITION")
-    ended = _ask(cluster, lambda raw: _abort_in(raw, topic, int(index), start_offset))
-    note(f"the transaction of producer {ended.producer_id} in {topic}-{index} is aborted")
+    return topic, int(index)
 
 
 async def _abort_in(cluster: RawCluster, topic: str, index: int, start_offset: int) -> OpenTransaction:
