@@ -33,10 +33,12 @@ SETTINGS = {"offsets.topic.num.partitions": "1", "transaction.state.log.num.part
 class TransactionBench:
     """One broker, and its next lives."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
+        """`settings`: Kafka's names with underscores, beside SETTINGS."""
         self.disk = BreakableDisk()
+        self._settings = SETTINGS | {name.replace("_", "."): value for name, value in settings.items()}
         self._directories = [directory / str(number) for number in range(3)]
-        self.bench = Bench(*self._directories, settings=SETTINGS, disk=self.disk)
+        self.bench = Bench(*self._directories, settings=self._settings, disk=self.disk)
         for topic in ("__consumer_offsets", "__transaction_state"):
             self.bench.services.auto_create(topic)
 
@@ -44,8 +46,8 @@ class TransactionBench:
         """The process is killed and started again; the clock goes on."""
         old = self.bench
         old.logs.abandon()
-        metadata = Metadata(old.metadata._store, 1, BrokerSettings(SETTINGS), SeededRandom(8))
-        self.bench = Bench(*self._directories, settings=SETTINGS, disk=self.disk, metadata=metadata)
+        metadata = Metadata(old.metadata._store, 1, BrokerSettings(self._settings), SeededRandom(8))
+        self.bench = Bench(*self._directories, settings=self._settings, disk=self.disk, metadata=metadata)
         self.bench.clock.advance(old.clock.wall_ms() - self.bench.clock.wall_ms())
         self.bench.advance(0)
 

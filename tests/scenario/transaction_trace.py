@@ -14,6 +14,7 @@ read t-0                      what read_committed gets, and where it ends
 committed g t-0               OffsetFetch, stable or not
 describe T, list, markers T t-0 abort, advance MS, expire, restart, log, delete-topic t
 disk full t-0                 no write succeeds on the disk that t-0 lies on   (disk breaks t-0: nothing at all does)
+disk forgets t-0              no flush succeeds there
 disk works                    all of them work again, and have room
 """
 
@@ -301,6 +302,8 @@ class TransactionTrace:
         path = logs.directory_of(TopicPartition(topic, int(index))).path
         if args[0] == "full":
             disk.fail(path, errno.ENOSPC, GROWS)
+        elif args[0] == "forgets":
+            disk.fail(path, errno.EIO, {"fsync"})
         else:
             assert args[0] == "breaks"
             disk.fail(path, errno.EIO)
