@@ -56,6 +56,13 @@ class Transacting:
             assert time.monotonic() < deadline, f"{len(self.committed)} of {enough} transactions; {self.errors}"
             time.sleep(0.02)
 
+    def wait_for_trouble(self) -> None:
+        """Wait until the producer was told that something did not work."""
+        deadline = time.monotonic() + WAIT_S
+        while not self.errors:
+            assert time.monotonic() < deadline, "it did not meet the full volume"
+            time.sleep(0.02)
+
     def _run(self) -> None:
         number = 0
         while not self._stopping.is_set():
@@ -162,7 +169,8 @@ def test_no_transaction_is_half_visible(request: pytest.FixtureRequest, tmp_path
             for each in writing:
                 each.wait_for(5)
             filler = fill(volume)
-            time.sleep(3)
+            for each in writing:
+                each.wait_for_trouble()
             if is_killed:
                 broker.stop(signal.SIGKILL)
                 broker.process.communicate()
@@ -173,7 +181,6 @@ def test_no_transaction_is_half_visible(request: pytest.FixtureRequest, tmp_path
             for each in writing:
                 each.wait_for(5)
                 each.stop()
-                assert each.errors, "it did not meet the full volume"
             _check(visible(servers), writing)
         finally:
             broker.__exit__()
