@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 
-import pytest
 from confluent_kafka import AcknowledgeType, Message, Producer, ShareConsumer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 from tests.harness.brokers import BrokerProcess
@@ -68,9 +67,8 @@ def test_released_records_come_again_rejected_ones_do_not(broker: BrokerProcess)
         assert poll(consumer, 2) == []
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
-def test_two_members_share_and_every_record_is_seen_once(broker: BrokerProcess, partitions: int) -> None:
-    team = Team(broker, partitions)
+def test_two_members_share_and_every_record_is_seen_once(broker: BrokerProcess) -> None:
+    team = Team(broker, 3)
     count = 400
     seen: Counter[str] = Counter()
     with team.join("implicit") as first, team.join("implicit") as second:

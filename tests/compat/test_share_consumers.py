@@ -108,7 +108,7 @@ def test_records_polled_are_accepted_by_the_next_poll(shared: BrokerProcess, jav
     assert team.poll(first, 1.5) == []
     team.leave(first)
     second = team.join()
-    assert team.poll(second, 3) == []
+    assert team.poll(second, 2) == []
     team.produce("d")
     assert team.poll(second) == [[3, "d", 1]]
     team.leave(second)
@@ -195,7 +195,7 @@ def test_a_strict_limit_is_not_exceeded(shared: BrokerProcess, java: ShareDriver
     team.leave(member)
 
 
-@pytest.mark.parametrize("kills", [0, 2])
+@pytest.mark.parametrize("kills", [0, 1])
 def test_members_share_partitions_and_nothing_is_lost(shared: BrokerProcess, java: ShareDriver, kills: int) -> None:
     """Four members over two partitions; with kills the broker dies in the middle: whatever was accepted is accepted,
     and the rest comes. A record whose acceptance nobody heard of may come twice."""
