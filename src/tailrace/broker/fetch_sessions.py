@@ -24,6 +24,9 @@ INITIAL_EPOCH = 0
 FINAL_EPOCH = -1
 EPOCH_MAX = 2**31 - 1
 
+HIGH_WATERMARK_UNTOLD = 2**63 - 1
+"""What a follower's request says that does not tell which high watermark it knows (before v18)."""
+
 Key = tuple[TopicId | str, int]
 
 
@@ -33,6 +36,8 @@ class SessionPartition:
     __slots__ = (
         "current_leader_epoch",
         "fetch_offset",
+        "follower_high_watermark",
+        "follower_log_start_offset",
         "high_watermark",
         "last_fetched_epoch",
         "log_start_offset",
@@ -50,6 +55,8 @@ class SessionPartition:
         self.max_bytes = 0
         self.current_leader_epoch = -1
         self.last_fetched_epoch = -1
+        self.follower_high_watermark = HIGH_WATERMARK_UNTOLD
+        self.follower_log_start_offset = -1
         self.high_watermark = -1
         self.log_start_offset = -1
 

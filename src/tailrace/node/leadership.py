@@ -8,9 +8,9 @@ that do not fit into a turn of the loop are made in the turns after it, or when 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tailrace.base.errors import KafkaError, StorageError
 from tailrace.base.types import TopicPartition
@@ -25,6 +25,9 @@ from tailrace.node.coordinators import Coordinators
 from tailrace.node.turns import Turns
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
+
+if TYPE_CHECKING:  # start-up time: most brokers have no replicated partition
+    from tailrace.node.replication import Replication
 
 _log = logging.getLogger("tailrace.node")
 
@@ -41,15 +44,20 @@ class Leadership:
         partitions: Partitions,
         coordinators: Coordinators,
         turns: Turns,
+        replication_of: Callable[[], Replication],
     ) -> None:
         self._metadata = metadata
         self._logs = logs
         self._partitions = partitions
         self._coordinators = coordinators
         self._turns = turns
+        self._replication_of = replication_of
         self._created: dict[TopicPartition, None] = {}
         """Partitions that were created by this process and are not led yet: they have no log anywhere."""
         self._is_leading_created = False
+        self._to_follow: dict[TopicPartition, None] = {}
+        """Partitions whose logs are to be opened and followed, a few in each turn."""
+        self._is_opening_followed = False
 
     def start(self) -> None:
         """Lead what the image says, and follow it and the log directories from here on.
@@ -59,9 +67,12 @@ class Leadership:
         """
         self._logs.on_directory_failed = self.on_directory_failed
         self._partitions.lead_missing = self._lead_missing
+        self._partitions.is_elsewhere = self._is_elsewhere
         if not all(directory.was_clean for directory in self._logs.directories.online):
             # A full volume is no reason not to start: the reserve is for this.
             self._logs.with_reserve(partial(self._metadata.commit_now, list(self._next_epochs())))
+            if self._has_replicated():
+                self._replication_of().give_up_in_sync()
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic)
         self._tell_of_strays()
@@ -80,11 +91,15 @@ class Leadership:
     def _next_epochs(self) -> Iterator[PartitionRecord]:
         for topic in self._metadata.image.topics.values():
             for index, image in enumerate(topic.partitions):
-                if image.leader == self._metadata.node_id:
+                if image.leader == self._metadata.node_id and len(image.replicas) == 1:
                     bumped = image._replace(
                         leader_epoch=image.leader_epoch + 1, partition_epoch=image.partition_epoch + 1
                     )
                     yield PartitionRecord(topic.topic_id, index, *bumped)
+
+    def _has_replicated(self) -> bool:
+        topics = self._metadata.image.topics.values()
+        return any(len(each.replicas) > 1 for topic in topics for each in topic.partitions)
 
     def on_delta(self, delta: MetadataDelta) -> None:
         """Follow one committed change."""
@@ -112,6 +127,17 @@ class Leadership:
         for resource in delta.configs_changed:
             if resource.type == ResourceType.TOPIC:
                 self._logs.update_config(resource.name)
+        if delta.configs_changed:
+            self._refresh_in_sync_counts()
+
+    def _refresh_in_sync_counts(self) -> None:
+        """`min.insync.replicas` may have changed."""
+        for partition in self._partitions:
+            if partition.followers is not None:
+                name, index = partition.topic_partition
+                image = self._metadata.image.partition(name, index)
+                if image is not None and image.leader == self._metadata.node_id:
+                    partition.lead(image, partial(self._replication_of().leader_role, partition, image))
 
     def on_directory_failed(self, directory: LogDirectory, partitions: list[TopicPartition]) -> None:
         """Take the partitions of a log directory offline; the others are served on."""
@@ -175,38 +201,115 @@ class Leadership:
         """
         image = topic.partitions[index]
         if image.leader != self._metadata.node_id:
+            self._lead_no_more(topic, index)
             return
         topic_partition = TopicPartition(topic.name, index)
         if not asked_for and not self._coordinators.coordinate(topic.name) and self._logs.is_unopened(topic_partition):
             return
-        partition = self._partitions.get_present(topic.name, index)
         try:
-            if partition is None:
-                is_new = topic_partition in self._created
-                log = (self._logs.create if is_new else self._logs.find_or_create)(topic_partition, topic.topic_id)
-                partition = Partition(log, topic.topic_id, image.leader, list(image.replicas))
-                self._partitions.add(partition)
-                self._created.pop(topic_partition, None)
-            partition.become_leader(image.leader_epoch)
+            partition = self._opened(topic, index)
+            if len(image.replicas) == 1:
+                partition.lead(image, None)
+            else:
+                replication = self._replication_of()
+                replication.unfollow(partition)
+                partition.lead(image, partial(replication.leader_role, partition, image))
+            self._partitions.add(partition)
         except (KafkaError, StorageError) as error:
-            if not isinstance(error, LogMissing):  # said once for all of them
-                _log.error("%s is offline: %s", topic_partition, error)
-            if not isinstance(error, StorageError) or self._logs.on_storage_error(error) is Trouble.DIRECTORY:
-                self._take_offline(topic, index)
-            return  # what the process or the volume lacked may be there when the partition is asked for again
+            self._on_unopened(topic, index, error)
+            return
         self._coordinators.lead(topic.name, index, image.leader_epoch)
+
+    def _opened(self, topic: TopicImage, index: int) -> Partition:
+        """The partition, its log opened or made where that is still to be done. Raises KafkaError, StorageError."""
+        topic_partition = TopicPartition(topic.name, index)
+        found = self._partitions.get_present(topic.name, index) or self._partitions.get_followed(topic_partition)
+        if found is None:
+            is_new = topic_partition in self._created
+            log = (self._logs.create if is_new else self._logs.find_or_create)(topic_partition, topic.topic_id)
+            image = topic.partitions[index]
+            found = Partition(log, topic.topic_id, image.leader, list(image.replicas))
+            self._created.pop(topic_partition, None)
+        return found
+
+    def _on_unopened(self, topic: TopicImage, index: int, error: KafkaError | StorageError) -> None:
+        """What the process or the volume lacked may be there when the partition is asked for again."""
+        if not isinstance(error, LogMissing):  # said once for all of them
+            _log.error("%s is offline: %s", TopicPartition(topic.name, index), error)
+        if not isinstance(error, StorageError) or self._logs.on_storage_error(error) is Trouble.DIRECTORY:
+            self._take_offline(topic, index)
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    def _is_elsewhere(self, name: str, index: int) -> bool:
+        image = self._metadata.image.partition(name, index)
+        return image is not None and image.leader != self._metadata.node_id
+
+    def _lead_no_more(self, topic: TopicImage, index: int) -> None:
+        """Follow who leads, if this broker holds a replica: at once where it led until now, else in its turn."""
+        topic_partition = TopicPartition(topic.name, index)
+        if self._metadata.node_id not in topic.partitions[index].replicas:
+            self._created.pop(topic_partition, None)
+            self._give_away(topic, index)
+        elif self._partitions.is_here(topic.name, index):
+            self._follow(topic, index)
+        else:
+            self._to_follow[topic_partition] = None
+            if not self._is_opening_followed:
+                self._is_opening_followed = True
+                self._turns.run(self._open_followed())
+
+    def _open_followed(self) -> Iterator[None]:
+        while self._to_follow and self._partitions.lead_missing is not None:
+            name, index = topic_partition = next(iter(self._to_follow))
+            del self._to_follow[topic_partition]
+            topic = self._metadata.image.topic(name)
+            if topic is not None and index < len(topic.partitions):
+                image = topic.partitions[index]
+                if image.leader != self._metadata.node_id and self._metadata.node_id in image.replicas:
+                    self._follow(topic, index)
+            yield
+        self._is_opening_followed = False
+
+    def _follow(self, topic: TopicImage, index: int) -> None:
+        if self._partitions.is_offline(topic.name, index):
+            return
+        self._coordinators.drop(topic.name, index)
+        try:
+            partition = self._opened(topic, index)
+            self._replication_of().follow(partition, topic.partitions[index])
+            self._partitions.add_followed(partition)
+        except (KafkaError, StorageError) as error:
+            self._on_unopened(topic, index, error)
+
+    def _give_away(self, topic: TopicImage, index: int) -> None:
+        """The partition was moved to other brokers: let go of it, and of its log."""
+        topic_partition = TopicPartition(topic.name, index)
+        found = self._partitions.remove(topic_partition)
+        if found is None:
+            return
+        self._coordinators.drop(topic.name, index)
+        if len(found.replicas) > 1:
+            self._replication_of().unfollow(found)
+        self._delete_log(topic_partition)
+
+    def _delete_log(self, topic_partition: TopicPartition) -> None:
+        try:
+            self._logs.delete(topic_partition)
+        except StorageError as error:
+            _log.error("%s was not deleted from disk: %s", topic_partition, error)
+            self._logs.on_storage_error(error)
 
     def _drop_topic(self, topic: TopicImage) -> None:
         for index in range(len(topic.partitions)):
             topic_partition = TopicPartition(topic.name, index)
             self._created.pop(topic_partition, None)
-            self._partitions.remove(topic_partition)
+            self._to_follow.pop(topic_partition, None)
+            found = self._partitions.remove(topic_partition)
+            if found is not None and len(found.replicas) > 1:
+                self._replication_of().unfollow(found)
             self._coordinators.drop(topic.name, index)
-            try:
-                self._logs.delete(topic_partition)
-            except StorageError as error:
-                _log.error("%s was not deleted from disk: %s", topic_partition, error)
-                self._logs.on_storage_error(error)
+            self._delete_log(topic_partition)
         self._partitions.remove_topic(topic.topic_id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,7 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.records import BrokerRecord, ClusterRecord
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.cluster.sqlite_store import SqliteStore
+from tailrace.cluster.store import MetadataStore
 from tailrace.log.config import LogConfig, LogEnvironment
 from tailrace.log.logs import Logs
 from tailrace.log.open_files import OpenFiles
@@ -66,6 +68,7 @@ from tailrace.wire.frame import SIZE_BYTES
 
 if TYPE_CHECKING:
     from tailrace.node.clustered import Clustered
+    from tailrace.node.replication import Replication
 
 
 class ServerConfig(NamedTuple):
@@ -82,8 +85,12 @@ class ServerConfig(NamedTuple):
 class Server:
     """One broker in the running loop, which must be one of `net.loop.new_event_loop`. Started and stopped once."""
 
-    def __init__(self, config: ServerConfig, page_cache: PageCache | None = None) -> None:
+    def __init__(
+        self, config: ServerConfig, page_cache: PageCache | None = None, store: MetadataStore | None = None
+    ) -> None:
+        """`store`: where the metadata is kept, shared with other brokers; None: a file of this one's own."""
         self.config = config
+        self._store = store
         self._page_cache = page_cache or KernelPageCache()
         self._readers: Readers | None = None
         self.faults = Faults()
@@ -93,6 +100,7 @@ class Server:
         self._cleaner: Cleaner | None = None
         self._upkeep: Upkeep | None = None
         self._coordinators: Coordinators | None = None
+        self._replication: Replication | None = None
         self._space_watch: SpaceWatch | None = None
         self._clustered: Clustered | None = None
 
@@ -145,6 +153,8 @@ class Server:
             self._space_watch.stop()
         if self._cleaner is not None:
             self._cleaner.stop()
+        if self._replication is not None:
+            self._replication.close()
         if self._engine is not None:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
@@ -221,7 +231,9 @@ class Server:
             partitions = Partitions()
             around = Surroundings(metadata, logs, partitions, engine.timers, clock, random)
             coordinators = self._coordinators = Coordinators(around)
-            leadership = Leadership(metadata, logs, partitions, coordinators, Turns(clock, engine.selector.post))
+            turns = Turns(clock, engine.selector.post)
+            replication_of = partial(self._made_replication, metadata, partitions, logs, engine)
+            leadership = Leadership(metadata, logs, partitions, coordinators, turns, replication_of)
             leadership.start()
             self._space_watch = SpaceWatch(logs, settings, engine.timers, leadership.lead_unled)
             self._space_watch.look(makes_reserve=False)
@@ -250,6 +262,16 @@ class Server:
             advertised_address=advertised_address(settings),
         )
 
+    def _made_replication(self, metadata: Metadata, partitions: Partitions, logs: Logs, engine: Engine) -> Replication:
+        """The replication of this broker, made with its first replicated partition."""
+        if self._replication is None:
+            # start-up time: most brokers have no replicated partition
+            from tailrace.node.replication import Replication, ReplicationSurroundings
+
+            around = ReplicationSurroundings(metadata, partitions, engine, SystemClock(), logs.on_storage_error)
+            self._replication = Replication(around)
+        return self._replication
+
     def _log_dirs(self, settings: BrokerSettings) -> list[Path]:
         """The log directories. TailraceError where they overlap, or hold logs that no metadata tells of."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -274,7 +296,8 @@ class Server:
 
     def _metadata(self, settings: BrokerSettings, node_id: int, logs: Logs, engine: Engine, pools: Pools) -> Metadata:
         clustered = self._clustered
-        store = clustered.store if clustered is not None else SqliteStore(self.config.data_dir / METADATA_FILE)
+        store = clustered.store if clustered is not None else self._store
+        store = store or SqliteStore(self.config.data_dir / METADATA_FILE)
         try:
             if clustered is None:
                 loaded = store.load()

@@ -208,6 +208,8 @@ class Partition:
                 self._commit_waits.on_high_watermark(committed)
             if self._waiters:
                 self.wake_waiters()
+            if self.followers is not None:
+                self.followers.wake_waiters()
 
     def _on_flushed(self, error: StorageError | None) -> None:
         if self.on_flushed_as_follower is not None:

@@ -1,7 +1,8 @@
-"""All partitions this broker leads, by topic and index, and those it should lead but whose storage is offline.
+"""All partitions this broker leads, by topic and index, those it follows, and those whose storage is offline.
 
-Looked up on every request, changed by metadata deltas and by log directories that fail. A partition is led, offline,
-or unknown. One that is led may be made when it is first asked for (`lead_missing`), so that a broker of 10,000
+Looked up on every request, changed by metadata deltas and by log directories that fail. A partition is led, followed,
+offline, or unknown; only one that is led is found by `get` and `of`.
+One that is led may be made when it is first asked for (`lead_missing`), so that a broker of 10,000
 partitions starts, and rests, at the price of those that are used.
 """
 
@@ -17,7 +18,7 @@ from tailrace.replication.partition import Partition
 class Partitions:
     """The partitions of this broker. One owner: the loop's thread."""
 
-    __slots__ = ("_by_name", "_names", "_offline", "lead_missing")
+    __slots__ = ("_by_name", "_followed", "_names", "_offline", "is_elsewhere", "lead_missing")
 
     lead_missing: Callable[[str, int], Partition | None] | None
     """Leads a partition that nobody asked for before, where this broker should; None where it should not, or cannot.
@@ -25,6 +26,10 @@ class Partitions:
 
     def __init__(self) -> None:
         self.lead_missing = None
+        self.is_elsewhere: Callable[[str, int], bool] | None = None
+        """Whether a partition that is not led here exists all the same. Asked before a client is told that it does
+        not."""
+        self._followed: dict[TopicPartition, Partition] = {}
         self._offline: dict[str, set[int]] = {}
         self._by_name: dict[str, dict[int, Partition]] = {}
         self._names: dict[TopicId, str] = {}
@@ -42,13 +47,25 @@ class Partitions:
         return None if of_topic is None else of_topic.get(partition)
 
     def of(self, topic: str, partition: int) -> Partition:
-        """The partition; raises KAFKA_STORAGE_ERROR when it is offline, UNKNOWN_TOPIC_OR_PARTITION when unknown."""
+        """The partition; raises KAFKA_STORAGE_ERROR when it is offline, NOT_LEADER_OR_FOLLOWER when another broker
+        leads it, or nobody, UNKNOWN_TOPIC_OR_PARTITION when unknown."""
         found = self.get(topic, partition)
         if found is None:
             if self.is_offline(topic, partition):
                 raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"The log directory of {topic}-{partition} is offline.")
+            if self.is_elsewhere is not None and self.is_elsewhere(topic, partition):
+                raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         return found
+
+    def get_followed(self, topic_partition: TopicPartition) -> Partition | None:
+        """The partition if it is followed."""
+        return self._followed.get(topic_partition)
+
+    @property
+    def followed(self) -> list[Partition]:
+        """Every partition that is followed."""
+        return list(self._followed.values())
 
     def name_of(self, topic_id: TopicId) -> str | None:
         """The name of the topic with this id."""
@@ -63,16 +80,24 @@ class Partitions:
         self._names.pop(topic_id, None)
 
     def add(self, partition: Partition) -> None:
-        """Take in a partition that was created or loaded."""
+        """Take in a partition to lead: created, loaded, or followed before."""
         name, index = partition.topic_partition
+        self._followed.pop(partition.topic_partition, None)
         self._by_name.setdefault(name, {})[index] = partition
         self.add_topic(partition.topic_id, name)
+        self._set_online(partition.topic_partition)
+
+    def add_followed(self, partition: Partition) -> None:
+        """Take in a partition to follow: created, loaded, or led before."""
+        self._pop(partition.topic_partition)
+        self._followed[partition.topic_partition] = partition
+        self.add_topic(partition.topic_id, partition.topic_partition.topic)
         self._set_online(partition.topic_partition)
 
     def remove(self, topic_partition: TopicPartition) -> Partition | None:
         """Forget a partition and wake those who wait on it, so that they learn it is gone."""
         self._set_online(topic_partition)
-        found = self._pop(topic_partition)
+        found = self._pop(topic_partition) or self._followed.pop(topic_partition, None)
         if found is not None:
             found.end(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         return found
@@ -80,7 +105,7 @@ class Partitions:
     def clear(self) -> None:
         """Forget everything, as `remove` does, and lead nothing any more: the end of service."""
         self.lead_missing = None
-        for partition in list(self):
+        for partition in [*self, *self._followed.values()]:
             self.remove(partition.topic_partition)
         self._names.clear()
 
@@ -89,13 +114,14 @@ class Partitions:
         name, index = topic_partition
         self._offline.setdefault(name, set()).add(index)
         self.add_topic(topic_id, name)
-        found = self._pop(topic_partition)
+        found = self._pop(topic_partition) or self._followed.pop(topic_partition, None)
         if found is not None:
             found.end(ErrorCode.KAFKA_STORAGE_ERROR)
 
     def is_here(self, topic: str, partition: int) -> bool:
-        """Whether the partition is led already, or offline."""
-        return self.get_present(topic, partition) is not None or self.is_offline(topic, partition)
+        """Whether the partition is led already, or followed, or offline."""
+        is_led = self.get_present(topic, partition) is not None
+        return is_led or TopicPartition(topic, partition) in self._followed or self.is_offline(topic, partition)
 
     def is_offline(self, topic: str, partition: int) -> bool:
         """Whether the partition is this broker's but its storage is not to be had."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tailrace.base.background import Background, InlineBackground
 from tailrace.base.clock import ManualClock
@@ -33,6 +33,10 @@ from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 
 PEER = Peer(1, "10.0.0.9", 5000, "10.0.0.1", 9092)
+
+
+def _no_replication() -> NoReturn:
+    raise AssertionError("every partition of a bench has one replica")
 
 
 class Bench:
@@ -64,7 +68,12 @@ class Bench:
         around = Surroundings(self.metadata, self.logs, self.partitions, self.timers, self.clock, random)
         coordinators = Coordinators(around)
         self.leadership = Leadership(
-            self.metadata, self.logs, self.partitions, coordinators, Turns(self.clock, self._soon.append)
+            self.metadata,
+            self.logs,
+            self.partitions,
+            coordinators,
+            Turns(self.clock, self._soon.append),
+            _no_replication,
         )
         self.leadership.start()
         self.services = Services(

@@ -7,7 +7,9 @@ Behaviour: answers at once when `min_bytes` are readable, when a partition has a
     readers, who want magic 0 or 1, cost a conversion. What a lookup misses in memory is loaded by other threads while
     the fetch waits; what a range misses, the connection has loaded before it sends.
 Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10
-    zstd; v11 rack, not used by one replica; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516).
+    zstd; v11 rack, not used; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516); v15 broker epoch of a follower
+    (KIP-903); v18 the high watermark that a follower knows: what it has not heard is worth an answer (KIP-1166).
+Followers read to the log's end, what is not committed too, and what they ask for tells the leader what they have.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from tailrace.broker.services import Services
 from tailrace.net.handler import FileRange
 from tailrace.net.timers import Timer
 from tailrace.records.legacy import down_convert
+from tailrace.replication.follower_reads import Follower, check_follower, diverging_epoch, read_for_follower
 from tailrace.replication.partition import IsolationLevel, Partition
 from tailrace.wire.messages.fetch import (
     AbortedTransaction,
@@ -38,6 +41,7 @@ from tailrace.wire.messages.fetch import (
 )
 
 FIRST_VERSION_WITH_IDS = 13
+FIRST_VERSION_WITH_REPLICA_STATE = 15
 _UNKNOWN = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID})
 
 
@@ -66,6 +70,7 @@ class _Fetch:
         "_bytes",
         "_context",
         "_failed",
+        "_follower",
         "_file_count",
         "_incremental",
         "_inlined_bytes",
@@ -92,7 +97,10 @@ class _Fetch:
         self._version = context.api_version
         self._isolation = request.isolation_level
         self._min_bytes = request.min_bytes
-        self._max_bytes = min(request.max_bytes, services.settings.integer("fetch.max.bytes"))
+        self._max_bytes = request.max_bytes
+        self._follower = _follower_of(request, self._version)
+        if self._follower is None:
+            self._max_bytes = min(request.max_bytes, services.settings.integer("fetch.max.bytes"))
         self._session: FetchSession | None = None
         self._incremental = request.session_epoch not in (INITIAL_EPOCH, FINAL_EPOCH)
         self._partitions = self._of_session(request) if self._incremental else self._of_full_fetch(request)
@@ -205,26 +213,40 @@ class _Fetch:
             raise self._broken[id(entry)]
         partition = self._partition_of(entry)
         if self._pending is not None:
-            partition.add_waiter(self._on_progress)
+            self._wait_at(partition)
         partition.check_leader_epoch(entry.current_leader_epoch)
+        if self._follower is not None:
+            check_follower(partition, self._follower)
         if self._version < 10 and partition.log.config.compression_type == "zstd":
             raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
         data = PartitionData(
             entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
         )
         data.records = b""
-        if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
-            return data
         try:
+            if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
+                return data
             self._read_records(partition, entry, data)
         except NotResident as missing:
             self._missing.append((entry, missing))
+        except KafkaError as error:
+            if self._follower is None or error.code is not ErrorCode.OFFSET_OUT_OF_RANGE:
+                raise
+            data.error_code = error.code  # where the log starts is what the follower needs to know next
+            self._failed = True
+        if self._follower is not None and entry.follower_high_watermark < partition.high_watermark:
+            data.high_watermark = partition.high_watermark
+            self._failed = True
         return data
 
     def _read_records(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> None:
         limit = min(entry.max_bytes, max(self._max_bytes - self._bytes, 0))
         first = self._bytes == 0 and self._version >= 3
-        found = partition.read(entry.fetch_offset, limit, self._isolation, first)
+        if self._follower is not None:
+            at = entry.fetch_offset, entry.follower_log_start_offset
+            found = read_for_follower(partition, self._follower, at, limit, min_one_batch=first)
+        else:
+            found = partition.read(entry.fetch_offset, limit, self._isolation, first)
         if self._isolation == IsolationLevel.READ_COMMITTED:
             data.aborted_transactions = self._aborted(partition, entry.fetch_offset)
         if found.file is None:
@@ -244,14 +266,12 @@ class _Fetch:
 
     def _diverged(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> bool:
         """Tell a reader whose last epoch ended before its offset where the histories part. Source: KIP-595."""
-        epoch, end_offset = partition.log.end_offset_for_epoch(entry.last_fetched_epoch)
-        if epoch < 0:
-            raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
-        if epoch < entry.last_fetched_epoch or end_offset < entry.fetch_offset:
-            data.diverging_epoch = EpochEndOffset(epoch, end_offset)
-            self._failed = True
-            return True
-        return False
+        diverging = diverging_epoch(partition, entry.last_fetched_epoch, entry.fetch_offset)
+        if diverging is None:
+            return False
+        data.diverging_epoch = EpochEndOffset(*diverging)
+        self._failed = True
+        return True
 
     def _aborted(self, partition: Partition, offset: int) -> list[AbortedTransaction]:
         found = partition.log.aborted_transactions(offset, partition.last_stable_offset)
@@ -265,7 +285,7 @@ class _Fetch:
         self._is_over = max_wait_ms <= 0
         self._timer = self._services.timers.schedule(COLD_WAIT_MAX_MS if self._is_over else max_wait_ms, self._on_time)
         for partition in self._open_partitions():
-            partition.add_waiter(self._on_progress)
+            self._wait_at(partition)
         self._load_missing()
         return self._pending
 
@@ -278,7 +298,13 @@ class _Fetch:
             if found is not None:
                 yield found
 
-    def _on_progress(self, _: Partition) -> None:
+    def _wait_at(self, partition: Partition) -> None:
+        if self._follower is None:
+            partition.add_waiter(self._on_progress)
+        elif partition.followers is not None:
+            partition.followers.add_waiter(self._on_progress)
+
+    def _on_progress(self, _: Partition | None = None) -> None:
         """Data came: look again, once, when the loop's turn is done with what else came."""
         if not self._scheduled:
             self._scheduled = True
@@ -321,6 +347,8 @@ class _Fetch:
         self._timer.cancel()
         for partition in self._open_partitions():
             partition.remove_waiter(self._on_progress)
+            if partition.followers is not None:
+                partition.followers.remove_waiter(self._on_progress)
         self._pending.complete(self.response())
 
     # -- answering -------------------------------------------------------------------------------------------------
@@ -358,6 +386,16 @@ def _update(entry: SessionPartition, asked: FetchPartition) -> None:
     entry.max_bytes = asked.partition_max_bytes
     entry.current_leader_epoch = asked.current_leader_epoch
     entry.last_fetched_epoch = asked.last_fetched_epoch
+    entry.follower_high_watermark = asked.high_watermark
+    entry.follower_log_start_offset = asked.log_start_offset
+
+
+def _follower_of(request: FetchRequest, version: int) -> Follower | None:
+    """The broker that asks, if it is one; -1 and -2 are consumers."""
+    if version < FIRST_VERSION_WITH_REPLICA_STATE:
+        return Follower(request.replica_id, -1) if request.replica_id >= 0 else None
+    state = request.replica_state
+    return Follower(state.replica_id, state.replica_epoch) if state.replica_id >= 0 else None
 
 
 def _failure(entry: SessionPartition, code: ErrorCode) -> PartitionData:

@@ -2,8 +2,9 @@
 
 Behaviour: every partition is appended on its own and answered with its own code; acks 0 gets no answer, and an error
     then closes the connection, the only sign a client can see. acks 1 is answered after the append, acks all when
-    the high watermark has passed it, or else with REQUEST_TIMED_OUT when the request's timeout has. With one replica
-    the high watermark follows the append, unless the topic's settings ask for a flush first.
+    the high watermark has passed it, or else with REQUEST_TIMED_OUT when the request's timeout has, and refused with
+    NOT_ENOUGH_REPLICAS while fewer replicas are in sync than `min.insync.replicas`. With one replica the high watermark
+    follows the append, unless the topic's settings ask for a flush first.
     Transactional records need their coordinator's word first.
     While the volume is full everything is refused with KAFKA_STORAGE_ERROR, after which clients try again.
 Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 transactional id; v7 zstd; v8 record
@@ -140,6 +141,8 @@ def _append(
         if name in services.internal_topics and context.client_id != ADMIN_CLIENT_ID:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {name}.")
         records = _batch_of(data, context.api_version)
+        if partition.followers is not None and appends.acks == -1:
+            partition.followers.check_enough_replicas()
         if services.logs.space.is_short:
             services.logs.space.check_append(services.logs.directory_of(partition.topic_partition))
         if appends.entry is not None and is_transactional(records):
