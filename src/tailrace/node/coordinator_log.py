@@ -17,7 +17,7 @@ from tailrace.log.logs import Logs
 from tailrace.records.batch import RecordBatch, iter_whole_batches
 from tailrace.records.builder import BatchBuilder
 from tailrace.records.control import end_txn_marker
-from tailrace.replication.partition import IsolationLevel, Partition
+from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 from tailrace.replication.transactional import append_transactional
 
@@ -64,6 +64,8 @@ class CoordinatorLog:
         for record in records:
             builder.append(now_ms, record.key, record.value)
         try:
+            if partition.followers is not None:
+                partition.followers.check_enough_replicas()
             if transaction is None:
                 info = partition.append(memoryview(builder.build()), AppendOrigin.COORDINATOR)
             else:
@@ -79,7 +81,7 @@ class CoordinatorLog:
         return info.last_offset + 1
 
     def records(self, partition: int) -> Iterator[LogEntry]:
-        """Every committed record and marker from the start of the log, in order."""
+        """Every record and marker from the start of the log, in order."""
         found = self._partitions.get(self._topic, partition)
         return iter(()) if found is None else _records(found)
 
@@ -98,10 +100,11 @@ def _records(partition: Partition) -> Iterator[LogEntry]:
 
 
 def committed_batches(partition: Partition) -> Iterator[RecordBatch]:
-    """Every committed batch from the start of the log, in order."""
+    """Every batch from the start of the log, in order. A leader that was just elected has not heard of all that is
+    committed, and what it has will be, as long as it leads: so it reads to the log's end."""
     offset = partition.log_start_offset
     while True:
-        found = partition.read(offset, LOAD_BYTES, IsolationLevel.READ_UNCOMMITTED, min_one_batch=True)
+        found = partition.read_as_replica(offset, LOAD_BYTES, min_one_batch=True)
         if found.file is None:
             return
         for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):

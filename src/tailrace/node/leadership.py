@@ -208,6 +208,7 @@ class Leadership:
             return
         try:
             partition = self._opened(topic, index)
+            is_led = partition.is_leader and partition.leader_epoch == image.leader_epoch
             if len(image.replicas) == 1:
                 partition.lead(image, None)
             else:
@@ -218,7 +219,8 @@ class Leadership:
         except (KafkaError, StorageError) as error:
             self._on_unopened(topic, index, error)
             return
-        self._coordinators.lead(topic.name, index, image.leader_epoch)
+        if not is_led:
+            self._coordinators.lead(topic.name, index, image.leader_epoch)
 
     def _opened(self, topic: TopicImage, index: int) -> Partition:
         """The partition, its log opened or made where that is still to be done. Raises KafkaError, StorageError."""

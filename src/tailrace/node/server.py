@@ -280,7 +280,7 @@ class Server:
         if settings.text("cluster.url"):
             if file.exists():
                 raise TailraceError(f"{file} is the metadata of a broker that is alone; a cluster's is elsewhere")
-        elif not file.exists():
+        elif self._store is None and not file.exists():
             refuse_unknown_logs(self.config.data_dir, paths)
         check_apart(paths)
         return paths

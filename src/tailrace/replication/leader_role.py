@@ -145,6 +145,11 @@ class LeaderRole:
         epoch = self._env.broker_epoch_of(replica.broker_id)
         return epoch is not None and replica.broker_epoch in (UNKNOWN_BROKER_EPOCH, epoch)
 
+    def is_high_watermark_known(self, high_watermark: int) -> bool:
+        """Whether the high watermark has reached where this leader's term began: until then more may be committed than
+        it knows of, and nobody is told where the committed records end (KIP-207)."""
+        return high_watermark >= self._epoch_start_offset
+
     # -- followers -------------------------------------------------------------------------------------------------
 
     def check_follower(self, broker_id: int, broker_epoch: int) -> None:

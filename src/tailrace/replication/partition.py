@@ -265,10 +265,12 @@ class Partition:
     def offset_for(self, timestamp: int, isolation: int) -> tuple[int, int, int]:
         """(timestamp, offset, leader epoch) of the first record at or after `timestamp` ms, or of a special position.
 
-        (-1, -1, -1) when there is none. Source: ListOffsetsRequest's special timestamps (KIP-734, KIP-405, KIP-1005).
+        (-1, -1, -1) when there is none. Raises OFFSET_NOT_AVAILABLE where a leader that was just elected does not know
+        yet (KIP-207). Source: ListOffsetsRequest's special timestamps (KIP-734, KIP-405, KIP-1005).
         """
         log = self.log
         if timestamp == LATEST_TIMESTAMP:
+            self._check_high_watermark_known()
             end = self.readable_end(isolation)
             return -1, end, self._epoch_at(end)
         if timestamp in (EARLIEST_TIMESTAMP, EARLIEST_LOCAL_TIMESTAMP):
@@ -277,8 +279,13 @@ class Partition:
             return -1, -1, -1
         found = log.max_timestamp_offset() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)
         if found is None or found[1] >= self.readable_end(isolation):
+            self._check_high_watermark_known()
             return -1, -1, -1
         return found
+
+    def _check_high_watermark_known(self) -> None:
+        if self.followers is not None and not self.followers.is_high_watermark_known(self.high_watermark):
+            raise KafkaError(ErrorCode.OFFSET_NOT_AVAILABLE)
 
     def _epoch_at(self, offset: int) -> int:
         """The leader epoch of the record at `offset`, of the latest one at the log's end."""

@@ -1,8 +1,8 @@
 """FindCoordinator (key 10), v0-v6: which broker keeps a group, a transactional id or a share partition's state.
 
-Behaviour: this broker keeps all of them, at the address the client dialled or the advertised one. The topic they are
-    kept in is created by the first question. A share partition's key is `group:topic id:partition`, another one
-    INVALID_REQUEST. While the partition of a key is offline: COORDINATOR_NOT_AVAILABLE.
+Behaviour: the leader of the partition that a key belongs to keeps it. The topic they are kept in is created by the
+    first question. A share partition's key is `group:topic id:partition`, another one
+    INVALID_REQUEST. While the partition of a key is offline or has no leader: COORDINATOR_NOT_AVAILABLE.
 Versions:  v0 has no key type; v4 asks for several keys (KIP-699); v6 share partitions (KIP-932).
 """
 
@@ -15,6 +15,7 @@ from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending, mapped
+from tailrace.broker.addresses import broker_addresses
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.cluster.image import GROUP_METADATA_TOPIC, SHARE_GROUP_STATE_TOPIC, TRANSACTION_STATE_TOPIC
@@ -62,21 +63,24 @@ def _nowhere(key: str, code: ErrorCode, message: str | None) -> Coordinator:
 def _locate(services: Services, context: RequestContext, topic: str, key: str) -> Coordinator:
     if topic == SHARE_GROUP_STATE_TOPIC and not _is_share_key(key):
         return _nowhere(key, ErrorCode.INVALID_REQUEST, f"{key} is not of the form group:topic id:partition")
-    if services.partitions.offline and _is_offline(services, topic, key):
+    index = _partition_of(services, topic, key)
+    if services.partitions.is_offline(topic, index):
         message = f"The log directory that keeps {key} is offline."
         return _nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
-    host, port = services.advertised(context)
-    return Coordinator(key, services.node_id, host, port, ErrorCode.NONE, "")
+    image = services.metadata.image.partition(topic, index)
+    leader = -1 if image is None else image.leader
+    for broker in broker_addresses(services, context):
+        if broker.broker_id == leader:
+            return Coordinator(key, leader, broker.host, broker.port, ErrorCode.NONE, "")
+    return _nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "The partition that keeps it has no leader.")
 
 
-def _is_offline(services: Services, topic: str, key: str) -> bool:
+def _partition_of(services: Services, topic: str, key: str) -> int:
     if topic == GROUP_METADATA_TOPIC:
-        index = services.groups.partition_for(key)
-    elif topic == TRANSACTION_STATE_TOPIC:
-        index = services.transactions.partition_for(key)
-    else:
-        index = services.share_states.partition_for(key)
-    return services.partitions.is_offline(topic, index)
+        return services.groups.partition_for(key)
+    if topic == TRANSACTION_STATE_TOPIC:
+        return services.transactions.partition_for(key)
+    return services.share_states.partition_for(key)
 
 
 def _is_share_key(key: str) -> bool:

@@ -34,6 +34,9 @@ from tailrace.wire.messages.list_offsets import (
     ListOffsetsTopicResponse,
 )
 
+FIRST_VERSION_WITH_NOT_AVAILABLE = 5
+"""Before it a client is told LEADER_NOT_AVAILABLE, which it retries as well. Source: KIP-207."""
+
 _FIRST_VERSION_OF = {
     MAX_TIMESTAMP: 7,
     EARLIEST_LOCAL_TIMESTAMP: 8,
@@ -118,6 +121,8 @@ class _Listing:
             partition.check_leader_epoch(asked.current_leader_epoch)
             return _answer(partition, self._version, self._isolation, asked)
         except KafkaError as error:
+            if error.code is ErrorCode.OFFSET_NOT_AVAILABLE and self._version < FIRST_VERSION_WITH_NOT_AVAILABLE:
+                return _failed(asked, ErrorCode.LEADER_NOT_AVAILABLE)
             return _failed(asked, error.code)
         except StorageError as error:
             self._services.on_storage_error(error)
