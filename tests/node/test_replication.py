@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException, Message, Producer
 
 from node.replicated import Cluster, until
 from node.served import RawClient
@@ -153,3 +155,53 @@ def test_a_group_is_kept_by_whoever_leads_its_partition(cluster: Cluster) -> Non
     until(lambda: len(cluster.image("__consumer_offsets").isr) == 3)
     assert commit_offset(cluster, first, 99) is ErrorCode.NOT_COORDINATOR
     assert committed_offset(cluster, second) == (ErrorCode.NONE, 20)
+
+
+@pytest.mark.slow
+def test_an_idempotent_producer_rides_through_the_loss_of_two_leaders(cluster: Cluster) -> None:
+    """Every acknowledged record is read once, in order, and the survivors are identical."""
+    cluster.create(3, min_isr=2)
+    servers = ",".join(f"127.0.0.1:{port}" for port in cluster.ports.values())
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "enable.idempotence": True,
+            "linger.ms": 2,
+            "batch.num.messages": 20,
+            "topic.metadata.refresh.interval.ms": 200,
+            "log_level": 0,
+        }
+    )
+    acknowledged: list[tuple[int, bytes]] = []
+    failed: list[str] = []
+
+    def told(error: KafkaException | None, message: Message) -> None:
+        if error is not None:
+            failed.append(str(error))
+        else:
+            acknowledged.append((message.offset(), message.value()))
+
+    def write(count: int) -> None:
+        for _ in range(count):
+            producer.produce("t", b"%d" % next(numbers), partition=0, on_delivery=told)
+            producer.poll(0.002)
+
+    numbers = itertools.count()
+    for _ in range(2):
+        write(200)
+        killed = cluster.image().leader
+        cluster.stop(killed, clean=False)
+        write(50)
+        cluster.fence(killed)
+        write(200)
+        cluster.start(killed)
+        cluster.unfence(killed)
+        write(50)
+        until(lambda: len(cluster.image().isr) == 3, "the killed one is in sync again")
+    assert producer.flush(20) == 0
+    assert failed == []
+    values = [b"%d" % number for number in range(next(numbers))]
+    assert [value for _, value in sorted(acknowledged)] == values
+    assert cluster.read() == values
+    until(lambda: cluster.ends() == dict.fromkeys((1, 2, 3), (len(values), len(values))))
+    assert cluster.log_bytes(1) == cluster.log_bytes(2) == cluster.log_bytes(3)

@@ -16,9 +16,10 @@ Source: Kafka PartitionChangeBuilder, ReplicationControlManager, KIP-704, KIP-96
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.image import MetadataImage, PartitionImage, TopicImage
 from tailrace.cluster.records import PartitionRecord
 
@@ -172,6 +173,13 @@ class Elections(NamedTuple):
     unclean: list[tuple[str, int]]
     """(topic, partition) of those whose new leader may lack committed records: to be logged and counted."""
 
+    def add(self, topic: TopicImage, index: int, before: PartitionImage, election: Election) -> None:
+        """Note what became of a partition, if anything did."""
+        if election.partition is not before:
+            self.records.append(PartitionRecord(topic.topic_id, index, *election.partition))
+            if election.is_unclean:
+                self.unclean.append((topic.name, index))
+
 
 def decide_broker_leaves(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
     """`broker` was fenced, or is shutting down: it leads nothing and is in sync with nothing. It is not in `active`."""
@@ -187,6 +195,24 @@ def decide_broker_returns(image: MetadataImage, broker: int, active: ActiveBroke
 def decide_records_lost(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
     """`broker` ended uncleanly and may lack what was in its page cache: no partition counts on it any more."""
     return _settle(image, active, rules_of, lambda it: broker in it.isr or broker in it.elr, lost=(broker,))
+
+
+def decide_replicas_offline(
+    image: MetadataImage,
+    broker: int,
+    partitions: Iterable[TopicPartition],
+    active: ActiveBrokers,
+    rules_of: RulesOf,
+) -> Elections:
+    """A log directory of `broker` failed: of these partitions it leads none and is in sync with none."""
+    gone = {(each.topic, each.partition) for each in partitions}
+    others = {each: epoch for each, epoch in active.items() if each != broker}
+    settled = Elections([], [])
+    for topic, index, before in _partitions(image):
+        if (topic.name, index) in gone and (broker in before.isr or broker == before.leader):
+            isr = [each for each in before.isr if each != broker]
+            settled.add(topic, index, before, with_isr(before, isr, others, rules_of(topic.name)))
+    return settled
 
 
 def decide_failover(image: MetadataImage, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
@@ -240,9 +266,5 @@ def _settle(
         if not is_concerned(before):
             continue
         isr = [each for each in before.isr if each not in leaving]
-        election = with_isr(before, isr, active, rules_of(topic.name), lost)
-        if election.partition is not before:
-            settled.records.append(PartitionRecord(topic.topic_id, index, *election.partition))
-            if election.is_unclean:
-                settled.unclean.append((topic.name, index))
+        settled.add(topic, index, before, with_isr(before, isr, active, rules_of(topic.name), lost))
     return settled

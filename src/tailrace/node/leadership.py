@@ -140,11 +140,17 @@ class Leadership:
                     partition.lead(image, partial(self._replication_of().leader_role, partition, image))
 
     def on_directory_failed(self, directory: LogDirectory, partitions: list[TopicPartition]) -> None:
-        """Take the partitions of a log directory offline; the others are served on."""
+        """Take the partitions of a log directory offline; the others are served on. Of those with other replicas
+        others may lead."""
+        replicated = []
         for topic_partition in partitions:
             found = self._metadata.image.topic(topic_partition.topic)
             if found is not None:
                 self._take_offline(found, topic_partition.partition)
+                if len(found.partitions[topic_partition.partition].replicas) > 1:
+                    replicated.append(topic_partition)
+        if replicated:
+            self._replication_of().give_up_replicas(replicated)
         _log.error(
             "log directory %s is offline: %s. Its %d partitions answer KAFKA_STORAGE_ERROR, the others are served. "
             "Mend the disk and restart the broker to have them back.",
@@ -161,6 +167,9 @@ class Leadership:
                     self._lead(topic, index)
 
     def _take_offline(self, topic: TopicImage, index: int) -> None:
+        followed = self._partitions.get_followed(TopicPartition(topic.name, index))
+        if followed is not None:
+            self._replication_of().unfollow(followed)
         self._partitions.take_offline(TopicPartition(topic.name, index), topic.topic_id)
         self._coordinators.drop(topic.name, index)
 

@@ -18,9 +18,16 @@ from typing import Any, Final, NamedTuple
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.types import TopicPartition
 from tailrace.client.broker_client import BrokerClient, ClientOptions, Refusal
 from tailrace.cluster.alter_partition import AlterPartition, decide_alter_partition
-from tailrace.cluster.elections import ElectionRules, active_brokers, decide_broker_returns, decide_records_lost
+from tailrace.cluster.elections import (
+    ElectionRules,
+    active_brokers,
+    decide_broker_returns,
+    decide_records_lost,
+    decide_replicas_offline,
+)
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.proposal import Decided
@@ -91,6 +98,20 @@ class Replication:
 
         metadata.settle(lose)
         metadata.settle(come_back)
+
+    def give_up_replicas(self, partitions: list[TopicPartition]) -> None:
+        """The logs of these are offline: have others lead them, and go on without this replica."""
+        node_id = self._around.metadata.node_id
+
+        def decide(image: MetadataImage) -> Decided[None]:
+            settled = decide_replicas_offline(image, node_id, partitions, active_brokers(image), self._rules)
+            return Decided(None, settled.records)
+
+        def answer(outcome: object) -> None:
+            if outcome is not None:
+                _log.error("%d replicas that are offline are still counted on: %s", len(partitions), outcome)
+
+        self._around.metadata.propose(decide).on_complete(answer)
 
     def close(self) -> None:
         """Follow nothing any more."""

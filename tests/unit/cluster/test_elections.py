@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.alter_partition import AlterPartition, decide_alter_partition
 from tailrace.cluster.elections import (
     ElectionRules,
@@ -15,6 +16,7 @@ from tailrace.cluster.elections import (
     decide_failover,
     decide_preferred,
     decide_records_lost,
+    decide_replicas_offline,
     elect_unclean,
 )
 from tailrace.cluster.image import MetadataImage, PartitionImage
@@ -161,3 +163,14 @@ def test_the_records_of_a_partition_name_only_what_is_unusual() -> None:
     assert "elr" not in encode_records([plain]) and decode_records(encode_records([plain])) == [plain]
     unusual = PartitionRecord(ID, 0, *three(-1, elr=(2,), last_known_leader=2, is_recovering=True))
     assert decode_records(encode_records([unusual])) == [unusual]
+
+
+def test_a_log_directory_that_fails_costs_its_broker_those_partitions_alone() -> None:
+    before = three(1, 1, 2, 3)
+    image = image_of(before)
+    here, elsewhere = TopicPartition("t", 0), TopicPartition("t", 1)
+    led = decide_replicas_offline(image, 1, [here, elsewhere], ALL, lambda _: TWO)
+    assert after(before, led.records) == three(2, 2, 3, leader_epoch=6, partition_epoch=9)
+    followed = decide_replicas_offline(image, 3, [here], ALL, lambda _: TWO)
+    assert after(before, followed.records) == three(1, 1, 2, partition_epoch=9)
+    assert decide_replicas_offline(image, 1, [elsewhere], ALL, lambda _: TWO).records == []
