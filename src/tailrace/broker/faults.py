@@ -35,6 +35,12 @@ class Faults:
         self._latencies.setdefault(api_key, []).append((latency_ms, count))
         self._refresh()
 
+    def clear(self) -> None:
+        """Forget the errors and latencies that were ordered and have not happened."""
+        self._errors.clear()
+        self._latencies.clear()
+        self._refresh()
+
     def pause(self) -> None:
         """Handle nothing until `resume`: connections stay open and requests wait."""
         self._paused = True
