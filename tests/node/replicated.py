@@ -32,6 +32,7 @@ from tailrace.embedded.host import Host
 from tailrace.node.server import Server, ServerConfig
 from tailrace.records.builder import build_batch
 from tailrace.records.record import Record as LogRecord
+from tailrace.replication.partition import Partition
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 
@@ -199,15 +200,23 @@ class Cluster:
         records = self.ask(self.image(topic).leader, lambda it: read_partition(it, topic, 0))
         return [record.value for record in records]
 
-    def ends(self, topic: str = "t") -> dict[int, tuple[int, int]]:
-        """(high watermark, log end) of each replica that is up."""
+    def replicas(self, topic: str = "t") -> dict[int, Partition]:
+        """Partition 0 at each broker that is up and has opened it."""
         found = {}
         for node_id in self.hosts:
             partitions = self.server(node_id).services.partitions
             partition = partitions.get_present(topic, 0) or partitions.get_followed(TopicPartition(topic, 0))
             if partition is not None:
-                found[node_id] = partition.high_watermark, partition.log_end_offset
+                found[node_id] = partition
         return found
+
+    def ends(self, topic: str = "t") -> dict[int, tuple[int, int]]:
+        """(high watermark, log end) of each replica."""
+        return {each: (found.high_watermark, found.log_end_offset) for each, found in self.replicas(topic).items()}
+
+    def starts(self, topic: str = "t") -> dict[int, int]:
+        """Log start of each replica."""
+        return {each: found.log_start_offset for each, found in self.replicas(topic).items()}
 
     def log_bytes(self, node_id: int, topic: str = "t") -> bytes:
         """The segments of a replica, end to end."""

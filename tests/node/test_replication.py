@@ -15,6 +15,7 @@ from node.served import RawClient
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.embedded.admin import create_topic
 from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
 from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -85,6 +86,29 @@ def test_a_follower_that_stalls_leaves_the_in_sync_ones_and_comes_back(cluster: 
     host.call(faults.clear)
     until(lambda: set(cluster.image().isr) == {leader, follower}, "it is in sync again")
     until(lambda: cluster.ends()[follower] == (2, 2))
+
+
+def test_records_are_deleted_when_the_followers_have_deleted_them(cluster: Cluster) -> None:
+    cluster.create(3)
+    for value in (b"a", b"b", b"c"):
+        cluster.produce(value)
+    leader = cluster.image().leader
+    with RawClient(("127.0.0.1", cluster.ports[leader])) as client:
+
+        def delete(offset: int, timeout_ms: int) -> tuple[int, int]:
+            topic = DeleteRecordsTopic("t", [DeleteRecordsPartition(0, offset)])
+            response = client.ask(ApiKey.DELETE_RECORDS, 2, DeleteRecordsRequest([topic], timeout_ms))
+            (result,) = response.topics[0].partitions
+            return result.low_watermark, result.error_code
+
+        assert delete(2, 10_000) == (2, 0)
+        assert cluster.starts() == {1: 2, 2: 2, 3: 2}
+        cluster.hosts[leader].call(
+            lambda: cluster.server(leader).faults.add_error(ApiKey.FETCH, ErrorCode.UNKNOWN_SERVER_ERROR, 10_000)
+        )
+        assert delete(3, 300) == (-1, ErrorCode.REQUEST_TIMED_OUT)
+        cluster.hosts[leader].call(cluster.server(leader).faults.clear)
+        until(lambda: cluster.starts() == {1: 3, 2: 3, 3: 3}, "deleted all the same")
 
 
 def test_who_does_not_lead_says_so(cluster: Cluster) -> None:

@@ -24,7 +24,7 @@ from tailrace.base.types import TopicPartition
 from tailrace.cluster.alter_partition import AlterPartition
 from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH
 from tailrace.cluster.image import PartitionImage
-from tailrace.replication.ports import ReplicationEnvironment
+from tailrace.replication.ports import ReplicationEnvironment, Told
 from tailrace.replication.remote_replica import NEVER_MS, UNKNOWN, RemoteReplica
 
 _REVERTING: Final = frozenset({ErrorCode.INELIGIBLE_REPLICA, ErrorCode.OPERATION_NOT_ATTEMPTED})
@@ -55,6 +55,7 @@ class LeaderRole:
         "_maximal",
         "_must_repeat",
         "_proposal",
+        "_start_waits",
         "_topic_id",
         "_topic_partition",
         "_waiters",
@@ -83,6 +84,8 @@ class LeaderRole:
         self._proposal: AlterPartition | None = None
         self._must_repeat = False
         self._waiters: dict[FollowerWaiter, None] = {}
+        self._start_waits: list[tuple[int, Told]] = []
+        """Who waits until the followers' logs start at an offset, or above."""
         self.replicas: dict[int, RemoteReplica] = {}
         self._image = image
         self.update(image)
@@ -169,6 +172,8 @@ class LeaderRole:
         replica = self.replicas[follower[0]]
         replica.broker_epoch = follower[1]
         replica.on_fetch(offset, log_start_offset, log_end_offset, self._env.clock.monotonic_ms())
+        if self._start_waits:
+            self._tell_starts()
         if self._must_repeat:
             self._repeat()
         elif self._proposal is None and self._is_to_join(replica, log_end_offset, high_watermark):
@@ -255,14 +260,36 @@ class LeaderRole:
         for waiter in list(self._waiters):
             waiter()
 
-    # -- facts -----------------------------------------------------------------------------------------------------
+    # -- where logs start ------------------------------------------------------------------------------------------
+
+    def wait_log_start(self, offset: int, told: Told) -> None:
+        """Call `told(None)` once the log of every active follower starts at `offset` or above, perhaps at once, or
+        `told(code)` when this broker leads no more."""
+        self._start_waits.append((offset, told))
+        self._tell_starts()
+
+    def end(self) -> None:
+        """The term is over: nobody waits here any more."""
+        waits, self._start_waits = self._start_waits, []
+        for _, told in waits:
+            told(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        self.wake_waiters()
+
+    def _tell_starts(self) -> None:
+        low_watermark = self.low_watermark_of_followers
+        if low_watermark is None:
+            return
+        reached = [told for offset, told in self._start_waits if offset <= low_watermark]
+        self._start_waits = [each for each in self._start_waits if each[0] > low_watermark]
+        for told in reached:
+            told(None)
 
     @property
-    def low_watermark_of_followers(self) -> int | None:
-        """The least log start of the followers that are active; None where one has not said."""
+    def low_watermark_of_followers(self) -> float | None:
+        """The least log start of the followers that are active, infinite without any; None where one has not said."""
         starts = [
             replica.log_start_offset
             for replica in self.replicas.values()
             if self._env.broker_epoch_of(replica.broker_id) is not None
         ]
-        return None if UNKNOWN in starts else min(starts, default=None)
+        return None if UNKNOWN in starts else min(starts, default=float("inf"))

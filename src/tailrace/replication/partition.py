@@ -106,6 +106,8 @@ class Partition:
         if role is None:
             self.followers = None
         elif self.followers is None or is_new_term:
+            if self.followers is not None:
+                self.followers.end()
             self.followers = role()
         else:
             self.followers.update(image)
@@ -127,7 +129,7 @@ class Partition:
         self.log.leader_epochs.truncate_from_end(self.log.log_end_offset)
         followers, self.followers = self.followers, None
         if followers is not None:
-            followers.wake_waiters()
+            followers.end()
         self.end(ErrorCode.NOT_LEADER_OR_FOLLOWER)
 
     def _take_over(self, image: PartitionImage) -> None:
@@ -321,7 +323,7 @@ class Partition:
     def end(self, code: ErrorCode) -> None:
         """The partition is led no more: `code` to those who wait for a commit, a last look to the readers."""
         if self.followers is not None:
-            self.followers.wake_waiters()
+            self.followers.end()
         self._commit_waits.fail(code)
         self.wake_waiters()
 

@@ -2,7 +2,8 @@
 
 Behaviour: each partition has its own code; -1 means up to the high watermark. The answer's low watermark is the new
     start of the log, -1 on error. Beyond the high watermark, or below -1: OFFSET_OUT_OF_RANGE; a compacted topic:
-    POLICY_VIOLATION; an internal topic: INVALID_TOPIC_EXCEPTION. One replica: nobody to wait for.
+    POLICY_VIOLATION; an internal topic: INVALID_TOPIC_EXCEPTION. Where there are followers the answer waits until those
+    that are active have deleted as well; after `timeout_ms` such a partition is REQUEST_TIMED_OUT, and deletes yet.
     Kafka notes the new starts once a minute; here the answer waits until they are noted: a crash brings nothing back.
     Where they cannot be noted it is given all the same, and the disk's failure goes its own way.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
+from tailrace.broker.delayed_delete_records import FollowerWaits
 from tailrace.broker.services import Services, Trouble
 from tailrace.wire.messages.delete_records import (
     DeleteRecordsPartition,
@@ -30,8 +32,9 @@ def handle(
     for topic in request.topics:
         partitions = asked.setdefault(topic.name, {})
         partitions.update((partition.partition_index, partition) for partition in topic.partitions)
+    waits = FollowerWaits()
     topics = [
-        DeleteRecordsTopicResult(name, [_delete(services, name, partition) for partition in partitions.values()])
+        DeleteRecordsTopicResult(name, [_delete(services, name, partition, waits) for partition in partitions.values()])
         for name, partitions in asked.items()
     ]
     response = DeleteRecordsResponse(topics=topics)
@@ -47,10 +50,22 @@ def handle(
             answer(error)
 
     services.logs.write_log_start_offsets(on_written)
+    if not waits.all_told:
+        return _when_both(noted, waits.begin(services.timers, request.timeout_ms), response)
     return response if noted.done else noted
 
 
-def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:
+def _when_both(
+    noted: Pending[DeleteRecordsResponse], followed: Pending[None], response: DeleteRecordsResponse
+) -> Pending[DeleteRecordsResponse]:
+    answer: Pending[DeleteRecordsResponse] = Pending()
+    noted.on_complete(lambda _: followed.on_complete(lambda _: answer.complete(response)))
+    return answer
+
+
+def _delete(
+    services: Services, topic: str, asked: DeleteRecordsPartition, waits: FollowerWaits
+) -> DeleteRecordsPartitionResult:
     index = asked.partition_index
     try:
         partition = services.partitions.of(topic, index)
@@ -59,7 +74,10 @@ def _delete(services: Services, topic: str, asked: DeleteRecordsPartition) -> De
         if asked.offset < -1:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
         start_offset = services.logs.with_reserve(lambda: partition.delete_records(asked.offset))
-        return DeleteRecordsPartitionResult(index, start_offset, ErrorCode.NONE)
+        result = DeleteRecordsPartitionResult(index, start_offset, ErrorCode.NONE)
+        if partition.followers is not None:
+            waits.add(partition.followers, result)
+        return result
     except KafkaError as error:
         return DeleteRecordsPartitionResult(index, -1, error.code)
     except StorageError as error:
