@@ -13,7 +13,8 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending, completed
 from tailrace.base.rand import SeededRandom
 from tailrace.broker.context import Peer, RequestContext
-from tailrace.cluster.records import ResourceType
+from tailrace.cluster.image import PartitionImage
+from tailrace.cluster.records import BrokerRecord, ResourceType
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.ports import CoordinatorRecord, InTransaction
@@ -93,6 +94,13 @@ class FakeImage:
     def configs(self, resource_type: int, resource_name: str) -> dict[str, str]:
         assert resource_type == ResourceType.GROUP
         return self.group_configs
+
+    @property
+    def brokers(self) -> dict[int, BrokerRecord]:
+        return {1: BrokerRecord(1, "", 0, None)}
+
+    def partition(self, name: str, index: int) -> PartitionImage:
+        return PartitionImage(1, 0, (1,), (1,), 0)
 
     def topic(self, name: str) -> Any:
         return self.topics.get(name)
