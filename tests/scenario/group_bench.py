@@ -142,6 +142,8 @@ class GroupBench:
             advertised=lambda context: (context.local_host, context.local_port),
             auto_create=lambda *names: completed({}),
             partitions=Partitions(),
+            transactions=SimpleNamespace(partition_for=lambda transactional_id: 0),
+            share_states=SimpleNamespace(partition_for=lambda key: 0),
         )
 
     def advance(self, delta_ms: int) -> None:
