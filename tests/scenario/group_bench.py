@@ -99,6 +99,9 @@ class FakeImage:
     def brokers(self) -> dict[int, BrokerRecord]:
         return {1: BrokerRecord(1, "", 0, None)}
 
+    def is_fenced(self, broker_id: int) -> bool:
+        return False
+
     def partition(self, name: str, index: int) -> PartitionImage:
         return PartitionImage(1, 0, (1,), (1,), 0)
 

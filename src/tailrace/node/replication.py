@@ -90,11 +90,16 @@ class Replication:
 
         def lose(image: MetadataImage) -> Decided[None]:
             others = {each: epoch for each, epoch in active_brokers(image).items() if each != node_id}
-            lost = decide_records_lost(image, node_id, others, self._rules).records
+            lost = decide_records_lost(image, node_id, others, self._around.metadata.election_rules).records
             return Decided(None, [record for record in lost if len(record.replicas) > 1])
 
         def come_back(image: MetadataImage) -> Decided[None]:
-            return Decided(None, decide_broker_returns(image, node_id, active_brokers(image), self._rules).records)
+            return Decided(
+                None,
+                decide_broker_returns(
+                    image, node_id, active_brokers(image), self._around.metadata.election_rules
+                ).records,
+            )
 
         metadata.settle(lose)
         metadata.settle(come_back)
@@ -104,7 +109,9 @@ class Replication:
         node_id = self._around.metadata.node_id
 
         def decide(image: MetadataImage) -> Decided[None]:
-            settled = decide_replicas_offline(image, node_id, partitions, active_brokers(image), self._rules)
+            settled = decide_replicas_offline(
+                image, node_id, partitions, active_brokers(image), self._around.metadata.election_rules
+            )
             return Decided(None, settled.records)
 
         def answer(outcome: object) -> None:
@@ -134,16 +141,12 @@ class Replication:
         assert isinstance(found, int)
         return found
 
-    def _rules(self, topic: str) -> ElectionRules:
-        is_unclean_allowed = self._around.metadata.topic_configs(topic)["unclean.leader.election.enable"] is True
-        return ElectionRules(self._min_insync_replicas(topic), is_unclean_allowed)
-
     def alter_partition(self, asked: AlterPartition, told: Told) -> None:
         """PartitionChanges: decide it when its turn comes, against the image as it is then."""
 
         def decide(image: MetadataImage) -> Decided[None]:
             topic = image.topic_by_id(asked.topic_id)
-            rules = ElectionRules() if topic is None else self._rules(topic.name)
+            rules = ElectionRules() if topic is None else self._around.metadata.election_rules(topic.name)
             return Decided(None, decide_alter_partition(image, asked, active_brokers(image), rules))
 
         def answer(outcome: object) -> None:
