@@ -1,0 +1,187 @@
+"""Replication between processes, with etcd: leaders are killed under a producer that wants every record once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.compat.test_etcd_cluster import wait
+from tests.harness.brokers import TailraceProcess
+from tests.harness.etcd import EtcdProcess
+
+pytestmark = pytest.mark.compat
+
+FAST = {
+    "broker.session.timeout.ms": "1500",
+    "broker.heartbeat.interval.ms": "300",
+    "replica.fetch.backoff.ms": "100",
+    "replica.lag.time.max.ms": "5000",
+}
+
+
+class Cluster:
+    """An etcd and brokers, with settings under which a death is noticed soon."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.etcd = EtcdProcess(directory)
+        self.brokers: dict[int, TailraceProcess] = {}
+
+    def start(self, *node_ids: int) -> None:
+        for node_id in node_ids:
+            if node_id not in self.brokers:
+                place = self.directory / str(node_id)
+                place.mkdir()
+                url = f"etcd://127.0.0.1:{self.etcd.port}/test"
+                settings = {"node.id": str(node_id), "cluster.url": url, **FAST}
+                self.brokers[node_id] = TailraceProcess(place, settings)
+            self.brokers[node_id].start()
+
+    @property
+    def servers(self) -> str:
+        return ",".join(broker.address for broker in self.brokers.values())
+
+    def create(self, topic: str, replicas: int, min_isr: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        wanted = NewTopic(topic, 1, replicas, config={"min.insync.replicas": str(min_isr)})
+        for created in admin.create_topics([wanted]).values():
+            created.result()
+
+    def state(self, topic: str) -> tuple[int, list[int]]:
+        """(leader, in-sync replicas) of partition 0."""
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
+        return (-1, []) if found is None else (found.leader, sorted(found.isrs))
+
+    def log_bytes(self, node_id: int, topic: str) -> bytes:
+        paths = sorted((self.directory / str(node_id)).glob(f"**/{topic}-0/*.log"))
+        return b"".join(path.read_bytes() for path in paths)
+
+    def close(self) -> None:
+        for broker in self.brokers.values():
+            broker.kill()
+        self.etcd.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    made.etcd.start()
+    yield made
+    made.close()
+
+
+class Writer:
+    """An idempotent producer that numbers its records, and what it was told."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        settings = {"enable.idempotence": True, "linger.ms": 1, "topic.metadata.refresh.interval.ms": 250}
+        self._producer = Producer({"bootstrap.servers": servers, "log_level": 0, **settings})
+        self._topic = topic
+        self._numbers = itertools.count()
+        self.acknowledged: list[tuple[int, bytes]] = []
+        self.failed: list[str] = []
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            value = b"%d" % next(self._numbers)
+            self._producer.produce(self._topic, value, partition=0, on_delivery=self._told)
+            self._producer.poll(0.002)
+
+    def until_acknowledged(self) -> float:
+        """Seconds until a record that is written now is acknowledged."""
+        before, began = len(self.acknowledged), time.monotonic()
+        self.write(1)
+        wanted = int(self._last_number())
+        while not any(int(value) >= wanted for _, value in self.acknowledged[before:]):
+            assert time.monotonic() - began < 30, "never acknowledged"
+            self._producer.poll(0.01)
+        return time.monotonic() - began
+
+    def _last_number(self) -> bytes:
+        following = next(self._numbers)
+        self._numbers = itertools.count(following)
+        return b"%d" % (following - 1)
+
+    def _told(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.failed.append(str(error))
+        else:
+            self.acknowledged.append((message.offset(), message.value()))
+
+    def finish(self) -> list[bytes]:
+        """Every value written, once all are acknowledged."""
+        assert self._producer.flush(30) == 0
+        assert self.failed == []
+        return [b"%d" % number for number in range(next(self._numbers))]
+
+
+def read(servers: str, topic: str) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "reader", "log_level": 0})
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        values: list[bytes] = []
+        deadline = time.monotonic() + 30
+        while len(values) < end and time.monotonic() < deadline:
+            values += [message.value() for message in consumer.consume(500, 0.5) if message.error() is None]
+        return values
+    finally:
+        consumer.close()
+
+
+def test_leaders_are_killed_and_every_record_is_there_once(cluster: Cluster) -> None:
+    cluster.start(1, 2, 3)
+    cluster.create("t", 3, 2)
+    wait(lambda: cluster.state("t")[1] == [1, 2, 3], "all in sync")
+    writer = Writer(cluster.servers, "t")
+    failovers_s = []
+    for _ in range(3):
+        writer.write(300)
+        killed = cluster.state("t")[0]
+        cluster.brokers[killed].kill()
+        failovers_s.append(writer.until_acknowledged())
+        writer.write(200)
+        cluster.start(killed)
+        wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
+    values = writer.finish()
+    assert [value for _, value in sorted(writer.acknowledged)] == values
+    assert read(cluster.servers, "t") == values
+    wait(lambda: cluster.log_bytes(1, "t") == cluster.log_bytes(2, "t") == cluster.log_bytes(3, "t"), "identical")
+    print("failovers, s:", [round(each, 2) for each in failovers_s])
+
+
+def test_two_brokers_and_two_replicas_survive_one_loss(cluster: Cluster) -> None:
+    """The argument for primary and backup over a quorum."""
+    cluster.start(1, 2)
+    cluster.create("t", 2, 1)
+    wait(lambda: cluster.state("t")[1] == [1, 2], "both in sync")
+    writer = Writer(cluster.servers, "t")
+    writer.write(200)
+    writer.until_acknowledged()
+    killed = cluster.state("t")[0]
+    cluster.brokers[killed].kill()
+    writer.until_acknowledged()
+    values = writer.finish()
+    assert read(cluster.brokers[3 - killed].address, "t") == values
+
+
+def test_every_broker_is_restarted_in_turn_under_load(cluster: Cluster) -> None:
+    """A rolling upgrade: leaders are handed over, and the producer sees no error."""
+    cluster.start(1, 2, 3)
+    cluster.create("t", 3, 2)
+    writer = Writer(cluster.servers, "t")
+    for node_id in (1, 2, 3):
+        writer.write(100)
+        cluster.brokers[node_id].stop()
+        writer.write(100)
+        writer.until_acknowledged()
+        cluster.start(node_id)
+        wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
+    values = writer.finish()
+    assert read(cluster.servers, "t") == values
