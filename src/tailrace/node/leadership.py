@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from tailrace.base.errors import KafkaError, StorageError
 from tailrace.base.types import TopicPartition
-from tailrace.cluster.image import MetadataDelta, TopicImage
+from tailrace.cluster.image import MetadataDelta, MetadataImage, TopicImage
 from tailrace.cluster.metadata import Metadata
+from tailrace.cluster.proposal import Decided
 from tailrace.cluster.records import PartitionRecord, ResourceType
 from tailrace.log.log_collection import LogMissing
 from tailrace.log.log_directory import LogDirectory
@@ -70,7 +71,7 @@ class Leadership:
         self._partitions.is_elsewhere = self._is_elsewhere
         if not all(directory.was_clean for directory in self._logs.directories.online):
             # A full volume is no reason not to start: the reserve is for this.
-            self._logs.with_reserve(partial(self._metadata.commit_now, list(self._next_epochs())))
+            self._logs.with_reserve(partial(self._metadata.settle, self._next_epochs))
             if self._has_replicated():
                 self._replication_of().give_up_in_sync()
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
@@ -88,14 +89,14 @@ class Leadership:
             shown = ", ".join(str(each) for each in strays[:STRAYS_SHOWN_MAX])
             _log.warning("%d logs belong to no topic and are not served: %s", len(strays), shown)
 
-    def _next_epochs(self) -> Iterator[PartitionRecord]:
-        for topic in self._metadata.image.topics.values():
-            for index, image in enumerate(topic.partitions):
-                if image.leader == self._metadata.node_id and len(image.replicas) == 1:
-                    bumped = image._replace(
-                        leader_epoch=image.leader_epoch + 1, partition_epoch=image.partition_epoch + 1
-                    )
-                    yield PartitionRecord(topic.topic_id, index, *bumped)
+    def _next_epochs(self, image: MetadataImage) -> Decided[None]:
+        records = []
+        for topic in image.topics.values():
+            for index, led in enumerate(topic.partitions):
+                if led.leader == self._metadata.node_id and len(led.replicas) == 1:
+                    bumped = led._replace(leader_epoch=led.leader_epoch + 1, partition_epoch=led.partition_epoch + 1)
+                    records.append(PartitionRecord(topic.topic_id, index, *bumped))
+        return Decided(None, records)
 
     def _has_replicated(self) -> bool:
         topics = self._metadata.image.topics.values()
