@@ -241,6 +241,9 @@ class Fetcher:
         except StorageError as error:
             self._ports.on_storage_error(followed.role, error)
             following = Next.BACK_OFF
+        except Exception:  # a bug in one partition must not end the others
+            _log.exception("what a leader answered for partition %d of topic %s failed", key[1], key[0])
+            following = Next.BACK_OFF
         if key not in self._followed:
             return
         if following is Next.BACK_OFF:

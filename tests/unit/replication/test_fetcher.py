@@ -27,7 +27,7 @@ class Role:
     def __init__(self, offset: int = 0) -> None:
         self.at: Position | None = Position(3, offset, -1, 0, 0)
         self.taken: list[LeaderAnswer] = []
-        self.following: Next | StorageError = Next.GO_ON
+        self.following: Next | Exception = Next.GO_ON
         self.partition = SimpleNamespace(on_flushed_as_follower=None)
 
     def position(self) -> Position | None:
@@ -35,7 +35,7 @@ class Role:
 
     def take(self, answer: LeaderAnswer, asked: Position) -> Next:
         self.taken.append(answer._replace(records=memoryview(bytes(answer.records))))
-        if isinstance(self.following, StorageError):
+        if isinstance(self.following, Exception):
             raise self.following
         if len(answer.records) and self.at is not None:
             self.at = self.at._replace(fetch_offset=self.at.fetch_offset + len(answer.records))
@@ -218,6 +218,18 @@ def test_a_log_that_cannot_be_written_is_told_of_and_rests() -> None:
     bench.answer(records(0, 4))
     assert bench.broken == [(role, error)]
     assert bench.told is None
+
+
+def test_a_bug_in_one_partition_does_not_end_the_others() -> None:
+    bench = Bench()
+    role, other = bench.add(0, Role()), Role()
+    bench.answer()
+    bench.add(1, other)
+    bench.answer()
+    role.following = AssertionError("a bug")
+    bench.answer(records(0, 4), records(1, 4))
+    assert len(other.taken) == 1
+    assert bench.last == (9, 3, [(1, 4)], [0])
 
 
 def test_a_diverging_epoch_reaches_the_follower() -> None:
