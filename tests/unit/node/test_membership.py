@@ -3,119 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
-from uuid import UUID
+from collections.abc import Iterator
 
 import pytest
+from tests.support.memberships import INTERVAL_MS, STEP_MS, TIMEOUT_MS, TOPIC, World
 
-from tailrace.base.background import InlineBackground
-from tailrace.base.clock import ManualClock
 from tailrace.base.errors import TailraceError
-from tailrace.base.rand import SeededRandom
-from tailrace.cluster.memory_store import MemoryStore
-from tailrace.cluster.metadata import Metadata
-from tailrace.cluster.records import BrokerRecord, ConfigRecord, PartitionRecord, Record, ResourceType, TopicRecord
-from tailrace.cluster.registration import Life
-from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.store import Batch, Loaded, StoreUnavailable, Watcher
-from tailrace.net.timers import TimingWheel
-from tailrace.node.membership import Membership, MembershipSurroundings
-
-T = TypeVar("T")
-TOPIC = UUID(int=1)
-INTERVAL_MS, TIMEOUT_MS = 1000, 3000
-
-
-class CuttableStore(MemoryStore):
-    """One broker's look at the shared store. Cut off, it answers nothing and hears nothing."""
-
-    is_cut = False
-
-    def _check(self) -> None:
-        if self.is_cut:
-            raise StoreUnavailable("cut off")
-
-    def load(self) -> Loaded:
-        self._check()
-        return super().load()
-
-    def load_after(self, version: int) -> list[Batch] | None:
-        self._check()
-        return super().load_after(version)
-
-    def append(self, expected_version: int, records: Sequence[Record]) -> int:
-        self._check()
-        return super().append(expected_version, records)
-
-    def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
-        self._check()
-        return super().acquire_lease(name, holder, ttl_ms, instead_of)
-
-    def watch(self, watcher: Watcher) -> None:
-        def unless_cut(call: Callable[..., object]) -> Callable[..., object]:
-            return lambda *arguments: None if self.is_cut else call(*arguments)
-
-        super().watch(Watcher(*map(unless_cut, watcher)))
-
-
-class World:
-    """Time, a shared store, and brokers."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.timers = TimingWheel(now_ms=self.clock.monotonic_ms(), read_ms=self.clock.monotonic_ms)
-        self.first = MemoryStore(self.clock)
-        self.brokers: dict[int, Broker] = {}
-
-    def start(self, broker_id: int, life: str = "a", directory: str | None = None) -> Broker:
-        self.brokers[broker_id] = Broker(self, Life(broker_id, f"{broker_id}{life}"), directory or f"d{broker_id}")
-        return self.brokers[broker_id]
-
-    def advance(self, ms: float) -> None:
-        for _ in range(int(ms / 100)):
-            self.clock.advance(100)
-            while self.timers.advance(self.clock.monotonic_ms()):
-                pass
-
-    @property
-    def fenced(self) -> dict[int, bool]:
-        return {broker_id: broker.membership.is_fenced for broker_id, broker in self.brokers.items()}
-
-    @property
-    def live(self) -> list[int]:
-        """As any broker that is not cut off sees it."""
-        sees = next(broker for broker in self.brokers.values() if not broker.store.is_cut)
-        return sorted(sees.metadata.image.live_brokers)
-
-    @property
-    def controller(self) -> tuple[int, int]:
-        sees = next(broker for broker in self.brokers.values() if not broker.store.is_cut)
-        return sees.metadata.image.controller[:2]
-
-
-class Broker:
-    """One of them."""
-
-    def __init__(self, world: World, life: Life, directory: str) -> None:
-        self.store = CuttableStore(world.clock, world.first)
-        self.metadata = Metadata(self.store, life.broker_id, BrokerSettings(), SeededRandom(life.broker_id))
-        around = MembershipSurroundings(self.metadata, self.store, InlineBackground(), world.timers, world.clock)
-        self.membership = Membership(around, life)
-        self.membership.join(BrokerRecord(life.broker_id, "", 0, None, ((directory, "/d"),), life.incarnation_id))
-        assert self.membership.is_fenced, "not before it serves"
-        self.membership.serve("h", 9000 + life.broker_id)
-
-    def die(self) -> None:
-        """As a kill: nothing is given back."""
-        self.membership.close()
-        self.store.is_cut = True
-
-    def stop(self) -> None:
-        self.membership.leave()
-        self.membership.close()
-        self.membership.release()
-        self.store.close()
+from tailrace.cluster.records import ConfigRecord, ResourceType, TopicRecord
 
 
 @pytest.fixture
@@ -185,8 +79,7 @@ def test_the_first_request_after_a_pause_finds_it_fenced(world: World) -> None:
 
 def test_who_gets_its_lease_back_reads_what_was_decided_meanwhile_before_it_serves(world: World) -> None:
     paused = world.brokers[3]
-    topic = [TopicRecord("t", TOPIC), PartitionRecord(TOPIC, 0, 3, 0, (3, 1), (3, 1), 0)]
-    world.brokers[1].metadata.commit_now(topic)
+    world.create((3, 1))
     paused.store.is_cut = True
     world.advance(TIMEOUT_MS + INTERVAL_MS)
     served_stale: list[int] = []
@@ -210,8 +103,7 @@ def test_who_gets_its_lease_back_reads_what_was_decided_meanwhile_before_it_serv
 
 
 def test_one_that_stops_cleanly_is_gone_at_once_and_hands_over(world: World) -> None:
-    topic = [TopicRecord("t", TOPIC), PartitionRecord(TOPIC, 0, 1, 0, (1, 2), (1, 2), 0)]
-    world.brokers[2].metadata.commit_now(topic)
+    world.create((1, 2))
     world.brokers.pop(1).stop()
     partition = world.brokers[2].metadata.image.partition("t", 0)
     assert partition is not None
@@ -223,24 +115,26 @@ def test_one_that_stops_cleanly_is_gone_at_once_and_hands_over(world: World) -> 
 
 def test_a_restart_takes_over_the_lease_of_the_life_before(world: World) -> None:
     world.brokers.pop(3).die()
-    again = world.start(3, "b")
+    again = world.start(3)
     assert not again.membership.is_fenced
     assert world.live == [1, 2, 3]
-    assert again.metadata.image.brokers[3].incarnation_id == "3b"
+    assert again.metadata.image.brokers[3].incarnation_id == again.membership.life.incarnation_id
 
 
 def test_another_machine_with_the_same_node_id_is_refused_while_the_lease_runs(world: World) -> None:
     with pytest.raises(TailraceError, match="node id 3 is in use by another process"):
-        world.start(3, "b", directory="elsewhere")
+        world.start(3, directory="elsewhere")
 
 
 def test_a_life_that_was_replaced_is_fenced_for_good(world: World, caplog: pytest.LogCaptureFixture) -> None:
     old = world.brokers[3]
     old.store.is_cut = True
     world.advance(TIMEOUT_MS + INTERVAL_MS)
-    new = world.start(3, "b", directory="elsewhere")
+    new = world.start(3, directory="elsewhere")
     old.store.is_cut = False
-    world.advance(3 * TIMEOUT_MS)
+    for _ in range(3 * TIMEOUT_MS // STEP_MS):
+        world.advance(STEP_MS)
+        old.run_timers()
     assert old.membership.is_fenced
     assert not new.membership.is_fenced
     assert caplog.text.count("is in use by another process; this one is fenced") == 1
