@@ -151,6 +151,20 @@ def test_one_cut_off_from_etcd_refuses_and_says_so_once(cluster: Cluster) -> Non
     assert log.count("lease lost") == 1
 
 
+def test_a_stop_does_not_wait_for_an_etcd_that_is_gone(cluster: Cluster) -> None:
+    cluster.start(1)
+    admin = cluster.admin(1)
+    for created in admin.create_topics([NewTopic("t", 1, 1)]).values():
+        created.result()
+    assert produced(cluster.brokers[1], "t", 0) is None
+    cluster.etcd.pause()
+    began = time.monotonic()
+    assert cluster.brokers[1].stop() == 0
+    assert time.monotonic() - began < 10
+    assert (cluster.brokers[1].data_directory / ".kafka_cleanshutdown").exists(), "and it was a clean one"
+    cluster.etcd.resume()
+
+
 def test_without_etcd_no_broker_starts_and_says_why(tmp_path: Path) -> None:
     broker = TailraceProcess(tmp_path, {"node.id": "1", "cluster.url": "etcd://127.0.0.1:1"})
     with pytest.raises(Exception, match=r"etcd at 127\.0\.0\.1:1 does not answer: Connection refused"):

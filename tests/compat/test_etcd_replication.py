@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,28 @@ def test_leaders_are_killed_and_every_record_is_there_once(cluster: Cluster) -> 
     assert read(cluster.servers, "t") == values
     wait(lambda: cluster.log_bytes(1, "t") == cluster.log_bytes(2, "t") == cluster.log_bytes(3, "t"), "identical")
     print("failovers, s:", [round(each, 2) for each in failovers_s])
+
+
+def test_a_leader_that_was_paused_finds_another_in_its_place(cluster: Cluster) -> None:
+    """It wakes up, fenced by its own clock, before it can answer as the leader that it was."""
+    cluster.start(1, 2, 3)
+    cluster.create("t", 3, 2)
+    wait(lambda: cluster.state("t")[1] == [1, 2, 3], "all in sync")
+    writer = Writer(cluster.servers, "t")
+    for _ in range(2):
+        writer.write(200)
+        paused = cluster.state("t")[0]
+        process = cluster.brokers[paused].process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        writer.write(100)  # some of it lies in the paused broker's sockets
+        time.sleep(4)
+        process.send_signal(signal.SIGCONT)
+        writer.until_acknowledged()
+        wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
+    values = writer.finish()
+    assert read(cluster.servers, "t") == values
+    wait(lambda: cluster.log_bytes(1, "t") == cluster.log_bytes(2, "t") == cluster.log_bytes(3, "t"), "identical")
 
 
 def test_two_brokers_and_two_replicas_survive_one_loss(cluster: Cluster) -> None:

@@ -153,7 +153,7 @@ MARKER_TROUBLES_MAX: Final = 1000
 """Transaction markers that could not be written and whose trouble was told, so that it is told once. At it: forgotten,
 and those that are still tried are told of again."""
 
-LEAVE_MAX_MS: Final = 3_000
+LEAVE_MAX_MS: Final = 2_000
 """How long a clean stop waits for others to lead what this broker led. Then it stops, and they find out."""
 
 UNFENCE_MAX_MS: Final = 10_000

@@ -39,7 +39,7 @@ from tailrace.cluster.store import Batch, Loaded, StaleVersion, StoreUnavailable
 
 PAGE_KEYS: Final = 200
 """Keys that one question asks for."""
-REVOKE_MS: Final = 1000
+REVOKE_MS: Final = 500
 """How long a lease is tried to be given back: it ends by itself."""
 LOADS_MAX: Final = 5
 """Times that a load is begun again because etcd compacted what was being read."""
@@ -229,6 +229,7 @@ class EtcdStore:
         self._watch.start()
 
     def close(self) -> None:
+        """Ends every call that waits, from any thread. Again is nothing."""
         self._client.close()
         if self._watch is not None:
             self._watch.stop()

@@ -34,7 +34,7 @@ from tailrace.cluster.producer_ids import ProducerIds
 from tailrace.cluster.proposal import Decide, Decided, Proposal
 from tailrace.cluster.records import BrokerRecord, ClusterRecord, Record, ResourceType
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.store import Batch, Loaded, MetadataStore, StaleVersion, Watcher
+from tailrace.cluster.store import Batch, Loaded, MetadataStore, StaleVersion, StoreUnavailable, Watcher
 from tailrace.cluster.topic_settings import effective_topic_configs
 
 T = TypeVar("T")
@@ -243,7 +243,7 @@ class Metadata:
         if isinstance(outcome, StaleVersion) and proposal.attempts < DECISIONS_MAX:
             self._catch_up(proposal)
         elif isinstance(outcome, Exception):
-            proposal.answer.complete(_refusal(outcome))
+            self._refuse(proposal, outcome)
         else:
             if outcome > self.image.version:  # else the store's watch was faster
                 self._apply(decided.records, outcome)
@@ -257,13 +257,24 @@ class Metadata:
         def go_on(news: list[Batch] | Loaded | Exception) -> None:
             self._is_waiting = False
             if isinstance(news, Exception):
-                proposal.answer.complete(_refusal(news))
+                self._refuse(proposal, news)
             else:
                 self._on_news(news)
                 self._queue.appendleft(proposal)
             self._run()
 
         self._background.submit(self._news, go_on)
+
+    def _refuse(self, proposal: Proposal[Any], error: Exception) -> None:
+        """The store refused one change. While it is not there it would refuse the others too, one after the other, each
+        after a time limit: those that wait are refused with this one."""
+        refused = [proposal]
+        if isinstance(error, StoreUnavailable):
+            refused += self._queue
+            self._queue.clear()
+        refusal = _refusal(error)
+        for each in refused:
+            each.answer.complete(refusal)
 
     # What others append
 

@@ -65,8 +65,8 @@ class Clustered:
         membership.serve(host, port)
 
     def leave(self, done: Callable[[], None]) -> None:
-        """Have others lead what is led here; then, or when that is refused, `done()`."""
-        if self._membership is None:
+        """Have others lead what is led here; then, or when that is refused or there is nothing, `done()`."""
+        if self._membership is None or self._membership.is_fenced:
             done()
         else:
             self._membership.leave().on_complete(lambda _: done())
@@ -76,7 +76,9 @@ class Clustered:
         if self._membership is not None:
             self._membership.close()
 
-    def release(self) -> None:
-        """Give the leases back. Waits a second at most."""
-        if self._membership is not None:
+    def end(self, *, gives_back: bool) -> None:
+        """Give the leases back, if that is wanted, and end every call to etcd that still waits. Waits itself, a second
+        at most; after `close`."""
+        if gives_back and self._membership is not None:
             self._membership.release()
+        self.store.close()

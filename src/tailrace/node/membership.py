@@ -309,7 +309,9 @@ class Membership:
             timer.cancel()
 
     def release(self) -> None:
-        """Let others know at once that this process is gone. Waits; after the last append."""
+        """Let others know at once that this process is gone; leases that do not count any more are left. Waits."""
+        if not self._session.is_held(self._around.clock.monotonic_ms()):
+            return
         store, (broker_id, holder) = self._around.store, self.life
         try:
             for lease in (CONTROLLER_LEASE, broker_lease(broker_id)):

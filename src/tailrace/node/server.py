@@ -165,6 +165,8 @@ class Server:
                 self._clustered.close()
             services.partitions.clear()
             await asyncio.sleep(0)  # readers that waited learn that their partitions are gone, before the files are
+            if self._clustered is not None:
+                await loop.run_in_executor(None, partial(self._clustered.end, gives_back=clean))
             if clean:
                 await _flushed(services.logs)
             await self._end_threads()  # what they still write must not meet what the end writes
@@ -172,8 +174,6 @@ class Server:
                 await loop.run_in_executor(None, services.logs.shut_down)
             else:
                 services.logs.abandon()
-            if clean and self._clustered is not None:
-                await loop.run_in_executor(None, self._clustered.release)
             services.metadata.close()
         await self._end_threads()
 

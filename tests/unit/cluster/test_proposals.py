@@ -18,7 +18,7 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.proposal import Decided
 from tailrace.cluster.records import ConfigRecord, Record, ResourceType
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.store import StaleVersion
+from tailrace.cluster.store import StaleVersion, StoreUnavailable
 
 
 class DeafStore(MemoryStore):
@@ -159,6 +159,17 @@ def test_a_store_that_fails_refuses_one_and_goes_on_with_the_next(held: Held) ->
     assert second.value == "second"
     assert held.told == ["b"]
     assert held.here.image.configs(ResourceType.GROUP, "a") == {}
+
+
+def test_what_waits_for_a_store_that_is_away_is_refused_together(held: Held) -> None:
+    held.store.failure = StoreUnavailable("cut off")
+    answers = [held.here.propose(lambda image: Decided(None, [settle("a")])) for _ in range(3)]
+    held.background.run()
+    assert [answer.value for answer in answers] == [held.store.failure] * 3
+    held.store.failure = None
+    after = held.here.propose(lambda image: Decided("after", [settle("b")]))
+    held.background.run()
+    assert after.value == "after"
 
 
 def test_a_bug_in_a_decision_is_answered_and_logged(held: Held, caplog: pytest.LogCaptureFixture) -> None:
