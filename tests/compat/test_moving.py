@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compat.differential import Session
 from tests.compat.dumping import assert_kafka_accepts, dump
 from tests.compat.moving import (
     STORY_SETTINGS,
@@ -93,6 +94,37 @@ def test_from_kafka_and_back(tmp_path: Path, end: str) -> None:
         assert_same(grown, observed(kafka.address, NAMES, groups))
         append_more(kafka.address, NAMES)
         kafka.stop()
+
+
+def test_share_groups_come_from_kafka(tmp_path: Path) -> None:
+    """A share group with its states, killed in Kafka and found in Tailrace."""
+    group, kafka = "workers", KafkaProcess(tmp_path / "first", STORY_SETTINGS)
+    asked = {"groups": [{"group_id": group, "topics": None}]}
+    with running(kafka):
+        peer = Peer(kafka.address)
+        session = Session(kafka.address)
+        session.create_topic("work", 3)
+        session.find_coordinator(group)
+        session.close()
+        starts = [{"partition_index": index, "start_offset": 0} for index in range(3)]
+        altered = {"group_id": group, "topics": [{"topic_name": "work", "partitions": starts}]}
+        codes = {"?"}
+        while codes != {"none"}:  # its topic of states may still be in the making
+            answer = peer.ask("alter_share_group_offsets", 0, **altered)
+            told = [each["error_code"] for topic in answer["responses"] for each in topic["partitions"]]
+            codes = {answer["error_code"], *told}
+        described = peer.ask("share_group_describe", 1, group_ids=[group])
+        offsets = peer.ask("describe_share_group_offsets", 1, **asked)
+        peer.close()
+    with running(tailrace_in(kafka.data_directory, tmp_path / "second")) as tailrace:
+        peer = Peer(tailrace.address)
+        assert peer.ask("share_group_describe", 1, group_ids=[group]) == described
+        ours = peer.ask("describe_share_group_offsets", 1, **asked)
+        for answer in (offsets, ours):
+            answer["groups"][0]["topics"][0]["partitions"].sort(key=lambda each: each["partition_index"])
+        assert ours == offsets
+        assert [each["start_offset"] for each in ours["groups"][0]["topics"][0]["partitions"]] == [0, 0, 0]
+        peer.close()
 
 
 def test_two_directories_of_tailrace_in_kafka(tmp_path: Path) -> None:
