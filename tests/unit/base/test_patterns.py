@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,9 +48,37 @@ def test_what_matches_at_random(expression: str, text: str) -> None:
     assert Pattern(expression).matches(text) == (re.fullmatch(expression, text, re.ASCII) is not None)
 
 
-@pytest.mark.parametrize(
-    "expression", ["*", "(", ")", "a)", "[a", "a{", "a{x}", "a{2,1}", "\\", r"\1", "(?=a)", "[b-a]", "a**"]
-)
+CASES = [json.loads(line) for line in (Path(__file__).parent / "re2_cases.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("expression", "matching"), CASES[1:], ids=[case[0] for case in CASES[1:]])
+def test_what_re2j_says(expression: str, matching: list[str] | None) -> None:
+    """`tests/compat/test_expressions.py` asks RE2/J the same."""
+    try:
+        pattern = Pattern(expression)
+    except PatternError:
+        assert matching is None
+    else:
+        assert [text for text in CASES[0] if pattern.matches(text)] == matching
+
+
+@pytest.mark.parametrize("expression", [r"\p{Greek}", "(a{1000}){1000}"])
+def test_what_re2j_takes_and_we_refuse(expression: str) -> None:
+    with pytest.raises(PatternError):
+        Pattern(expression)
+
+
+def test_a_costly_expression_shows_it() -> None:
+    """Its steps are all different, so nothing is remembered for long: whoever bounds `work` notices."""
+    costly = Pattern("(?:.*a.{100}){3}")
+    cheap = Pattern("orders-.*")
+    for number in range(200):
+        cheap.matches(f"orders-{number}")
+        costly.matches(f"{number:b}".replace("0", "b").replace("1", "a") * 20)
+    assert cheap.work < 3_000 < 100_000 < costly.work
+
+
+@pytest.mark.parametrize("expression", ["*", "(", ")", "a)", "[a", "a{2,1}", "\\", r"\1", "(?=a)", "[b-a]", "a**"])
 def test_what_is_no_expression(expression: str) -> None:
     with pytest.raises(PatternError):
         Pattern(expression)

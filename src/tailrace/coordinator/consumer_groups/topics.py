@@ -11,7 +11,7 @@ from uuid import UUID
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.consumer_groups.assignors import Assignee
 from tailrace.coordinator.consumer_groups.draft import Draft
-from tailrace.coordinator.consumer_groups.regexes import compile_regex
+from tailrace.coordinator.consumer_groups.regexes import matching
 from tailrace.coordinator.topics_hash import topics_hash as hash_of
 
 
@@ -57,8 +57,7 @@ def refresh_regexes(image: MetadataImage, draft: Draft, now_ms: int, is_stale: b
     for regex in sorted(wanted):
         is_new = regex not in known
         if is_new or is_stale:
-            matches = compile_regex(regex)
-            topics = sorted(name for name in image.topics if matches(name))
+            topics = matching(regex, image.topics)
             if is_new or draft.topics_of_regex(regex) != frozenset(topics):
                 draft.set_regex(regex, topics, image.version, now_ms)
                 has_changed = True
