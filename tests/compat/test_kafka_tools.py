@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 from tests.compat import dumping
 from tests.compat.java_client import compiled
 from tests.compat.line_driver import LineDriver
@@ -150,6 +152,39 @@ def test_consumer_groups(kit: Kit) -> None:
     ):
         kit.ok(command, *reset, *way)
         assert re.search(row.format(group, topic, offset, 20 - offset), kit.ok(command, "--describe", "--group", group))
+    kit.ok(command, "--delete-offsets", "--group", group, "--topic", topic)
+    kit.ok(command, "--delete", "--group", group)
+    assert group not in kit.ok(command, "--list").split()
+
+
+def test_groups_of_the_consumer_protocol(kit: Kit) -> None:
+    topic, group = kit.create(), f"group-{uuid.uuid4().hex[:8]}"
+    kit.produce(topic, 20)
+    options = ["--topic", topic, "--from-beginning", "--max-messages", "8", "--timeout-ms", "20000", "--group", group]
+    kit.ok("consumer.ConsoleConsumer", *options, "--consumer-property", "group.protocol=consumer")
+    command = "consumer.group.ConsumerGroupCommand"
+    assert group in kit.ok(command, "--list", "--type", "consumer")
+    assert group not in kit.ok(command, "--list", "--type", "classic")
+    assert group in kit.ok(command, "--list", "--state", "Empty")
+    member = Consumer({"bootstrap.servers": kit.bootstrap, "group.id": group, "group.protocol": "consumer"})
+    member.subscribe([topic])
+    deadline = time.monotonic() + 30
+    while not member.assignment():
+        assert time.monotonic() < deadline
+        member.poll(0.1)
+    assert group in kit.ok(command, "--list", "--state", "Stable")
+    describe = [command, "--describe", "--group", group]
+    members = kit.ok(*describe, "--members", "--verbose")
+    assert "CURRENT-EPOCH" in members and members.count(f"{topic}:0") == 2, "the assignment, and the target"
+    state = kit.ok(*describe, "--state", "--verbose")
+    assert "TARGET-ASSIGNMENT-EPOCH" in state and re.search(r"uniform\s+Stable", state)
+    assert re.search(rf"{group}\s+{topic}\s+0\s+", kit.ok(*describe, "--offsets", "--verbose"))
+    refused = kit.run(command, "--delete", "--group", group)
+    assert "GroupNotEmptyException" in refused.out + refused.err
+    member.close()
+    reset = ["--reset-offsets", "--group", group, "--topic", topic, "--execute"]
+    kit.ok(command, *reset, "--to-offset", "3")
+    assert re.search(rf"{group}\s+{topic}\s+0\s+3\s+20\s+17", kit.ok(*describe))
     kit.ok(command, "--delete-offsets", "--group", group, "--topic", topic)
     kit.ok(command, "--delete", "--group", group)
     assert group not in kit.ok(command, "--list").split()
