@@ -5,8 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.compat.line_driver import LineDriver
+from tests.compat.line_driver import LineDriver, LineMember
 from tests.harness.brokers import BrokerFailed, cache_directory, java_command, kafka_libraries
+from tests.harness.drivers import SESSION_TIMEOUT_MS
 
 SOURCES = Path(__file__).with_name("java")
 
@@ -16,6 +17,21 @@ class JavaDriver(LineDriver):
 
     def command(self) -> list[str]:
         return [*java_command("-Xmx256m", classpath=(compiled(),)), "Driver"]
+
+    def join_rolling(self, group: str, topic: str, is_assigned_by_broker: bool, cooperative: bool) -> LineMember:
+        """A member that commits by itself, of the consumer protocol or of the classic one."""
+        number = self.ask(
+            "join",
+            group=group,
+            topic=topic,
+            instance_id=None,
+            cooperative=cooperative,
+            is_assigned_by_broker=is_assigned_by_broker,
+            commits_by_itself=True,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=300,
+        )
+        return LineMember(self, number)
 
 
 def streams_libraries() -> Path:

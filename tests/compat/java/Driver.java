@@ -264,12 +264,16 @@ public final class Driver {
         private volatile RuntimeException failure;
 
         Member(JsonNode c) {
-            Map<String, Object> config = new HashMap<>(Map.of(
-                "group.id", c.get("group").asText(),
-                "session.timeout.ms", c.get("session_timeout_ms").asInt(),
-                "heartbeat.interval.ms", c.get("heartbeat_interval_ms").asInt(),
-                "partition.assignment.strategy", "org.apache.kafka.clients.consumer."
-                    + (c.get("cooperative").asBoolean() ? "CooperativeStickyAssignor" : "RangeAssignor")));
+            Map<String, Object> config = new HashMap<>(Map.of("group.id", c.get("group").asText()));
+            if (c.path("is_assigned_by_broker").asBoolean()) {
+                config.put("group.protocol", "consumer");
+            } else {
+                config.put("session.timeout.ms", c.get("session_timeout_ms").asInt());
+                config.put("heartbeat.interval.ms", c.get("heartbeat_interval_ms").asInt());
+                config.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer."
+                    + (c.get("cooperative").asBoolean() ? "CooperativeStickyAssignor" : "RangeAssignor"));
+            }
+            config.put("enable.auto.commit", c.path("commits_by_itself").asBoolean());
             if (!c.get("instance_id").isNull()) config.put("group.instance.id", c.get("instance_id").asText());
             consumer = consumer(config);
             consumer.subscribe(List.of(topic(c)), this);
