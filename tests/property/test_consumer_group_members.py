@@ -87,6 +87,12 @@ class _ClassicClient:
         self.forget()
 
     def forget(self) -> None:
+        """Its process is gone."""
+        self.is_alive = False
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """It is a stranger to the group."""
         self.life += 1
         self.member_id = ""
         self.lose()
@@ -203,6 +209,7 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
     def classic_join(self, name: str, topics: list[str]) -> None:
         client = self.classic[name]
         if not client.is_joining:
+            client.is_alive = True
             client.subscribed = topics
             self._join(client)
 
@@ -220,7 +227,7 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
                 client.member_id = response.member_id
                 self._join(client)
             elif response.error_code in (ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_INSTANCE_ID):
-                client.forget()
+                client.begin_anew()
             elif not response.error_code:
                 client.member_id, client.generation = response.member_id, response.generation_id
                 client.has_synced = False
@@ -296,7 +303,7 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
             if response.error_code == ErrorCode.REBALANCE_IN_PROGRESS:
                 self._join(client)
             elif response.error_code in (ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.FENCED_INSTANCE_ID):
-                client.forget()
+                client.begin_anew()
             elif response.error_code == ErrorCode.ILLEGAL_GENERATION:
                 client.lose()
 
@@ -427,12 +434,13 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
         if self.clients["S"].epoch > 0:
             self.classic["S2"].forget()  # two living processes with one instance id take it from each other for ever
         living = {name: client for name, client in self.clients.items() if client.epoch > 0}
-        classic = [client for client in self.classic.values() if client.generation >= 0]
+        classic = [client for client in self.classic.values() if client.is_alive]
         for _ in range(REST_ROUNDS):
             self._round(living, classic)
         found = self.bench.groups.find_group(GROUP)
         if found is None or not (living or classic):
             return
+        assert all(member.generation >= 0 and member.has_synced for member in classic)
         ids = {client.member_id for client in living.values()} | {member.member_id for member in classic}
         assert (found.consumer is not None) == bool(living), "whose protocol it is"
         if found.consumer is None:
@@ -472,6 +480,8 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
         if group is None:
             self.epoch = 0
             return
+        found = self.bench.groups.find_group(GROUP)
+        assert found is not None and not found.members and not found.is_recorded, "it is of both protocols"
         owners = [
             place for member in group.members.values() for place in (*member.assigned, *member.pending_revocation)
         ]
