@@ -15,9 +15,8 @@ from tailrace.base.clock import SystemClock
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import TopicPartition
 from tailrace.cluster.elections import (
-    ActiveBrokers,
+    UNKNOWN_BROKER_EPOCH,
     ElectionRules,
-    Elections,
     active_brokers,
     decide_broker_leaves,
     decide_broker_returns,
@@ -25,7 +24,7 @@ from tailrace.cluster.elections import (
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.memory_store import MemoryStore
 from tailrace.cluster.proposal import Decided
-from tailrace.cluster.records import Record
+from tailrace.cluster.records import BrokerStateRecord, Record
 from tailrace.cluster.store import Batch, Loaded, Watcher
 from tailrace.embedded.admin import AdminConnection, append, raise_if_error, read_partition
 from tailrace.embedded.host import Host
@@ -92,7 +91,6 @@ class Cluster:
         self.store = MemoryStore(SystemClock())
         self.ports = {node_id: free_port() for node_id in range(1, count + 1)}
         self.hosts: dict[int, Host] = {}
-        self.fenced: set[int] = set()
 
     def __enter__(self) -> Cluster:
         for node_id in self.ports:
@@ -126,27 +124,36 @@ class Cluster:
 
     # -- the controller --------------------------------------------------------------------------------------------
 
-    def active(self, image: MetadataImage) -> ActiveBrokers:
-        return {each: epoch for each, epoch in active_brokers(image).items() if each not in self.fenced}
-
     def fence(self, node_id: int) -> None:
-        self.fenced.add(node_id)
-        self._settle(lambda image: decide_broker_leaves(image, node_id, self.active(image), self._rules))
+        """It leads nothing and is in sync with nothing, and everybody knows it."""
+
+        def decide(image: MetadataImage) -> Decided[None]:
+            others = {each: epoch for each, epoch in active_brokers(image).items() if each != node_id}
+            left = decide_broker_leaves(image, node_id, others, self._rules)
+            return Decided(None, [BrokerStateRecord(node_id, UNKNOWN_BROKER_EPOCH, is_fenced=True), *left.records])
+
+        self._settle(decide)
 
     def unfence(self, node_id: int) -> None:
-        self.fenced.discard(node_id)
-        self._settle(lambda image: decide_broker_returns(image, node_id, self.active(image), self._rules))
+        """It is there again."""
+
+        def decide(image: MetadataImage) -> Decided[None]:
+            active = {**active_brokers(image), node_id: UNKNOWN_BROKER_EPOCH}
+            back = decide_broker_returns(image, node_id, active, self._rules)
+            return Decided(None, [BrokerStateRecord(node_id, UNKNOWN_BROKER_EPOCH, is_fenced=False), *back.records])
+
+        self._settle(decide)
 
     def _any(self) -> Server:
         return self.server(next(iter(self.hosts)))
 
     def _rules(self, topic: str) -> ElectionRules:
-        return ElectionRules(int(str(self._any().services.metadata.topic_configs(topic)["min.insync.replicas"])))
+        return self._any().services.metadata.election_rules(topic)
 
-    def _settle(self, decide: Callable[[MetadataImage], Elections]) -> None:
+    def _settle(self, decide: Callable[[MetadataImage], Decided[None]]) -> None:
         host = next(iter(self.hosts.values()))
         metadata = self._any().services.metadata
-        answer = host.call(lambda: metadata.propose(lambda image: Decided(None, decide(image).records)))
+        answer = host.call(lambda: metadata.propose(decide))
         until(lambda: answer.done)
         assert answer.value is None, answer.value
 

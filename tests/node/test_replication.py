@@ -14,8 +14,11 @@ from node.replicated import Cluster, until
 from node.served import RawClient
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.embedded.admin import create_topic
+from tailrace.records.builder import build_batch
+from tailrace.records.record import Record
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
+from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -23,6 +26,7 @@ from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequestTopic,
 )
 from tailrace.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
+from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 
 
 @pytest.fixture
@@ -120,6 +124,19 @@ def test_who_does_not_lead_says_so(cluster: Cluster) -> None:
         assert refused.value.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
     cluster.ask(1, lambda it: create_topic(it, "one", 1, {}))
     cluster.produce(b"v", "one")
+    with RawClient(("127.0.0.1", cluster.ports[follower])) as client:
+        batch = build_batch([Record(0, 1, None, b"v")])
+        wanted = [TopicProduceData("t", partition_data=[PartitionProduceData(0, batch)])]
+        produced = client.ask(ApiKey.PRODUCE, 12, ProduceRequest(acks=-1, timeout_ms=1000, topic_data=wanted))
+        topic_id = cluster.server(follower).services.metadata.topic_id("t")
+        asked = FetchRequest(max_wait_ms=0, topics=[FetchTopic(topic_id=topic_id, partitions=[FetchPartition(0)])])
+        fetched = client.ask(ApiKey.FETCH, 17, asked)
+    for hint, endpoints in (
+        (produced.responses[0].partition_responses[0].current_leader, produced.node_endpoints),
+        (fetched.responses[0].partitions[0].current_leader, fetched.node_endpoints),
+    ):
+        assert (hint.leader_id, hint.leader_epoch) == (leader, 0), "KIP-951"
+        assert [(each.node_id, each.port) for each in endpoints] == [(leader, cluster.ports[leader])]
 
 
 def test_a_clean_restart_of_every_broker_in_turn_loses_nothing(cluster: Cluster) -> None:

@@ -8,7 +8,8 @@ Behaviour: answers at once when `min_bytes` are readable, when a partition has a
     the fetch waits; what a range misses, the connection has loaded before it sends.
 Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10
     zstd; v11 rack, not used; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516); v15 broker epoch of a follower
-    (KIP-903); v18 the high watermark that a follower knows: what it has not heard is worth an answer (KIP-1166).
+    (KIP-903); v16 who leads instead (KIP-951); v18 the high watermark that a follower knows: what it has not heard is
+    worth an answer (KIP-1166).
 Followers read to the log's end, what is not committed too, and what they ask for tells the leader what they have.
 """
 
@@ -24,6 +25,7 @@ from tailrace.base.pending import Pending
 from tailrace.base.types import TopicId
 from tailrace.broker.context import RequestContext
 from tailrace.broker.fetch_sessions import FINAL_EPOCH, INITIAL_EPOCH, FetchSession, SessionPartition
+from tailrace.broker.leader_hints import LeaderHints
 from tailrace.broker.services import Services
 from tailrace.net.handler import FileRange
 from tailrace.net.timers import Timer
@@ -37,11 +39,15 @@ from tailrace.wire.messages.fetch import (
     FetchPartition,
     FetchRequest,
     FetchResponse,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
 
 FIRST_VERSION_WITH_IDS = 13
 FIRST_VERSION_WITH_REPLICA_STATE = 15
+FIRST_VERSION_WITH_LEADERS = 16
+_MOVED = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH})
 _UNKNOWN = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID})
 
 
@@ -375,10 +381,25 @@ class _Fetch:
                 records: object = data.records
                 if isinstance(records, FileRange):
                     self._services.cold_reads.follow(records.file, records.position, records.size)
-        if session is None:
-            return FetchResponse(responses=list(topics.values()))
-        session.move_to_end(returned)
-        return FetchResponse(session_id=session.session_id, responses=list(topics.values()))
+        response = FetchResponse(responses=list(topics.values()))
+        if self._failed and self._version >= FIRST_VERSION_WITH_LEADERS:
+            self._add_leaders(response)
+        if session is not None:
+            session.move_to_end(returned)
+            response.session_id = session.session_id
+        return response
+
+    def _add_leaders(self, response: FetchResponse) -> None:
+        """Say who leads the partitions that this broker does not."""
+        hints = LeaderHints(self._services, self._context)
+        for topic in response.responses:
+            name = self._services.partitions.name_of(topic.topic_id)
+            for data in topic.partitions:
+                if data.error_code in _MOVED and name is not None:
+                    leader = hints.of(name, data.partition_index)
+                    if leader is not None:
+                        data.current_leader = LeaderIdAndEpoch(*leader)
+        response.node_endpoints = [NodeEndpoint(*address[:4]) for address in hints.addresses()]
 
 
 def _update(entry: SessionPartition, asked: FetchPartition) -> None:

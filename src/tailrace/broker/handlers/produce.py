@@ -20,6 +20,7 @@ from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageE
 from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.delayed_produce import CommitWait, delay
+from tailrace.broker.leader_hints import LeaderHints
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.broker.transaction_entry import Entry
 from tailrace.broker.transactional_produce import enter_transaction, has_transactional_records, is_transactional
@@ -31,12 +32,16 @@ from tailrace.replication.transactional import append_transactional
 from tailrace.replication.verification import NONE_NEEDED
 from tailrace.wire.messages.produce import (
     BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
     TopicProduceResponse,
 )
+
+FIRST_VERSION_WITH_LEADERS = 10
 
 ADMIN_CLIENT_ID = "__admin_client"
 """The one client id that may write to internal topics. Source: Kafka `AdminUtils.ADMIN_CLIENT_ID`."""
@@ -125,8 +130,23 @@ def _append_all(
             raise CloseConnection("a Produce with acks=0 was refused")
         return None
     response = ProduceResponse(topics)
+    if failed and version >= FIRST_VERSION_WITH_LEADERS:
+        _add_leaders(services, context, response)
     waits = appends.waits
     return delay(response, waits, services.timers, request.timeout_ms) if waits else response
+
+
+def _add_leaders(services: Services, context: RequestContext, response: ProduceResponse) -> None:
+    """Say who leads the partitions that this broker does not."""
+    hints = LeaderHints(services, context)
+    for topic in response.responses:
+        name = topic.name or services.partitions.name_of(topic.topic_id)
+        for answer in topic.partition_responses:
+            if answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER and name is not None:
+                leader = hints.of(name, answer.index)
+                if leader is not None:
+                    answer.current_leader = LeaderIdAndEpoch(*leader)
+    response.node_endpoints = [NodeEndpoint(*address[:4]) for address in hints.addresses()]
 
 
 def _append(
