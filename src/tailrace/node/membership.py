@@ -63,6 +63,8 @@ class Beat(NamedTuple):
     is_controller: bool
     leases: dict[str, str]
     version: int
+    is_released: bool = False
+    """The lease was given back, not asked for."""
 
 
 class Membership:
@@ -89,6 +91,10 @@ class Membership:
         self._is_leaving = False
         self._is_closed = False
         self._version_seen = 0
+        self._is_lost = False
+        """Whether it does not know any more what the cluster decides."""
+        self._followed_ms = around.clock.monotonic_ms()
+        """When the image last held what the look before had found."""
         self._trouble = ""
 
     # -- coming ----------------------------------------------------------------------------------------------------
@@ -147,6 +153,10 @@ class Membership:
         """In the thread."""
         store, (broker_id, holder) = self._around.store, self.life
         sent_ms = self._around.clock.monotonic_ms()
+        if self._is_lost:  # others are to lead in its place
+            store.release_lease(broker_lease(broker_id), holder)
+            store.release_lease(CONTROLLER_LEASE, holder)
+            return Beat(sent_ms, False, False, {}, store.read_version(), is_released=True)
         is_held = store.acquire_lease(broker_lease(broker_id), holder, self._timeout_ms)
         leases = store.read_leases()
         is_held = is_held and leases.get(broker_lease(broker_id)) == holder
@@ -174,19 +184,27 @@ class Membership:
 
     def _on_found(self, lives: list[Life], beat: Beat) -> None:
         metadata = self._around.metadata
-        if beat.is_held:
-            self._trouble = ""
-            if metadata.image.version >= beat.version or self._session.is_held(self._around.clock.monotonic_ms()):
-                self._session.on_renewed(beat.sent_ms)
-            else:  # it was lost for a while: what was decided meanwhile comes first
-                metadata.catch_up()
-                self._timers[0].reset(CATCH_UP_LOOK_MS)
-        else:
-            self._session.on_lost()
-            self._tell_trouble(f"node id {self.life.broker_id} is in use by another process; this one is fenced")
-        if metadata.image.version < self._version_seen:  # the watch had a whole interval, and is silent
+        now_ms = self._around.clock.monotonic_ms()
+        if metadata.image.version >= self._version_seen:
+            self._followed_ms = now_ms
+        else:  # the watch had a whole interval, and is silent
             metadata.catch_up()
         self._version_seen = beat.version
+        self._is_lost = now_ms - self._followed_ms > self._timeout_ms
+        if self._is_lost:
+            self._session.on_lost()
+            self._tell_trouble("the cluster's metadata cannot be followed; this broker is fenced until it can")
+        elif beat.is_released:
+            self._is_wanted = True  # it follows again
+        elif not beat.is_held:
+            self._session.on_lost()
+            self._tell_trouble(f"node id {self.life.broker_id} is in use by another process; this one is fenced")
+        elif metadata.image.version >= beat.version or self._session.is_held(now_ms):
+            self._trouble = ""
+            self._session.on_renewed(beat.sent_ms)
+        else:  # the lease was lost for a while: what was decided meanwhile comes first
+            metadata.catch_up()
+            self._timers[0].reset(CATCH_UP_LOOK_MS)
         if beat.is_controller:
             self._settle(without_lease(lives, beat.leases))
             metadata.compact_if_long()

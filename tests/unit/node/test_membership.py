@@ -150,6 +150,29 @@ def test_a_silent_watch_is_found_out(world: World) -> None:
     assert deaf.metadata.image.topic("t") is not None
 
 
+def test_one_that_cannot_follow_fences_itself_though_it_has_its_lease(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a newer broker writes what it does not know."""
+    deaf = world.brokers[3]
+    world.first._batches.watchers = [entry for entry in world.first._batches.watchers if entry[0] is not deaf.store]
+
+    def unreadable(version: int) -> None:
+        raise TailraceError("a record of a later version")
+
+    monkeypatch.setattr(deaf.store, "load_after", unreadable)
+    world.brokers[1].metadata.commit_now([TopicRecord("t", TOPIC)])
+    world.advance(2 * TIMEOUT_MS + INTERVAL_MS)
+    assert deaf.membership.is_fenced
+    assert caplog.text.count("cannot be followed") == 1
+    assert world.live == [1, 2], "others may lead in its place"
+    monkeypatch.undo()
+    world.advance(4 * INTERVAL_MS)
+    assert not deaf.membership.is_fenced
+    assert world.live == [1, 2, 3]
+    assert caplog.text.count("is in use by another") == 0
+
+
 def test_when_all_are_cut_off_and_return_they_find_each_other_again(world: World) -> None:
     for broker in world.brokers.values():
         broker.store.is_cut = True
