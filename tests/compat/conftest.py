@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an Apache Kafka for answers to be compared with."""
-    kafka = KafkaProcess(tmp_path_factory.mktemp("oracle"), DIFFERENTIAL_SETTINGS)
+    # It is never killed, and a busy machine must not have it fenced in the middle of a test.
+    patient = {"broker.session.timeout.ms": "60000"}
+    kafka = KafkaProcess(tmp_path_factory.mktemp("oracle"), {**DIFFERENTIAL_SETTINGS, **patient})
     kafka.start()
     yield kafka.address
     kafka.kill()

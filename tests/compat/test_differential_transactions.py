@@ -170,8 +170,8 @@ def bounds(s: Session, label: str, topic: str) -> None:
     s.keep(f"{label}: read_committed", answer)
 
 
-def committed(s: Session, label: str, group: str, stable: bool) -> None:
-    topics = [{"name": "in", "partition_indexes": [0]}]
+def committed(s: Session, label: str, group: str, stable: bool, topic: str = "in") -> None:
+    topics = [{"name": topic, "partition_indexes": [0]}]
     groups = [{"group_id": group, "topics": topics, "member_id": None, "member_epoch": -1}]
     s.note(label, "offset_fetch", 8, groups=groups, require_stable=stable)
 
@@ -412,6 +412,48 @@ def test_offsets(same: Same, version: int) -> None:
         committed(s, "aborted", group, True)
 
     same(scenario)
+
+
+def test_offsets_that_are_deleted_meanwhile(same: Same) -> None:
+    """OffsetDelete, DeleteGroups and DeleteTopics take offsets in open transactions too; a plain commit does not."""
+
+    def scenario(s: Session) -> None:
+        for topic in ("kept", "gone"):
+            s.create_topic(topic)
+        for number, deleted in enumerate(("committed too", "pending alone", "the group", "the topic", "nothing")):
+            group, topic = f"deleted-{number}", "gone" if deleted == "the topic" else "kept"
+            s.find_coordinator(group)
+            t = Transaction(s, f"deleting-{number}")
+            t.init()
+            if deleted != "pending alone":
+                s.note("a plain commit", "offset_commit", 8, **plain_commit(group, topic, 3))
+            t.commit_offsets("commit", group, 9, 5, topic=topic)
+            if deleted == "the group":
+                s.note("delete the group", "delete_groups", 2, groups_names=[group])
+            elif deleted == "the topic":
+                s.peer.ask("delete_topics", 5, topic_names=[topic], timeout=10_000)
+                s.create_topic(topic)
+            elif deleted == "nothing":
+                s.note("a plain commit within", "offset_commit", 8, **plain_commit(group, topic, 4))
+            else:
+                asked = [{"name": topic, "partitions": [{"partition_index": 0}]}]
+                s.note("delete the offset", "offset_delete", 0, group_id=group, topics=asked)
+            committed(s, f"{deleted} deleted, stable wanted", group, True, topic)
+            t.end("commit", True, 5)
+            committed(s, f"{deleted} deleted, and the transaction committed", group, True, topic)
+
+    same(scenario)
+
+
+def plain_commit(group: str, topic: str, offset: int) -> dict[str, Any]:
+    partition = {
+        "partition_index": 0,
+        "committed_offset": offset,
+        "committed_leader_epoch": -1,
+        "committed_metadata": "",
+    }
+    topics = [{"name": topic, "partitions": [partition]}]
+    return {"group_id": group, "generation_id_or_member_epoch": -1, "member_id": "", "topics": topics}
 
 
 def test_markers(same: Same) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from tailrace.coordinator.groups.offsets import CommittedOffset
@@ -43,22 +45,22 @@ def test_group_record_has_kafkas_bytes() -> None:
 
 
 def test_offset_record_of_kafka_is_read() -> None:
-    """Kafka 4.3 writes version 4, with the topic's id; it is read, and written as version 3."""
+    """Kafka 4.3 writes version 4, with the topic's id; read and written again it is the same to the byte."""
     entry = read_record(KAFKA_OFFSET)
     assert isinstance(entry, OffsetEntry) and entry.committed is not None
     assert entry[:3] == ("simple.75967bae", "t1", 0)
-    assert entry.committed == CommittedOffset(7, -1, "by-hand", 1795233728668)
-    written = offset_record(*entry[:3], entry.committed)
-    assert written.key == KAFKA_OFFSET.key
-    assert written.value is not None and written.value[:2] == b"\0\3"
+    assert entry.committed == CommittedOffset(
+        7, -1, "by-hand", 1795233728668, topic_id=UUID("2f31efe7-57c4-46ba-b99d-c0fe04e840ac")
+    )
+    assert offset_record(*entry[:3], entry.committed) == KAFKA_OFFSET
 
 
 @pytest.mark.parametrize(
     ("committed", "version"),
-    [(CommittedOffset(5, 2, "note", 1000), 3), (CommittedOffset(5, -1, "note", 1000, 2000), 1)],
+    [(CommittedOffset(5, 2, "note", 1000), 4), (CommittedOffset(5, -1, "note", 1000, 2000), 1)],
 )
 def test_offset_round_trip(committed: CommittedOffset, version: int) -> None:
-    """Version 3 has no expiry and version 1 no leader epoch; each keeps what it can say."""
+    """Version 4 has no expiry and version 1 no leader epoch; each keeps what it can say."""
     record = offset_record("g", "topic", 7, committed)
     assert record.value is not None and record.value[:2] == version.to_bytes(2, "big")
     assert read_record(record) == OffsetEntry("g", "topic", 7, committed)

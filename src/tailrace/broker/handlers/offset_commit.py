@@ -57,13 +57,14 @@ def handle(
 
 
 def _split(services: Services, context: RequestContext, asked: OffsetCommitRequestTopic) -> _Part:
-    """What of `asked` exists, under its topic's name, and the refusals of the rest."""
+    """What of `asked` exists, under its topic's name and id, and the refusals of the rest."""
     image = services.metadata.image
     by_id = context.api_version >= _TOPIC_IDS_FROM
     topic = image.topic_by_id(asked.topic_id) if by_id else image.topic(asked.name)
     missing = ErrorCode.UNKNOWN_TOPIC_ID if by_id and topic is None else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     known = range(0) if topic is None else range(len(topic.partitions))
-    part = _Part(asked, OffsetCommitRequestTopic(asked.name if topic is None else topic.name, asked.topic_id), {})
+    found = OffsetCommitRequestTopic() if topic is None else OffsetCommitRequestTopic(topic.name, topic.topic_id)
+    part = _Part(asked, found, {})
     for partition in asked.partitions:
         index = partition.partition_index
         if index in known:

@@ -3,12 +3,14 @@
 Behaviour: a partition without a commit, and every one of an unknown group, is answered with offset -1 and no error.
     With `require_stable` (KIP-447) a partition with an offset in an open transaction is UNSTABLE_OFFSET_COMMIT: what
     is committed may be about to be replaced. With a member's id and epoch (v9, KIP-848) an old epoch is refused.
+    An offset that was committed for a topic that has since been deleted is not its namesake's.
 Versions:  v2 null topics: everything the group has; v8 several groups, their errors apart (KIP-709); v10 topic ids.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import ZERO_TOPIC_ID
@@ -73,12 +75,12 @@ class _Commits(NamedTuple):
     unstable: PendingOffsets | None
     """Offsets in open transactions; None when the client takes what is committed."""
 
-    def of(self, topic: str, partition: int) -> OffsetFetchResponsePartitions:
-        """The answer for one partition."""
+    def of(self, topic: str, partition: int, topic_id: UUID | None) -> OffsetFetchResponsePartitions:
+        """The answer for one partition of the topic that has the name, which has `topic_id`; None: there is none."""
         if self.unstable is not None and self.unstable.has(topic, partition):
             return OffsetFetchResponsePartitions(partition, -1, -1, "", ErrorCode.UNSTABLE_OFFSET_COMMIT)
         committed = self.offsets.get(topic, partition)
-        if committed is None:
+        if committed is None or (topic_id is not None and not committed.is_of(topic_id)):
             return OffsetFetchResponsePartitions(partition, -1, -1, "", ErrorCode.NONE)
         return OffsetFetchResponsePartitions(
             partition, committed.offset, committed.leader_epoch, committed.metadata, ErrorCode.NONE
@@ -114,7 +116,10 @@ def _topic(
         if topic is None:
             return _refused(asked, ErrorCode.UNKNOWN_TOPIC_ID)
         name = topic.name
-    partitions = [commits.of(name, index) for index in asked.partition_indexes]
+    else:
+        topic = services.metadata.image.topic(name)
+    topic_id = None if topic is None else topic.topic_id
+    partitions = [commits.of(name, index, topic_id) for index in asked.partition_indexes]
     return OffsetFetchResponseTopics("" if by_id else name, asked.topic_id, partitions)
 
 
@@ -122,12 +127,12 @@ def _everything(services: Services, commits: _Commits, by_id: bool) -> list[Offs
     """All a group has committed. By id, a topic that is gone has no name to the client and is left out."""
     topics = []
     for name in commits.offsets.topics():
-        partitions = [commits.of(name, index) for index in commits.offsets.partitions(name)]
+        topic = services.metadata.image.topic(name)
+        topic_id = None if topic is None else topic.topic_id
+        partitions = [commits.of(name, index, topic_id) for index in commits.offsets.partitions(name)]
         if not by_id:
             topics.append(OffsetFetchResponseTopics(name, ZERO_TOPIC_ID, partitions))
-            continue
-        topic = services.metadata.image.topic(name)
-        if topic is not None:
+        elif topic is not None:
             topics.append(OffsetFetchResponseTopics("", topic.topic_id, partitions))
     return topics
 

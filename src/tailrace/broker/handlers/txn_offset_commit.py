@@ -86,18 +86,16 @@ def _name(services: Services, context: RequestContext, topic: TxnOffsetCommitReq
 
 
 def _existing(services: Services, request: TxnOffsetCommitRequest, names: list[str | None]) -> TxnOffsetCommitRequest:
-    """The request for what exists, by name."""
+    """The request for what exists, by name and id."""
     topics = []
     for name, topic in zip(names, request.topics, strict=True):
-        if name is None:
+        found = None if name is None else services.metadata.image.topic(name)
+        if found is None:
             continue
-        partitions = [
-            each
-            for each in topic.partitions
-            if services.metadata.image.partition(name, each.partition_index) is not None
-        ]
+        known = range(len(found.partitions))
+        partitions = [each for each in topic.partitions if each.partition_index in known]
         if partitions:
-            topics.append(TxnOffsetCommitRequestTopic(name, topic.topic_id, partitions))
+            topics.append(TxnOffsetCommitRequestTopic(found.name, found.topic_id, partitions))
     return TxnOffsetCommitRequest(
         request.transactional_id,
         request.group_id,

@@ -97,14 +97,14 @@ def commit_records(
             if len(partition.committed_metadata or "") > settings.offset_metadata_max_bytes:
                 code = ErrorCode.OFFSET_METADATA_TOO_LARGE
             else:
-                committed = _committed(partition, now_ms, expire_ms)
+                committed = _committed(partition, now_ms, expire_ms, topic.topic_id)
                 records.append(offset_record(request.group_id, topic.name, partition.partition_index, committed))
             answered.partitions.append(OffsetCommitResponsePartition(partition.partition_index, code))
         response.topics.append(answered)
     return records, response
 
 
-def _committed(partition: OffsetCommitRequestPartition, now_ms: int, expire_ms: int) -> CommittedOffset:
+def _committed(partition: OffsetCommitRequestPartition, now_ms: int, expire_ms: int, topic_id: UUID) -> CommittedOffset:
     at_ms = now_ms if partition.commit_timestamp == -1 else partition.commit_timestamp
     return CommittedOffset(
         partition.committed_offset,
@@ -112,6 +112,7 @@ def _committed(partition: OffsetCommitRequestPartition, now_ms: int, expire_ms: 
         partition.committed_metadata or "",
         at_ms,
         expire_ms,
+        topic_id=topic_id,
     )
 
 
@@ -142,7 +143,7 @@ def check_delete_offsets(group: ClassicGroup | None) -> ClassicGroup:
 def delete_offset_records(
     group: ClassicGroup, request: OffsetDeleteRequest
 ) -> tuple[list[CoordinatorRecord], frozenset[str]]:
-    """Tombstones for what is asked and exists; and the topics that are refused because a member consumes them."""
+    """Tombstones for what is asked and exists, if only in a transaction; and the topics refused, which are consumed."""
     subscribed = frozenset(topic.name for topic in request.topics if group.is_subscribed(topic.name))
     records = [
         offset_tombstone(group.group_id, topic.name, partition.partition_index)
@@ -150,6 +151,7 @@ def delete_offset_records(
         if topic.name not in subscribed
         for partition in topic.partitions
         if group.offsets.get(topic.name, partition.partition_index) is not None
+        or group.pending_offsets.has(topic.name, partition.partition_index)
     ]
     return records, subscribed
 

@@ -350,7 +350,7 @@ class GroupCoordinator:
     # Offsets
 
     def commit_offsets(self, request: OffsetCommitRequest, api_version: int) -> Pending[OffsetCommitResponse]:
-        """OffsetCommit for partitions that exist, by topic name: completes when the records are committed."""
+        """OffsetCommit for partitions that exist, by topic name and id: completes when the records are committed."""
         answer: Pending[OffsetCommitResponse] = Pending()
 
         def decide(shard: GroupShard) -> Decision | None:
@@ -374,7 +374,7 @@ class GroupCoordinator:
     def commit_transactional_offsets(
         self, request: TxnOffsetCommitRequest, verification: int
     ) -> Pending[TxnOffsetCommitResponse]:
-        """TxnOffsetCommit for partitions that exist, by topic name: completes when the records are in the log.
+        """TxnOffsetCommit for partitions that exist, by topic name and id: completes when the records are in the log.
 
         `verification` is the partition's, confirmed by the transaction's coordinator.
         """

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from uuid import UUID
+
+from tailrace.base.types import ZERO_TOPIC_ID
 
 
 class CommittedOffset(NamedTuple):
@@ -23,6 +26,12 @@ class CommittedOffset(NamedTuple):
     expire_timestamp_ms: int = -1
     order: int = 0
     """Which commit of its partition of `__consumer_offsets` this is: of two, the newer has the higher number."""
+    topic_id: UUID = ZERO_TOPIC_ID
+    """Of the topic it was committed for, where the record says: another topic may have the name by now."""
+
+    def is_of(self, topic_id: UUID) -> bool:
+        """Whether it was committed for the topic of that id, as far as is known."""
+        return self.topic_id in (ZERO_TOPIC_ID, topic_id)
 
 
 class Offsets:

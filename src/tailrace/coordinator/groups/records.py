@@ -14,6 +14,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
+from tailrace.base.types import ZERO_TOPIC_ID
 from tailrace.coordinator.groups.offsets import CommittedOffset
 from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.wire.group_records.group_metadata import GroupMetadataKey, GroupMetadataValue
@@ -26,7 +27,7 @@ _LEGACY_OFFSET_COMMIT: Final = 0
 _OFFSET_COMMIT: Final = 1
 _GROUP_METADATA: Final = 2
 _GROUP_VALUE_VERSION: Final = 3
-_OFFSET_VALUE_VERSION: Final = 3
+_OFFSET_VALUE_VERSION: Final = 4
 _OFFSET_VALUE_VERSION_WITH_EXPIRY: Final = 1
 
 
@@ -55,6 +56,7 @@ def offset_record(group_id: str, topic: str, partition: int, committed: Committe
         metadata=committed.metadata,
         commit_timestamp=committed.commit_timestamp_ms,
         expire_timestamp=committed.expire_timestamp_ms,
+        topic_id=committed.topic_id,
     )
     version = _OFFSET_VALUE_VERSION_WITH_EXPIRY if expires else _OFFSET_VALUE_VERSION
     return CoordinatorRecord(_offset_key(group_id, topic, partition), _encode(version, value, version))
@@ -107,7 +109,14 @@ def _read_offset(value: memoryview | None) -> CommittedOffset | None:
         return CommittedOffset(old.offset, -1, old.metadata, old.commit_timestamp, -1)
     _check_version(version, OffsetCommitValue.MAX_VERSION)
     new, _ = OffsetCommitValue.decode(value, 2, version)
-    return CommittedOffset(new.offset, new.leader_epoch, new.metadata, new.commit_timestamp, new.expire_timestamp)
+    return CommittedOffset(
+        new.offset,
+        new.leader_epoch,
+        new.metadata,
+        new.commit_timestamp,
+        new.expire_timestamp,
+        topic_id=ZERO_TOPIC_ID if new.topic_id.int == 0 else new.topic_id,
+    )
 
 
 def _read_group(value: memoryview | None) -> GroupMetadataValue | None:

@@ -59,7 +59,11 @@ def transactional_commit_records(
                 code = ErrorCode.OFFSET_METADATA_TOO_LARGE
             else:
                 committed = CommittedOffset(
-                    partition.committed_offset, partition.committed_leader_epoch, metadata, now_ms
+                    partition.committed_offset,
+                    partition.committed_leader_epoch,
+                    metadata,
+                    now_ms,
+                    topic_id=topic.topic_id,
                 )
                 records.append(offset_record(request.group_id, topic.name, partition.partition_index, committed))
             answered.partitions.append(TxnOffsetCommitResponsePartition(partition.partition_index, code))
