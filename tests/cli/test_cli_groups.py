@@ -44,7 +44,11 @@ def test_list_and_describe(tailrace, topic, group) -> None:
     assert (first["committed_offset"], first["end_offset"], first["lag"]) == (10, 10, 0)
     assert (second["committed_offset"], second["end_offset"], second["lag"]) == (10, 11, 1)
     table = tailrace("groups", "describe", group).out.splitlines()
-    assert table[1].split()[:5] == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
+    assert table[1].startswith("last rebalance  2") and "LeaveGroup" in table[1]
+    assert table[2].split()[:5] == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
+    last = details["last_rebalance"]
+    assert (last["generation"], abs(time.time() - last["at_ms"] / 1000) < 600) == (2, True)
+    assert last["reason"].startswith("LeaveGroup (")
 
 
 @pytest.mark.parametrize(

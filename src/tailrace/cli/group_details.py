@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -11,11 +12,23 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 from tailrace.cli.cluster import Cluster
 from tailrace.cli.failure import CommandFailed
 from tailrace.cli.group_epochs import GroupEpochs, read_epochs
+from tailrace.cli.raw_requests import RawCluster, run
 from tailrace.cli.share_groups import ShareGroupDetails, find_share_group
 from tailrace.cli.topic_details import Places, list_offsets
+from tailrace.cluster.records import ResourceType
+from tailrace.coordinator.rebalances import LAST_REBALANCE
+from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
 DEAD_STATES: Final = frozenset({"dead", "unknown"})
 """What a cluster calls a group it has never heard of."""
+
+REBALANCE_ANSWER_MAX_S: Final = 2.0
+"""How long the last rebalance is asked for: a listener that wants TLS answers nothing. After it: not told."""
+
+UNKNOWN_REASON: Final = "unknown: none since the broker started"
+
+SECURITY_PROTOCOL: Final = "security.protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class GroupDetails:
     """The protocol it is of: classic or consumer."""
     epochs: GroupEpochs | None
     """Of a group of the consumer protocol, where they can be asked for."""
+    last_rebalance: dict[str, Any] | None
+    """`at_ms`, `generation` and `reason`; the numbers are None when there was none since the start. None: not told."""
 
     @property
     def total_lag(self) -> int:
@@ -61,6 +76,7 @@ class GroupDetails:
             "assignor": self.assignor,
             "coordinator": self.coordinator,
             "lag": self.total_lag,
+            "last_rebalance": self.last_rebalance,
             "members": self.members,
             "partitions": [asdict(partition) for partition in self.partitions],
             "consumer_protocol": None if self.epochs is None else self.epochs.as_json(),
@@ -89,7 +105,29 @@ def describe_group(cluster: Cluster, admin: AdminClient, name: str) -> GroupDeta
         partitions=[_partition(place, committed, ends, owners.get(place)) for place in places],
         kind=described.type.name.lower(),
         epochs=read_epochs(cluster, name) if described.type is ConsumerGroupType.CONSUMER else None,
+        last_rebalance=_last_rebalance(cluster, described, name),
     )
+
+
+def _last_rebalance(cluster: Cluster, described: ConsumerGroupDescription, name: str) -> dict[str, Any] | None:
+    """When and why the group last rebalanced, from a Tailrace that can be asked over plain TCP; else None."""
+    at = described.coordinator
+    if at is None or SECURITY_PROTOCOL in cluster.properties:
+        return None
+    request = DescribeConfigsRequest([DescribeConfigsResource(ResourceType.GROUP, name, [LAST_REBALANCE])])
+
+    async def ask(raw: RawCluster) -> Any:
+        return await raw.ask(ApiKey.DESCRIBE_CONFIGS, request, (at.host, at.port))
+
+    try:
+        [result] = run(cluster.bootstrap_servers, min(cluster.timeout_s, REBALANCE_ANSWER_MAX_S), ask).results
+    except CommandFailed:
+        return None
+    told = [config.value for config in result.configs if config.name == LAST_REBALANCE]
+    if not told or told[0] is None:
+        return None
+    found = json.loads(told[0])
+    return found if isinstance(found, dict) else {"at_ms": None, "generation": None, "reason": UNKNOWN_REASON}
 
 
 def describe_state(cluster: Cluster, admin: AdminClient, name: str) -> ConsumerGroupDescription:

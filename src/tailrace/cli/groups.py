@@ -16,7 +16,7 @@ from tailrace.cli.group_epochs import GroupEpochs, partitions_text
 from tailrace.cli.group_reset import Move, commit, plan_moves
 from tailrace.cli.outcomes import Outcome, finish_each
 from tailrace.cli.output import note, plural, print_json, print_table
-from tailrace.cli.positions import Position, PositionKind, TimeType
+from tailrace.cli.positions import Position, PositionKind, TimeType, format_time
 from tailrace.cli.share_groups import ShareGroupDetails, list_share_groups
 
 NUMBERED_TARGETS: Final[dict[str, PositionKind]] = {"to_offset": "offset", "to_time": "time", "shift_by": "shift"}
@@ -56,7 +56,7 @@ def state_name(state: ConsumerGroupState) -> str:
 @click.argument("names", nargs=-1, required=True, metavar="GROUP...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def describe(cluster: Cluster, names: tuple[str, ...], as_json: bool) -> None:
-    """Show members, committed offsets and lag; of groups of the consumer protocol also epochs and assignments.
+    """Show members, offsets and lag, and why it last rebalanced; with the consumer protocol also epochs and targets.
 
     Of a share group start offsets take the place of committed ones.
     """
@@ -80,6 +80,10 @@ def _print_group(group: GroupDetails | ShareGroupDetails) -> None:
                 for each in group.partitions]  # fmt: skip
         print_table(("topic", "partition", "start", "lag", "members"), rows)
         return
+    last = group.last_rebalance
+    if last is not None:
+        when = "" if last["at_ms"] is None else f"{format_time(last['at_ms'])}  generation {last['generation']}  "
+        click.echo(f"last rebalance  {when}{last['reason']}")
     if group.partitions:
         print_table(
             ("topic", "partition", "committed", "end", "lag", "member", "client", "host"),

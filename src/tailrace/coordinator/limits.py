@@ -22,3 +22,13 @@ the rest of one. Half a megabyte at most; beyond it the least used is computed a
 MARKER_RETRY_MS: Final = 100
 """Pause before a transaction marker that could not be written is tried again: Kafka's request retry back-off. There is
 no limit to how often: a transaction that is decided must end, and only its own partitions wait for it."""
+
+REASONS_SHOWN_MAX: Final = 3
+"""Reasons of one rebalance that are kept word for word: of a thousand members that joined, the first say what happens.
+Beyond it they are counted."""
+
+REASON_MAX_CHARS: Final = 500
+"""Longest reason, or group id, that is shown: clients choose them. Beyond it the rest is left out."""
+
+REBALANCES_REMEMBERED_MAX: Final = 10_000
+"""Groups whose last rebalance can be asked for. Some 5 MB. Beyond it the one that is longest ago is forgotten."""

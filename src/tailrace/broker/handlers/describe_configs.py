@@ -3,11 +3,13 @@
 Behaviour: one refused resource does not stop the others, but a resource type that nobody knows ends the request, as in
     Kafka. Brokers describe themselves and the cluster-wide defaults (""), groups and client metrics need not exist.
     Broker loggers: an empty list, log levels are not settings here. Null or no keys: all of them.
+    A group that is asked for `tailrace.last.rebalance` tells that; nobody is told who does not ask.
 Versions: v0 is_default instead of a source; v1 synonyms; v3 types and documentation.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -24,6 +26,7 @@ from tailrace.cluster.config_entries import (
 from tailrace.cluster.records import ResourceType
 from tailrace.cluster.settings import ConfigSource
 from tailrace.cluster.topic_names import check_topic_name
+from tailrace.coordinator.rebalances import LAST_REBALANCE
 from tailrace.wire.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
@@ -50,8 +53,17 @@ def handle(services: Services, context: RequestContext, request: DescribeConfigs
         else:
             keys = resource.configuration_keys
             shown = [_shown(e, request, docs) for e in entries if not keys or e.definition.name in keys]
+            if keys and LAST_REBALANCE in keys and resource.resource_type == ResourceType.GROUP:
+                shown.append(_last_rebalance(services, resource.resource_name))
             results.append(_result(resource, ErrorCode.NONE, "", shown))
     return DescribeConfigsResponse(results=results)
+
+
+def _last_rebalance(services: Services, group_id: str) -> DescribeConfigsResourceResult:
+    """JSON of `at_ms`, `generation` and `reason`; "null" when the group has not rebalanced since the broker started."""
+    last = services.groups.last_rebalance(group_id)
+    text = json.dumps(None if last is None else last._asdict())
+    return DescribeConfigsResourceResult(LAST_REBALANCE, text, read_only=True, config_source=ConfigSource.DEFAULT)
 
 
 def _docs() -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from tailrace.coordinator.consumer_groups.timers import MemberTimers
 from tailrace.coordinator.deadline import Deadline
 from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.coordinator.rebalances import Rebalances
 from tailrace.wire.messages.consumer_group_heartbeat import (
     Assignment,
     ConsumerGroupHeartbeatRequest,
@@ -73,7 +74,7 @@ class Groups(Protocol):
 class ConsumerProtocol:
     """Shared by the groups of one partition."""
 
-    __slots__ = ("_clock", "_groups", "_image", "_report", "_timers", "settings")
+    __slots__ = ("_clock", "_groups", "_image", "_journal", "_timers", "settings")
 
     def __init__(
         self,
@@ -81,13 +82,13 @@ class ConsumerProtocol:
         clock: Clock,
         image: Callable[[], MetadataImage],
         groups: Groups,
-        report: Callable[[str], None],
+        journal: Rebalances,
     ) -> None:
         self.settings = settings
         self._clock = clock
         self._image = image
         self._groups = groups
-        self._report = report
+        self._journal = journal
         self._timers = MemberTimers(settings, image, groups.deadline, self._expire)
 
     # Members of the consumer protocol
@@ -227,9 +228,12 @@ class ConsumerProtocol:
 
     def _decision(self, draft: Draft, done: Callable[[], None], refuse: Callable[[ErrorCode], None]) -> Decision:
         def on_commit() -> None:
-            if draft.reasons and draft.epoch != draft.first_epoch:
-                why = "; ".join(draft.reasons)
-                self._report(f"group {draft.group_id} rebalances: epoch {draft.epoch}, {why}")
+            if draft.epoch != draft.first_epoch:
+                for reason in draft.reasons:
+                    self._journal.because(draft.group_id, reason)
+            group = self._groups.find(draft.group_id)
+            if draft.target_epoch == draft.epoch or group is None or not group.members:
+                self._journal.begun(draft.group_id, draft.epoch)  # else it waits to be assigned
             done()
 
         def on_failure(code: ErrorCode) -> None:
@@ -262,7 +266,9 @@ class ConsumerProtocol:
         refuse: Callable[[ErrorCode], None],
     ) -> Decision:
         def on_commit() -> None:
-            self._report(f"group {group.group_id} is a classic group: {reason}, and only classic members are left")
+            self._journal.tell(
+                f"group {group.group_id} is a classic group: {reason}, and only classic members are left"
+            )
             change.follow()
             done()
 

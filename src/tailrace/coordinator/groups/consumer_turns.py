@@ -45,13 +45,12 @@ class ConsumerTurns:
         settings: GroupSettings,
         clock: Clock,
         image: Callable[[], MetadataImage],
-        report: Callable[[str], None],
     ) -> None:
         self._shard = shard
         self._settings = settings
         self._image = image
         groups = _Groups(shard, settings, image)
-        self._protocol = ConsumerProtocol(settings.consumer, clock, image, groups, report)
+        self._protocol = ConsumerProtocol(settings.consumer, clock, image, groups, shard.rebalance.journal)
 
     def begin_sessions(self) -> None:
         """The shard was loaded: give every member a session timeout to show up."""

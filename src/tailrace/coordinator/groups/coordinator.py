@@ -39,6 +39,7 @@ from tailrace.coordinator.ports import (
     Timers,
     TransactionalRecord,
 )
+from tailrace.coordinator.rebalances import Rebalanced, Rebalances
 from tailrace.coordinator.turns import Turn, Turns, refuse_nobody, refuse_waiting
 from tailrace.wire.messages.delete_groups import DeletableGroupResult
 from tailrace.wire.messages.describe_groups import DescribedGroup
@@ -88,10 +89,11 @@ class GroupCoordinator:
         self._random = random
         self._image = image
         self.report: Callable[[str], None] = _silent
-        """Is told why groups of the consumer and the share protocol rebalance."""
+        """Is told why groups rebalance."""
         self.share_states: Callable[[], ShareStateKeeper] | None = None
         """Who keeps the state of share groups' partitions."""
         self._share: ShareGroupCoordinator | None = None
+        self._journal = Rebalances(clock, self._tell)
         self._shards: dict[int, GroupShard] = {}
         self._consumer_turns: dict[int, ConsumerTurns] = {}
         """The consumer protocol of a partition's groups, once one needs it."""
@@ -106,7 +108,7 @@ class GroupCoordinator:
     def begin_load(self, partition: int) -> GroupShard:
         """This broker leads `partition`: its groups are loading until `finish_load`. Feed its records to `.replay`."""
         self.unload(partition)
-        shard = GroupShard(partition, self.settings, self._clock, self._timers, self._take_timer_turn)
+        shard = GroupShard(partition, self.settings, self._clock, self._timers, self._take_timer_turn, self._journal)
         self._shards[partition] = shard
         return shard
 
@@ -152,6 +154,7 @@ class GroupCoordinator:
         shard.is_closed = True
         refuse_waiting(shard)
         for group in shard.groups.values():
+            self._journal.forget(group.group_id)
             shard.silence(group)
             group.state = GroupState.DEAD
             for member in group.members.values():
@@ -193,7 +196,7 @@ class GroupCoordinator:
 
         turns = self._consumer_turns.get(shard.partition)
         if turns is None:
-            turns = ConsumerTurns(shard, self.settings, self._clock, self._image, self._tell)
+            turns = ConsumerTurns(shard, self.settings, self._clock, self._image)
             self._consumer_turns[shard.partition] = turns
         return turns
 
@@ -475,6 +478,10 @@ class GroupCoordinator:
     def find_group(self, group_id: str) -> ClassicGroup | None:
         """A group of this coordinator, to look at; None for an unknown one."""
         return self._shard(group_id).groups.get(group_id)
+
+    def last_rebalance(self, group_id: str) -> Rebalanced | None:
+        """When and why a group last changed its generation; None when it has not since the broker started."""
+        return self._journal.last(group_id)
 
     def describe_group(self, group_id: str, api_version: int) -> DescribedGroup:
         """One group as it is at this moment."""

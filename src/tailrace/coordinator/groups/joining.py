@@ -118,7 +118,8 @@ def _join_known(rebalance: Rebalance, group: ClassicGroup, join: Join) -> Decisi
     group.change_protocols(member, join.protocols)
     join.fill(member)
     group.park_join(member, join.answer)
-    return rebalance.prepare(group, join.reason("joined again:", member.member_id))
+    is_answering = group.state is GroupState.PREPARING_REBALANCE
+    return rebalance.prepare(group, "" if is_answering else join.reason("joined again:", member.member_id))
 
 
 def _rejoin_static(rebalance: Rebalance, group: ClassicGroup, join: Join, member_id: str) -> Decision | None:

@@ -24,17 +24,24 @@ from tailrace.coordinator.groups.records import group_record
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.limits import EMPTY_GROUP_RETRY_MS, NEW_MEMBER_JOIN_TIMEOUT_MS
 from tailrace.coordinator.ports import Timers
+from tailrace.coordinator.rebalances import Rebalances
 from tailrace.wire.messages.sync_group import SyncGroupResponse
 
 
 class Rebalance:
     """The moves of a rebalance, and the timers behind them. Shared by the groups of one partition."""
 
-    __slots__ = ("_clock", "_take_turn", "_timers", "settings")
+    __slots__ = ("_clock", "_take_turn", "_timers", "journal", "settings")
 
     def __init__(
-        self, settings: GroupSettings, clock: Clock, timers: Timers, take_turn: Callable[[str, Operation], None]
+        self,
+        settings: GroupSettings,
+        clock: Clock,
+        timers: Timers,
+        take_turn: Callable[[str, Operation], None],
+        journal: Rebalances,
     ) -> None:
+        self.journal = journal
         self.settings = settings
         self._clock = clock
         self._timers = timers
@@ -51,7 +58,9 @@ class Rebalance:
     # Moves
 
     def prepare(self, group: ClassicGroup, reason: str) -> Decision | None:
-        """Begin a rebalance, or go on with the one that is running."""
+        """Begin a rebalance, or go on with the one that is running; `reason` "" adds no cause to it."""
+        if reason:
+            self.journal.because(group.group_id, reason)
         if group.state is GroupState.PREPARING_REBALANCE:
             return self.maybe_complete_join(group)
         group.rebalance_reason = reason
@@ -88,6 +97,7 @@ class Rebalance:
         for member in absent:
             if member.group_instance_id is None:
                 group.remove(member.member_id)
+                self.journal.because(group.group_id, f"{member.member_id} is out: it did not join again in time")
         if not group.members:
             return self._empty(group)
         if not group.elect_joined_leader():
@@ -95,6 +105,7 @@ class Rebalance:
             group.join_deadline.set(group.rebalance_timeout_ms, partial(self.complete_join, group))
             return None
         group.start_generation(self.now_ms())
+        self.journal.begun(group.group_id, group.generation)
         group.new_member_added = False
         group.sync_deadline.set(group.rebalance_timeout_ms, partial(self._on_sync_timeout, group))
         for member in list(group.members.values()):
@@ -133,7 +144,8 @@ class Rebalance:
         def retry(_: ErrorCode) -> None:
             group.join_deadline.set(EMPTY_GROUP_RETRY_MS, partial(self.complete_join, group))
 
-        return Decision([group_record(group.group_id, value)], _nothing, retry)
+        emptied = partial(self.journal.begun, group.group_id, value.generation)
+        return Decision([group_record(group.group_id, value)], emptied, retry)
 
     def fail_syncs(self, group: ClassicGroup, code: ErrorCode) -> None:
         """Answer every parked sync with an error; what was assigned before is void."""
@@ -208,8 +220,6 @@ class Rebalance:
                 group.remove(member_id)
         if group.state in (GroupState.STABLE, GroupState.COMPLETING_REBALANCE):
             return self.prepare(group, reason)
+        if group.state is GroupState.PREPARING_REBALANCE:
+            self.journal.because(group.group_id, reason)
         return self.maybe_complete_join(group)
-
-
-def _nothing() -> None:
-    """What follows the record of an emptied group."""

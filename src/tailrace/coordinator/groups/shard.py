@@ -19,6 +19,7 @@ from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import GroupEntry, OffsetEntry, read_record
 from tailrace.coordinator.groups.settings import GroupSettings
 from tailrace.coordinator.ports import CoordinatorRecord, Timers
+from tailrace.coordinator.rebalances import Rebalances
 from tailrace.coordinator.turns import Turn
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class GroupShard:
         clock: Clock,
         timers: Timers,
         take_turn: Callable[[GroupShard, str, Operation], None],
+        journal: Rebalances,
     ) -> None:
         self.partition = partition
         self.groups: dict[str, ClassicGroup] = {}
@@ -61,7 +63,7 @@ class GroupShard:
         self.is_loading = True
         self.is_closed = False
         self.rebalance = Rebalance(
-            settings, clock, timers, lambda group_id, operation: take_turn(self, group_id, operation)
+            settings, clock, timers, lambda group_id, operation: take_turn(self, group_id, operation), journal
         )
 
     def new_group(self, group_id: str) -> ClassicGroup:
@@ -199,6 +201,7 @@ class GroupShard:
     def forget(self, group: ClassicGroup) -> None:
         """Drop a group of which the log holds nothing."""
         del self.groups[group.group_id]
+        self.rebalance.journal.forget(group.group_id)
         self.silence(group)
         group.state = GroupState.DEAD
 
