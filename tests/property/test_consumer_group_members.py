@@ -23,10 +23,15 @@ from tests.scenario.group_bench import GroupBench
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.consumer_groups.embedded import places_of, read_assignment, read_subscription
 from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+from tailrace.coordinator.consumer_groups.records import is_group_tombstone, read_consumer_record
 from tailrace.coordinator.groups.coordinator import GroupCoordinator
+from tailrace.coordinator.groups.records import GroupEntry, read_record
 from tailrace.coordinator.groups.settings import GroupSettings
+from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.net.timers import TimingWheel
 from tailrace.wire.api import ApiKey
+from tailrace.wire.group_records.consumer_group_member_metadata import ConsumerGroupMemberMetadataKey
+from tailrace.wire.group_records.consumer_group_metadata import ConsumerGroupMetadataValue
 from tailrace.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, TopicPartitions
 from tailrace.wire.messages.consumer_protocol_assignment import ConsumerProtocolAssignment
 from tailrace.wire.messages.consumer_protocol_assignment import TopicPartition as Assigned
@@ -106,6 +111,52 @@ class _ClassicClient:
         self.subscribed = ["t1"]
 
 
+class _Epochs:
+    """The group's epoch or generation as the log tells it: it only grows, from one protocol to the other too.
+
+    Only a group without members may come to an end, and what has its name afterwards begins anew, as in Kafka.
+    """
+
+    def __init__(self) -> None:
+        self.batches_seen = 0
+        self.level = 0
+        self.members: set[str] = set()
+        self.classic_members = 0
+
+    def follow(self, batches: list[list[CoordinatorRecord]]) -> None:
+        for batch in batches[self.batches_seen :]:
+            had_members = bool(self.members) or self.classic_members > 0
+            ends = [self._apply(record) for record in batch]
+            told = [level for level in map(_level, batch) if level is not None]
+            if any(ends) and not had_members:
+                self.level = 0
+            assert had_members <= (not any(ends) or bool(told)), "a group with members ends"
+            for level in told:
+                assert level >= self.level, "the group's epoch went back"
+                self.level = level
+        self.batches_seen = len(batches)
+
+    def _apply(self, record: CoordinatorRecord) -> bool:
+        """Count the members; whether the group ends under one protocol."""
+        group = read_record(record)
+        if isinstance(group, GroupEntry):
+            self.classic_members = 0 if group.value is None else len(group.value.members)
+            return group.value is None
+        entry = read_consumer_record(record)
+        if entry is not None and isinstance(entry.key, ConsumerGroupMemberMetadataKey):
+            (self.members.discard if entry.value is None else self.members.add)(entry.key.member_id)
+        return entry is not None and is_group_tombstone(entry)
+
+
+def _level(record: CoordinatorRecord) -> int | None:
+    """The epoch or the generation that a record tells."""
+    group = read_record(record)
+    if isinstance(group, GroupEntry):
+        return None if group.value is None else group.value.generation
+    entry = read_consumer_record(record)
+    return entry.value.epoch if entry and isinstance(entry.value, ConsumerGroupMetadataValue) else None
+
+
 class ConsumerGroupMachine(RuleBasedStateMachine):
     """One group, nine clients, a log that may hold, refuse, or be cut off by a kill."""
 
@@ -118,7 +169,7 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
         self.classic = {name: _ClassicClient(name) for name in CLASSIC}
         self.offset = 0
         self.committed: int | None = None
-        self.epoch = 0
+        self.epochs = _Epochs()
         self.life = 0
 
     def _beat(self, client: _Client, epoch: int, is_full: bool) -> None:
@@ -478,7 +529,6 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
     def one_owner(self) -> None:
         group = self._group()
         if group is None:
-            self.epoch = 0
             return
         found = self.bench.groups.find_group(GROUP)
         assert found is not None and not found.members and not found.is_recorded, "it is of both protocols"
@@ -487,10 +537,8 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
         ]
         assert len(owners) == len(set(owners))
         assert set(owners) == set(group.owners)
-        assert group.epoch >= self.epoch
         assert group.target_epoch <= group.epoch
         assert all(member.epoch <= group.target_epoch for member in group.members.values())
-        self.epoch = group.epoch
         fenced = [client for client in self.clients.values() if client.member_id not in group.members]
         held = [place for client in self.clients.values() if client not in fenced for place in client.owned]
         for client in self.classic.values():
@@ -498,6 +546,10 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
             if member is not None and member.epoch == client.generation:
                 held += client.owned
         assert len(held) == len(set(held)), "two clients consume one partition"
+
+    @invariant()
+    def epochs_do_not_go_back(self) -> None:
+        self.epochs.follow(self.bench.log.batches)
 
     @invariant()
     def log_and_memory_agree(self) -> None:

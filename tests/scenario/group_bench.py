@@ -35,6 +35,8 @@ class FakeGroupLog:
 
     def __init__(self) -> None:
         self.committed: dict[int, list[CoordinatorRecord]] = {}
+        self.batches: list[list[CoordinatorRecord]] = []
+        """What was committed, append by append."""
         self.is_holding = False
         self.refusals: list[ErrorCode] = []
         self._held: list[tuple[int, list[CoordinatorRecord], Pending[ErrorCode | None]]] = []
@@ -75,6 +77,7 @@ class FakeGroupLog:
             outcome.complete(self.refusals.pop(0))
             return
         self.committed.setdefault(partition, []).extend(records)
+        self.batches.append(records)
         outcome.complete(None)
 
 
