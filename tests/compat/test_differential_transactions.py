@@ -418,10 +418,10 @@ def test_offsets_that_are_deleted_meanwhile(same: Same) -> None:
     """OffsetDelete, DeleteGroups and DeleteTopics take offsets in open transactions too; a plain commit does not."""
 
     def scenario(s: Session) -> None:
-        for topic in ("kept", "gone"):
+        for topic in ("offsets-kept", "offsets-gone"):
             s.create_topic(topic)
         for number, deleted in enumerate(("committed too", "pending alone", "the group", "the topic", "nothing")):
-            group, topic = f"deleted-{number}", "gone" if deleted == "the topic" else "kept"
+            group, topic = f"deleted-{number}", "offsets-gone" if deleted == "the topic" else "offsets-kept"
             s.find_coordinator(group)
             t = Transaction(s, f"deleting-{number}")
             t.init()
