@@ -14,6 +14,9 @@ Same = Callable[[Callable[[Session], None]], None]
 HOUR_MS = 3_600_000
 QUIET_S = 2.0
 SETTLE_MAX_S = 20.0
+OBEYED_S = 0.2
+"""From the moment that a setting is described to that when the logs go by it, in Apache Kafka."""
+TOPIC_SOURCE = 1
 
 
 def now_ms() -> int:
@@ -53,7 +56,10 @@ def create(s: Session, name: str, **configs: str) -> None:
 
 
 def alter(s: Session, topic: str, **configs: str | None) -> None:
-    """IncrementalAlterConfigs; None takes a setting away."""
+    """IncrementalAlterConfigs, in force when this returns; None takes a setting away.
+
+    Apache Kafka's controller answers before its broker obeys, and a busy one takes its time.
+    """
     entries = [
         {"name": name.replace("_", "."), "config_operation": 1 if value is None else 0, "value": value}
         for name, value in configs.items()
@@ -61,6 +67,18 @@ def alter(s: Session, topic: str, **configs: str | None) -> None:
     resources = [{"resource_type": 2, "resource_name": topic, "configs": entries}]
     answer = s.peer.ask("incremental_alter_configs", 1, resources=resources, validate_only=False)
     assert answer["responses"][0]["error_code"] == "none", answer
+    deadline = time.monotonic() + SETTLE_MAX_S
+    while not all(_is_in_force(s, topic, name.replace("_", "."), value) for name, value in configs.items()):
+        assert time.monotonic() < deadline, f"{configs} are not in force"
+        time.sleep(0.05)
+    time.sleep(OBEYED_S)
+
+
+def _is_in_force(s: Session, topic: str, name: str, value: str | None) -> bool:
+    resources = [{"resource_type": 2, "resource_name": topic, "configuration_keys": [name]}]
+    answer = s.peer.ask("describe_configs", 4, resources=resources, include_synonyms=False, include_documentation=False)
+    (found,) = answer["results"][0]["configs"]
+    return bool(found["value"] == value if value is not None else found["config_source"] != TOPIC_SOURCE)
 
 
 def test_by_time(same: Same) -> None:
