@@ -75,10 +75,10 @@ def with_isr(
         is_unclean = leader != NO_LEADER
     if is_unclean:
         after = before._replace(leader=leader, isr=(leader,), elr=(), is_recovering=True, last_known_leader=NO_LEADER)
-    elif leader != NO_LEADER and leader not in target_isr:  # out of the eligible ones
-        after = before._replace(leader=leader, isr=(leader,), last_known_leader=NO_LEADER)
-        after = after._replace(elr=_without(elr, after.isr) if _is_short(after, rules) else ())
     else:
+        if leader != NO_LEADER and leader not in target_isr:  # out of the eligible ones
+            target_isr = (leader,)
+            elr = _elr_after(before, target_isr, rules, lost)
         last = NO_LEADER if leader != NO_LEADER else _last_leader(before)
         after = before._replace(leader=leader, isr=target_isr, elr=elr, last_known_leader=last)
     return Election(_with_epochs(before, after, is_new_term=is_unclean), is_unclean)
@@ -129,14 +129,6 @@ def _unclean_leader(
 
 def _last_leader(before: PartitionImage) -> int:
     return before.leader if before.leader != NO_LEADER else before.last_known_leader
-
-
-def _is_short(partition: PartitionImage, rules: ElectionRules) -> bool:
-    return len(partition.isr) < effective_min_isr(partition, rules)
-
-
-def _without(replicas: Collection[int], gone: Collection[int]) -> tuple[int, ...]:
-    return tuple(each for each in replicas if each not in gone)
 
 
 def _with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: bool = False) -> PartitionImage:
