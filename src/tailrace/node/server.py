@@ -299,10 +299,8 @@ class Server:
         store = clustered.store if clustered is not None else self._store
         store = store or SqliteStore(self.config.data_dir / METADATA_FILE)
         try:
-            if clustered is None:
-                loaded = store.load()
-                if not loaded.records:
-                    store.append(loaded.version, [ClusterRecord(logs.cluster_id)])
+            if clustered is None and store.read_version() == 0:
+                store.append(0, [ClusterRecord(logs.cluster_id)])
             metadata = Metadata(store, node_id, settings, SystemRandom(), pools.metadata)
             host, port = advertised_address(settings) or ("", 0)
             broker = BrokerRecord(node_id, host, port, settings.text("broker.rack"))
