@@ -193,7 +193,8 @@ class EtcdStore:
         lease_id = str(grant["ID"])
         key = self._layout.lease(name)
         put = _put(key, holder.encode(), lease_id)
-        for compare in (_absent(key), _equal(key, holder.encode()), _equal(key, (instead_of or holder).encode())):
+        holders = [holder] if instead_of is None else [holder, instead_of]
+        for compare in (_absent(key), *(_equal(key, each.encode()) for each in holders)):
             answer = self._ask("/v3/kv/txn", {"compare": [compare], "success": [put]}, call_ms)
             if answer.get("succeeded"):
                 self._leases[name] = lease_id
