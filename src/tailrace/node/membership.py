@@ -310,15 +310,11 @@ class Membership:
 
     # -- going -----------------------------------------------------------------------------------------------------
 
-    def leave(self) -> Pending[object]:
+    def leave(self) -> Pending[TailraceError | None]:
         """Hand over what is led, before a clean stop. Completes when the metadata says so, or cannot."""
         self._is_leaving = True
         metadata, life = self._around.metadata, self.life
-        done: Pending[object] = Pending()
-        metadata.propose(
-            lambda image: Decided(None, decide_shut_down(image, life, metadata.election_rules))
-        ).on_complete(done.complete)
-        return done
+        return metadata.propose(lambda image: Decided(None, decide_shut_down(image, life, metadata.election_rules)))
 
     def close(self) -> None:
         """Renew no more."""
