@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH, ActiveBrokers, Election, ElectionRules, with_isr
+from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH, ActiveBrokers, ElectionRules, with_isr
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.records import PartitionRecord
 
@@ -50,18 +50,17 @@ def decide_alter_partition(
     isr = tuple(each for each in before.replicas if each in asked.isr)
     if isr == before.isr and asked.is_recovering == before.is_recovering:
         return []
-    after = _altered(before, isr, asked, active, rules).partition
+    after = _altered(before, isr, asked, active, rules)
     return [PartitionRecord(asked.topic_id, asked.partition, *after)]
 
 
 def _altered(
     before: PartitionImage, isr: tuple[int, ...], asked: AlterPartition, active: ActiveBrokers, rules: ElectionRules
-) -> Election:
-    election = with_isr(before, isr, active, rules)
-    after = election.partition
+) -> PartitionImage:
+    after = with_isr(before, isr, active, rules).partition
     if after is before:  # only the recovery ended
         after = before._replace(partition_epoch=before.partition_epoch + 1)
-    return election._replace(partition=after._replace(is_recovering=asked.is_recovering and before.is_recovering))
+    return after._replace(is_recovering=asked.is_recovering and before.is_recovering)
 
 
 def _partition_of(image: MetadataImage, asked: AlterPartition) -> PartitionImage:
