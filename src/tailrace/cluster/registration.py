@@ -77,12 +77,16 @@ def decide_shut_down(image: MetadataImage, life: Life, rules_of: RulesOf) -> lis
     return [state, *_left(image, life.broker_id, rules_of).records]
 
 
+def is_in_office(image: MetadataImage, life: Life) -> bool:
+    """Whether `life` is the controller."""
+    return (image.controller.broker_id, image.controller.incarnation_id) == life
+
+
 def decide_claim(image: MetadataImage, life: Life) -> list[Record]:
     """The holder of the controller's lease takes office; nothing when it has it."""
-    controller = image.controller
-    if (controller.broker_id, controller.incarnation_id) == life:
+    if is_in_office(image, life):
         return []
-    return [ControllerRecord(life.broker_id, controller.epoch + 1, life.incarnation_id)]
+    return [ControllerRecord(life.broker_id, image.controller.epoch + 1, life.incarnation_id)]
 
 
 class Fenced(NamedTuple):
@@ -113,7 +117,7 @@ def decide_fence(image: MetadataImage, controller: Life, dead: frozenset[Life], 
 
     Raises NOT_CONTROLLER when `controller` is not in office.
     """
-    if (image.controller.broker_id, image.controller.incarnation_id) != controller:
+    if not is_in_office(image, controller):
         raise KafkaError(ErrorCode.NOT_CONTROLLER)
     gone = [life.broker_id for life in live_lives(image) if life in dead]
     active = {each: epoch for each, epoch in active_brokers(image).items() if each not in gone}

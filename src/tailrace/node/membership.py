@@ -32,6 +32,7 @@ from tailrace.cluster.registration import (
     decide_registration,
     decide_shut_down,
     decide_unfence,
+    is_in_office,
     live_lives,
     without_lease,
 )
@@ -280,9 +281,8 @@ class Membership:
     def _settle(self, dead: frozenset[Life]) -> None:
         """Take office if another has it, and fence the dead."""
         metadata, life = self._around.metadata, self.life
-        controller = metadata.image.controller
-        is_in_office = (controller.broker_id, controller.incarnation_id) == life
-        if self._is_settling or (is_in_office and not dead):
+        was_in_office = is_in_office(metadata.image, life)
+        if self._is_settling or (was_in_office and not dead):
             return
         self._is_settling = True
 
@@ -294,7 +294,7 @@ class Membership:
             if isinstance(outcome, TailraceError):
                 self._is_settling = False
                 return
-            if not is_in_office:
+            if not was_in_office:
                 _log.warning("broker %d is the controller, epoch %d", life.broker_id, metadata.image.controller.epoch)
             metadata.propose(decide).on_complete(self._on_settled)
 
