@@ -128,7 +128,7 @@ class Cluster:
         """It leads nothing and is in sync with nothing, and everybody knows it."""
 
         def decide(image: MetadataImage) -> Decided[None]:
-            others = {each: epoch for each, epoch in active_brokers(image).items() if each != node_id}
+            others = active_brokers(image, without=(node_id,))
             left = decide_broker_leaves(image, node_id, others, self._rules)
             return Decided(None, [BrokerStateRecord(node_id, UNKNOWN_BROKER_EPOCH, is_fenced=True), *left.records])
 

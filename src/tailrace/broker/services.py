@@ -188,10 +188,8 @@ class Services:
 
     def able_to_lead(self, topic: str, index: int) -> dict[int, int]:
         """Brokers that may lead a partition, as `cluster.elections` wants them: not this one where its disk failed."""
-        able = {**active_brokers(self.metadata.image)}
-        if self.partitions.is_offline(topic, index):
-            able.pop(self.node_id, None)
-        return able
+        is_offline = self.partitions.is_offline(topic, index)
+        return active_brokers(self.metadata.image, without=(self.node_id,) if is_offline else ())
 
     def on_storage_error(self, error: StorageError) -> Trouble:
         """The environment failed below a log: what follows from it, and one line where people look.

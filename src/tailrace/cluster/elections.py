@@ -16,7 +16,7 @@ Source: Kafka PartitionChangeBuilder, ReplicationControlManager, KIP-704, KIP-96
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from tailrace.base.types import TopicPartition
@@ -146,10 +146,15 @@ def _with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: 
 # -- over the whole image ----------------------------------------------------------------------------------------------
 
 
-def active_brokers(image: MetadataImage) -> ActiveBrokers:
-    """Those that are registered, not fenced and not shutting down. A broker that is alone always is."""
+def active_brokers(image: MetadataImage, without: Container[int] = ()) -> dict[int, int]:
+    """Those that are registered, not fenced and not shutting down. A broker that is alone always is.
+
+    `without`: brokers that the image does not know to be gone yet.
+    """
     active = {}
     for broker_id in image.brokers:
+        if broker_id in without:
+            continue
         state = image.broker_states.get(broker_id)
         if state is None:
             active[broker_id] = UNKNOWN_BROKER_EPOCH

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.elections import (
-    ActiveBrokers,
     Elections,
     RulesOf,
     active_brokers,
@@ -120,8 +119,7 @@ def decide_fence(image: MetadataImage, controller: Life, dead: frozenset[Life], 
     if not is_in_office(image, controller):
         raise KafkaError(ErrorCode.NOT_CONTROLLER)
     gone = [life.broker_id for life in live_lives(image) if life in dead]
-    active = {each: epoch for each, epoch in active_brokers(image).items() if each not in gone}
-    settled = decide_failover(image, active, rules_of)
+    settled = decide_failover(image, active_brokers(image, without=gone), rules_of)
     states = (BrokerStateRecord(each, image.broker_states[each].epoch, is_fenced=True) for each in gone)
     return Fenced([*states, *settled.records], gone, settled.unclean)
 
@@ -134,5 +132,4 @@ def _epoch_of(image: MetadataImage, life: Life) -> int:
 
 
 def _left(image: MetadataImage, broker_id: int, rules_of: RulesOf) -> Elections:
-    active: ActiveBrokers = {each: epoch for each, epoch in active_brokers(image).items() if each != broker_id}
-    return decide_broker_leaves(image, broker_id, active, rules_of)
+    return decide_broker_leaves(image, broker_id, active_brokers(image, without=(broker_id,)), rules_of)

@@ -89,7 +89,7 @@ class Replication:
         metadata, node_id = self._around.metadata, self._around.metadata.node_id
 
         def lose(image: MetadataImage) -> Decided[None]:
-            others = {each: epoch for each, epoch in active_brokers(image).items() if each != node_id}
+            others = active_brokers(image, without=(node_id,))
             lost = decide_records_lost(image, node_id, others, self._around.metadata.election_rules).records
             return Decided(None, [record for record in lost if len(record.replicas) > 1])
 
