@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,12 +113,11 @@ def test_a_broker_that_was_paused_does_not_serve_what_it_may_no_longer_lead(clus
     admin = cluster.admin(1)
     for created in admin.create_topics([NewTopic("t", 2, 1)]).values():
         created.result()
-    process = cluster.brokers[2].process
-    process.send_signal(signal.SIGSTOP)
+    cluster.brokers[2].pause()
     try:
         wait(lambda: live(admin) == [1], "the paused broker is fenced")
     finally:
-        process.send_signal(signal.SIGCONT)
+        cluster.brokers[2].resume()
     wait(lambda: live(admin) == [1, 2], "and comes back by itself")
     wait(lambda: -1 not in leaders(admin, "t").values(), "with what it leads")
     of_two = next(index for index, leader in leaders(admin, "t").items() if leader == 2)

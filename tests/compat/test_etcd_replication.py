@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,12 +165,10 @@ def test_a_leader_that_was_paused_finds_another_in_its_place(cluster: Cluster) -
     for _ in range(2):
         writer.write(200)
         paused = cluster.state("t")[0]
-        process = cluster.brokers[paused].process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
+        cluster.brokers[paused].pause()
         writer.write(100)  # some of it lies in the paused broker's sockets
         time.sleep(4)
-        process.send_signal(signal.SIGCONT)
+        cluster.brokers[paused].resume()
         writer.until_acknowledged()
         wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
     values = writer.finish()

@@ -95,6 +95,16 @@ class BrokerProcess:
         self.process = None
         return status
 
+    def pause(self) -> None:
+        """SIGSTOP: it holds everything and does nothing."""
+        assert self.process is not None, "not running"
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End `pause`."""
+        assert self.process is not None, "not running"
+        self.process.send_signal(signal.SIGCONT)
+
     def kill_and_restart(self) -> None:
         """Crash the process and start it on the same data and port."""
         self.kill()

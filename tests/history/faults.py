@@ -129,7 +129,9 @@ class Victim(NamedTuple):
             return
         time.sleep(fault.after_s)
         if fault.kind is Kind.PAUSE:
-            self._pause(fault.lasts_s)
+            self.broker.pause()
+            time.sleep(fault.lasts_s)
+            self.broker.resume()
         elif fault.kind is Kind.CUT:
             self.proxy.cut()
         elif fault.kind is Kind.CUT_SOME:
@@ -144,13 +146,6 @@ class Victim(NamedTuple):
             self.slowness.slow_for(fault.lasts_s)
             if fault.kind is Kind.SLOW_KILL:
                 self.broker.kill_and_restart()
-
-    def _pause(self, lasts_s: float) -> None:
-        process = self.broker.process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(lasts_s)
-        process.send_signal(signal.SIGCONT)
 
 
 def die(broker: BrokerProcess, death: Fault) -> None:
