@@ -3,68 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import TailraceProcess
-from tests.harness.cut_proxy import CutProxy
-from tests.harness.etcd import EtcdProcess
+from tests.harness.drivers import eventually
+from tests.harness.etcd import EtcdCluster
 
 pytestmark = pytest.mark.compat
 
-WAIT_S = 20.0
+wait = partial(eventually, timeout_s=20.0)
 
 
-class Cluster:
-    """An etcd, and brokers that may reach it through a proxy each."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.etcd = EtcdProcess(directory)
-        self.brokers: dict[int, TailraceProcess] = {}
-        self.proxies: dict[int, CutProxy] = {}
-
-    def start(self, *node_ids: int) -> None:
-        """Start brokers, one after the other."""
-        for node_id in node_ids:
-            if node_id not in self.brokers:
-                self.proxies[node_id] = CutProxy(self.etcd.port)
-                place = self.directory / str(node_id)
-                place.mkdir()
-                url = f"etcd://127.0.0.1:{self.proxies[node_id].port}/test"
-                self.brokers[node_id] = TailraceProcess(place, {"node.id": str(node_id), "cluster.url": url})
-            self.brokers[node_id].start()
+class Cluster(EtcdCluster):
+    """One whose brokers are asked of each other."""
 
     def admin(self, *node_ids: int) -> AdminClient:
-        addresses = ",".join(self.brokers[node_id].address for node_id in node_ids)
-        return AdminClient({"bootstrap.servers": addresses, "log_level": 0})
-
-    def close(self) -> None:
-        for broker in self.brokers.values():
-            broker.kill()
-        for proxy in self.proxies.values():
-            proxy.close()
-        self.etcd.kill()
+        return AdminClient({"bootstrap.servers": self.servers(*node_ids), "log_level": 0})
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path)
-    made.etcd.start()
-    yield made
-    made.close()
-
-
-def wait(condition: Callable[[], bool], what: str) -> float:
-    """Seconds until `condition`."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < WAIT_S, what
-        time.sleep(0.05)
-    return time.monotonic() - began
+    with Cluster(tmp_path) as made:
+        yield made
 
 
 def live(admin: AdminClient) -> list[int]:
@@ -97,8 +62,7 @@ def test_brokers_share_topics_and_live_and_die_apart(cluster: Cluster) -> None:
     others = [node_id for node_id in (1, 2, 3) if node_id != controller]
     cluster.brokers[controller].kill()
     rest = cluster.admin(*others)
-    took_s = wait(lambda: live(rest) == others, "the dead broker is fenced by the next controller")
-    assert took_s < 10
+    eventually(lambda: live(rest) == others, "the dead broker is fenced by the next controller", timeout_s=10)
     assert rest.list_topics(timeout=10).controller_id in others
     assert set(leaders(rest, "t").values()) == {*others, -1}, "one replica each: nobody else has the data"
     cluster.start(controller)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.compat.test_etcd_cluster import wait
-from tests.harness.brokers import TailraceProcess
-from tests.harness.etcd import EtcdProcess
+from tests.harness.etcd import EtcdCluster
 
 pytestmark = pytest.mark.compat
 
@@ -24,37 +22,18 @@ FAST = {
 }
 
 
-class Cluster:
-    """An etcd and brokers, with settings under which a death is noticed soon."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.etcd = EtcdProcess(directory)
-        self.brokers: dict[int, TailraceProcess] = {}
-
-    def start(self, *node_ids: int) -> None:
-        for node_id in node_ids:
-            if node_id not in self.brokers:
-                place = self.directory / str(node_id)
-                place.mkdir()
-                url = f"etcd://127.0.0.1:{self.etcd.port}/test"
-                settings = {"node.id": str(node_id), "cluster.url": url, **FAST}
-                self.brokers[node_id] = TailraceProcess(place, settings)
-            self.brokers[node_id].start()
-
-    @property
-    def servers(self) -> str:
-        return ",".join(broker.address for broker in self.brokers.values())
+class Cluster(EtcdCluster):
+    """One whose topics have a partition each."""
 
     def create(self, topic: str, replicas: int, min_isr: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.servers(), "log_level": 0})
         wanted = NewTopic(topic, 1, replicas, config={"min.insync.replicas": str(min_isr)})
         for created in admin.create_topics([wanted]).values():
             created.result()
 
     def state(self, topic: str) -> tuple[int, list[int]]:
         """(leader, in-sync replicas) of partition 0."""
-        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.servers(), "log_level": 0})
         found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
         return (-1, []) if found is None else (found.leader, sorted(found.isrs))
 
@@ -62,18 +41,11 @@ class Cluster:
         paths = sorted((self.directory / str(node_id)).glob(f"**/{topic}-0/*.log"))
         return b"".join(path.read_bytes() for path in paths)
 
-    def close(self) -> None:
-        for broker in self.brokers.values():
-            broker.kill()
-        self.etcd.kill()
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path)
-    made.etcd.start()
-    yield made
-    made.close()
+    with Cluster(tmp_path, FAST) as made:
+        yield made
 
 
 class Writer:
@@ -83,30 +55,24 @@ class Writer:
         settings = {"enable.idempotence": True, "linger.ms": 1, "topic.metadata.refresh.interval.ms": 250}
         self._producer = Producer({"bootstrap.servers": servers, "log_level": 0, **settings})
         self._topic = topic
-        self._numbers = itertools.count()
+        self._written = 0
         self.acknowledged: list[tuple[int, bytes]] = []
         self.failed: list[str] = []
 
     def write(self, count: int) -> None:
         for _ in range(count):
-            value = b"%d" % next(self._numbers)
-            self._producer.produce(self._topic, value, partition=0, on_delivery=self._told)
+            self._producer.produce(self._topic, b"%d" % self._written, partition=0, on_delivery=self._told)
+            self._written += 1
             self._producer.poll(0.002)
 
     def until_acknowledged(self) -> float:
         """Seconds until a record that is written now is acknowledged."""
         before, began = len(self.acknowledged), time.monotonic()
         self.write(1)
-        wanted = int(self._last_number())
-        while not any(int(value) >= wanted for _, value in self.acknowledged[before:]):
+        while not any(int(value) >= self._written - 1 for _, value in self.acknowledged[before:]):
             assert time.monotonic() - began < 30, "never acknowledged"
             self._producer.poll(0.01)
         return time.monotonic() - began
-
-    def _last_number(self) -> bytes:
-        following = next(self._numbers)
-        self._numbers = itertools.count(following)
-        return b"%d" % (following - 1)
 
     def _told(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -118,7 +84,7 @@ class Writer:
         """Every value written, once all are acknowledged."""
         assert self._producer.flush(30) == 0
         assert self.failed == []
-        return [b"%d" % number for number in range(next(self._numbers))]
+        return [b"%d" % number for number in range(self._written)]
 
 
 def read(servers: str, topic: str) -> list[bytes]:
@@ -139,7 +105,7 @@ def test_leaders_are_killed_and_every_record_is_there_once(cluster: Cluster) -> 
     cluster.start(1, 2, 3)
     cluster.create("t", 3, 2)
     wait(lambda: cluster.state("t")[1] == [1, 2, 3], "all in sync")
-    writer = Writer(cluster.servers, "t")
+    writer = Writer(cluster.servers(), "t")
     failovers_s = []
     for _ in range(3):
         writer.write(300)
@@ -151,7 +117,7 @@ def test_leaders_are_killed_and_every_record_is_there_once(cluster: Cluster) -> 
         wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
     values = writer.finish()
     assert [value for _, value in sorted(writer.acknowledged)] == values
-    assert read(cluster.servers, "t") == values
+    assert read(cluster.servers(), "t") == values
     wait(lambda: cluster.log_bytes(1, "t") == cluster.log_bytes(2, "t") == cluster.log_bytes(3, "t"), "identical")
     print("failovers, s:", [round(each, 2) for each in failovers_s])
 
@@ -161,7 +127,7 @@ def test_a_leader_that_was_paused_finds_another_in_its_place(cluster: Cluster) -
     cluster.start(1, 2, 3)
     cluster.create("t", 3, 2)
     wait(lambda: cluster.state("t")[1] == [1, 2, 3], "all in sync")
-    writer = Writer(cluster.servers, "t")
+    writer = Writer(cluster.servers(), "t")
     for _ in range(2):
         writer.write(200)
         paused = cluster.state("t")[0]
@@ -172,7 +138,7 @@ def test_a_leader_that_was_paused_finds_another_in_its_place(cluster: Cluster) -
         writer.until_acknowledged()
         wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
     values = writer.finish()
-    assert read(cluster.servers, "t") == values
+    assert read(cluster.servers(), "t") == values
     wait(lambda: cluster.log_bytes(1, "t") == cluster.log_bytes(2, "t") == cluster.log_bytes(3, "t"), "identical")
 
 
@@ -181,7 +147,7 @@ def test_two_brokers_and_two_replicas_survive_one_loss(cluster: Cluster) -> None
     cluster.start(1, 2)
     cluster.create("t", 2, 1)
     wait(lambda: cluster.state("t")[1] == [1, 2], "both in sync")
-    writer = Writer(cluster.servers, "t")
+    writer = Writer(cluster.servers(), "t")
     writer.write(200)
     writer.until_acknowledged()
     killed = cluster.state("t")[0]
@@ -195,7 +161,7 @@ def test_every_broker_is_restarted_in_turn_under_load(cluster: Cluster) -> None:
     """A rolling upgrade: leaders are handed over, and the producer sees no error."""
     cluster.start(1, 2, 3)
     cluster.create("t", 3, 2)
-    writer = Writer(cluster.servers, "t")
+    writer = Writer(cluster.servers(), "t")
     for node_id in (1, 2, 3):
         writer.write(100)
         cluster.brokers[node_id].stop()
@@ -204,4 +170,4 @@ def test_every_broker_is_restarted_in_turn_under_load(cluster: Cluster) -> None:
         cluster.start(node_id)
         wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
     values = writer.finish()
-    assert read(cluster.servers, "t") == values
+    assert read(cluster.servers(), "t") == values

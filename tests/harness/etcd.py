@@ -1,4 +1,5 @@
-"""An etcd of one member on this host: started, killed, paused and started again on the same data and port."""
+"""An etcd of one member on this host: started, killed, paused and started again on the same data and port; and
+brokers of one cluster in it."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
-from tests.harness.brokers import free_ports
+from tests.harness.brokers import TailraceProcess, free_ports
+from tests.harness.cut_proxy import CutProxy
 
 START_TIMEOUT_S = 15.0
 
@@ -62,3 +66,39 @@ class EtcdProcess:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class EtcdCluster:
+    """An etcd, and brokers as processes that reach it through a proxy each. `settings` are those of all brokers."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.settings = settings or {}
+        self.etcd = EtcdProcess(directory)
+        self.brokers: dict[int, TailraceProcess] = {}
+        self.proxies: dict[int, CutProxy] = {}
+
+    def __enter__(self) -> Self:
+        self.etcd.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for broker in self.brokers.values():
+            broker.kill()
+        for proxy in self.proxies.values():
+            proxy.close()
+        self.etcd.kill()
+
+    def start(self, *node_ids: int) -> None:
+        """Start brokers, one after the other."""
+        for node_id in node_ids:
+            if node_id not in self.brokers:
+                self.proxies[node_id] = CutProxy(self.etcd.port)
+                url = f"etcd://127.0.0.1:{self.proxies[node_id].port}/test"
+                settings = {"node.id": str(node_id), "cluster.url": url, **self.settings}
+                self.brokers[node_id] = TailraceProcess(self.directory / str(node_id), settings)
+            self.brokers[node_id].start()
+
+    def servers(self, *node_ids: int) -> str:
+        """Bootstrap addresses of these brokers, or of all that were ever started."""
+        return ",".join(self.brokers[node_id].address for node_id in node_ids or self.brokers)
