@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from confluent_kafka import ConsumerGroupState, ConsumerGroupType, Producer
@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupListing, NewTopic
 from tests.compat.java_client import JavaDriver
 from tests.compat.line_driver import LineMember
 from tests.harness.brokers import BrokerProcess, chosen_broker
+from tests.harness.drivers import eventually
 
 PARTITIONS = 4
 BATCH = 40
@@ -20,6 +21,7 @@ SETTINGS = {
     "group.consumer.heartbeat.interval.ms": "300",
     "group.min.session.timeout.ms": "1000",
 }
+until = partial(eventually, timeout_s=60.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +73,9 @@ class Rolling:
             self.producer.produce(self.name, b"%d" % number, partition=number % PARTITIONS)
         self.produced += BATCH
         assert self.producer.flush(30) == 0
-        self.until(lambda: [len(member.assignment()) for member in self.members] == [2, 2], "both have their half")
-        self.until(lambda: self.listed().state is ConsumerGroupState.STABLE, "nobody is to give anything up")
-        self.until(lambda: len(set(self.all_seen())) == self.produced, "all is read")
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, what
-            time.sleep(0.1)
+        until(lambda: [len(member.assignment()) for member in self.members] == [2, 2], "both have their half")
+        until(lambda: self.listed().state is ConsumerGroupState.STABLE, "nobody is to give anything up")
+        until(lambda: len(set(self.all_seen())) == self.produced, "all is read")
 
 
 @pytest.mark.parametrize("cooperative", [False, True], ids=["range", "cooperative-sticky"])

@@ -4,12 +4,13 @@ store in memory. Who is alive is said by the test, as a controller would: `fence
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.harness.brokers import free_ports
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -89,7 +90,7 @@ class Cluster:
     def __init__(self, directory: Path, count: int) -> None:
         self.directory = directory
         self.store = MemoryStore(SystemClock())
-        self.ports = {node_id: free_port() for node_id in range(1, count + 1)}
+        self.ports = dict(enumerate(free_ports(count), 1))
         self.hosts: dict[int, Host] = {}
 
     def __enter__(self) -> Cluster:
@@ -229,13 +230,6 @@ class Cluster:
         """The segments of a replica, end to end."""
         paths = sorted((self.directory / str(node_id) / f"{topic}-0").glob("*.log"))
         return b"".join(path.read_bytes() for path in paths)
-
-
-def free_port() -> int:
-    """A port that is free by now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def until(holds: Callable[[], object], what: str = "") -> None:
