@@ -87,7 +87,7 @@ def _find(draft: Draft, joining: ClassicJoin) -> ConsumerMember:
         return group.members.get(joining.member_id) or ConsumerMember(joining.member_id)
     owner_id = group.static_members.get(instance_id)
     if joining.request.member_id:
-        return find_member(group, joining.member_id, instance_id)
+        return group.find_member(joining.member_id, instance_id)
     if owner_id is not None:
         return replaced(draft, group.members[owner_id], joining.member_id)
     draft.reasons.append(f"{joining.member_id} joined as {instance_id} by the classic protocol")
@@ -105,21 +105,9 @@ def joined(member: ConsumerMember) -> JoinGroupResponse:
     )
 
 
-def find_member(group: ConsumerGroup, member_id: str, instance_id: str | None) -> ConsumerMember:
-    """The member that a request is of. Raises UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID."""
-    if instance_id is None:
-        return group.member(member_id)
-    owner_id = group.static_members.get(instance_id)
-    if owner_id is None:
-        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {instance_id} is unknown.")
-    if owner_id != member_id:
-        raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
-    return group.members[owner_id]
-
-
 def find_classic(group: ConsumerGroup, request: SyncGroupRequest | HeartbeatRequest) -> ConsumerMember:
     """The classic member that a request of the present generation is of. Raises KafkaError."""
-    member = find_member(group, request.member_id, request.group_instance_id)
+    member = group.find_member(request.member_id, request.group_instance_id)
     if member.classic is None:
         raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, "The member does not use the classic protocol.")
     if member.epoch != request.generation_id:

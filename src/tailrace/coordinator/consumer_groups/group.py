@@ -158,6 +158,17 @@ class ConsumerGroup:
             raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
         return found
 
+    def find_member(self, member_id: str, instance_id: str | None) -> ConsumerMember:
+        """The member that a request is of. Raises UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID."""
+        if instance_id is None:
+            return self.member(member_id)
+        owner_id = self.static_members.get(instance_id)
+        if owner_id is None:
+            raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {instance_id} is unknown.")
+        if owner_id != member_id:
+            raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
+        return self.members[owner_id]
+
     def check_commit(self, member_id: str, epoch: int, places: Callable[[], Iterable[Place]]) -> None:
         """Raise KafkaError unless the member may commit; anybody may while the group is empty.
 

@@ -122,33 +122,26 @@ def check_size(around: Surroundings, draft: Draft, member_id: str) -> None:
 
 
 def _find(draft: Draft, beat: Beat) -> ConsumerMember:
-    group, request = draft.group, beat.request
-    is_known = beat.member_id in group.members
-    if request.instance_id is not None:
-        return _find_static(draft, beat, request.instance_id)
+    group, instance_id = draft.group, beat.request.instance_id
     if not beat.is_joining:
-        member = group.member(beat.member_id)
+        member = group.find_member(beat.member_id, instance_id)
         _check_epoch(member, beat)
         return member
-    if not is_known:
+    if instance_id is not None:
+        return _find_static(draft, beat, instance_id)
+    if beat.member_id not in group.members:
         draft.reasons.append(f"{beat.member_id} joined")
     return group.members.get(beat.member_id) or ConsumerMember(beat.member_id)
 
 
 def _find_static(draft: Draft, beat: Beat, instance_id: str) -> ConsumerMember:
+    """Who joins as a static member."""
     group = draft.group
     owner_id = group.static_members.get(instance_id)
     if owner_id is None:
-        if not beat.is_joining:
-            raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {instance_id} is unknown.")
         draft.reasons.append(f"{beat.member_id} joined as {instance_id}")
         return ConsumerMember(beat.member_id, instance_id)
     owner = group.members[owner_id]
-    if not beat.is_joining:
-        if owner_id != beat.member_id:
-            raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {instance_id} is another member's now.")
-        _check_epoch(owner, beat)
-        return owner
     if owner.epoch != STATIC_LEAVING_EPOCH and owner.classic is None:
         raise KafkaError(ErrorCode.UNRELEASED_INSTANCE_ID, f"Instance id {instance_id} is owned by {owner_id}.")
     return replaced(draft, owner, beat.member_id)
@@ -234,16 +227,3 @@ def leave(around: Surroundings, draft: Draft, members: list[ConsumerMember], rea
 def leave_for_a_while(draft: Draft, member: ConsumerMember) -> None:
     """Decide that a static member is away: it keeps its partitions until its session ends."""
     draft.move_member(member._replace(epoch=STATIC_LEAVING_EPOCH, pending_revocation={}))
-
-
-def find_leaving(draft: Draft, request: ConsumerGroupHeartbeatRequest) -> ConsumerMember:
-    """Who leaves. Raises UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID."""
-    group = draft.group
-    if request.instance_id is None:
-        return group.member(request.member_id)
-    owner_id = group.static_members.get(request.instance_id)
-    if owner_id is None:
-        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Instance id {request.instance_id} is unknown.")
-    if owner_id != request.member_id:
-        raise KafkaError(ErrorCode.FENCED_INSTANCE_ID, f"Instance id {request.instance_id} is another member's now.")
-    return group.members[owner_id]

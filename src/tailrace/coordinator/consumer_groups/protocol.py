@@ -115,7 +115,7 @@ class ConsumerProtocol:
     def leave(self, group: ConsumerGroup, request: ConsumerGroupHeartbeatRequest, answer: Answer) -> Decision:
         """Decide a leave. Raises KafkaError."""
         draft = Draft(group)
-        member = heartbeats.find_leaving(draft, request)
+        member = group.find_member(request.member_id, request.instance_id)
         response = ConsumerGroupHeartbeatResponse(member_id=request.member_id, member_epoch=request.member_epoch)
         refuse = partial(_refuse, group, answer)
         if request.instance_id is not None and request.member_epoch == STATIC_LEAVING_EPOCH:

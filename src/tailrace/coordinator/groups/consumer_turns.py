@@ -188,14 +188,10 @@ class _Groups:
 
 def _leaving(group: ConsumerGroup, leaver: MemberIdentity) -> ConsumerMember:
     """Who is to go. An instance id alone names its member."""
-    if leaver.group_instance_id is None:
-        return group.member(leaver.member_id)
-    owner_id = group.static_members.get(leaver.group_instance_id)
-    if owner_id is None:
-        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
-    if leaver.member_id not in ("", owner_id):
-        raise KafkaError(ErrorCode.FENCED_INSTANCE_ID)
-    return group.members[owner_id]
+    member_id, instance_id = leaver.member_id, leaver.group_instance_id
+    if not member_id and instance_id is not None:
+        member_id = group.static_members.get(instance_id, "")
+    return group.find_member(member_id, instance_id)
 
 
 def _nothing() -> None:
