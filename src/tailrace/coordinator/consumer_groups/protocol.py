@@ -236,10 +236,7 @@ class ConsumerProtocol:
                 self._journal.begun(draft.group_id, draft.epoch)  # else it waits to be assigned
             done()
 
-        def on_failure(code: ErrorCode) -> None:
-            refuse(code)
-
-        return Decision(draft.records, on_commit, on_failure)
+        return Decision(draft.records, on_commit, refuse)
 
     def _without(
         self,
@@ -272,10 +269,7 @@ class ConsumerProtocol:
             change.follow()
             done()
 
-        def on_failure(code: ErrorCode) -> None:
-            refuse(code)
-
-        return Decision(change.records, on_commit, on_failure)
+        return Decision(change.records, on_commit, refuse)
 
     def _expire(self, group: ConsumerGroup, member: ConsumerMember, reason: str) -> Decision | None:
         """A timer has fired: the member is out."""

@@ -37,11 +37,6 @@ class Alteration(NamedTuple):
     response: AlterShareGroupOffsetsResponse
     """The answer when all of it works."""
 
-    @property
-    def partitions(self) -> TopicPartitions:
-        """The partitions that get one."""
-        return grouped(self.starts)
-
 
 def alteration(image: MetadataImage, book: StatePartitions, request: AlterShareGroupOffsetsRequest) -> Alteration:
     """What a request changes; partitions that do not exist are answered for themselves."""

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from tailrace.cluster.image import MetadataImage
-from tailrace.coordinator.share_groups.member import Place
 
 TopicPartitions = Mapping[UUID, frozenset[int]]
 _NONE: Final[TopicPartitions] = {}
@@ -28,15 +27,6 @@ class StatePartitions(NamedTuple):
     deleting: frozenset[UUID] = frozenset()
     names: Mapping[UUID, str] = {}
     """Of topics as they were called when they were put down: for people who read the log."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is put down."""
-        return not (self.initializing or self.initialized or self.deleting)
-
-    def places(self) -> frozenset[Place]:
-        """The partitions that may be assigned."""
-        return frozenset((topic, index) for topic, indexes in self.initialized.items() for index in indexes)
 
     def begun(self, added: TopicPartitions, names: Mapping[UUID, str]) -> StatePartitions:
         """States are about to be made."""

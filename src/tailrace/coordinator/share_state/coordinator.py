@@ -219,7 +219,7 @@ class ShareStateCoordinator:
         state = shard.states[key]
         if state.update_count >= self.settings.share_coordinator_snapshot_update_records_per_snapshot:
             return self._snapshot(shard, key, state.updated(update).snapshot(self._clock.wall_ms()), done, refuse)
-        return Decision([update_record(key, update)], done, partial(_refused, refuse))
+        return Decision([update_record(key, update)], done, refuse)
 
     def _snapshot(
         self,
@@ -235,7 +235,7 @@ class ShareStateCoordinator:
             shard.snapshot_offsets[key] = offset
             done()
 
-        return Decision([snapshot_record(key, state)], commit, partial(_refused, refuse))
+        return Decision([snapshot_record(key, state)], commit, refuse)
 
     # Upkeep
 
@@ -285,10 +285,6 @@ def _known(shard: ShareStateShard, key: SharePartitionKey) -> ShareState:
 
 def _forget(shard: ShareStateShard, key: SharePartitionKey) -> Decision | None:
     return Decision([state_tombstone(key)], _nothing, refuse_nobody) if key in shard.states else None
-
-
-def _refused(refuse: Refuse, code: ErrorCode) -> None:
-    refuse(code)
 
 
 def _nothing() -> None:
