@@ -31,6 +31,7 @@ from tailrace.wire.messages.offset_delete import OffsetDeleteRequest
 
 if TYPE_CHECKING:
     from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+    from tailrace.wire.messages.txn_offset_commit import TxnOffsetCommitRequest
 
 _GROUP_ID_NOT_FOUND_FROM: Final = 9
 _MEMBER_EPOCHS_FROM: Final = 9
@@ -71,16 +72,18 @@ def check_consumer_commit(
     epoch = request.generation_id_or_member_epoch
     if api_version < _MEMBER_EPOCHS_FROM and group.members and group.member(request.member_id).classic is None:
         raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
-    named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
-    group.check_commit(request.member_id, epoch, lambda: places_of(image, named))
+    group.check_commit(request.member_id, epoch, lambda: places_of(image, request))
 
 
-def places_of(image: MetadataImage, named: list[tuple[str, int]]) -> Iterator[tuple[UUID, int]]:
-    """Topic id and partition of partitions by name; of topics that exist."""
-    for name, index in named:
-        topic = image.topic(name)
+def places_of(
+    image: MetadataImage, request: OffsetCommitRequest | TxnOffsetCommitRequest
+) -> Iterator[tuple[UUID, int]]:
+    """Topic id and partition of what a request commits; of topics that exist."""
+    for asked in request.topics:
+        topic = image.topic(asked.name)
         if topic is not None:
-            yield topic.topic_id, index
+            for partition in asked.partitions:
+                yield topic.topic_id, partition.partition_index
 
 
 def commit_records(

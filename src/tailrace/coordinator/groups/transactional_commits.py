@@ -37,8 +37,7 @@ def check_transactional_commit(
     if generation < 0 and (is_nobody or not group.has_members):
         return
     if group.consumer is not None:
-        named = [(topic.name, part.partition_index) for topic in request.topics for part in topic.partitions]
-        group.consumer.check_commit(member_id, generation, lambda: places_of(image, named))
+        group.consumer.check_commit(member_id, generation, lambda: places_of(image, request))
         return
     member = group.validate_member(member_id, request.group_instance_id)
     group.validate_generation(member, generation)
