@@ -18,6 +18,7 @@ from tailrace.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbe
 from tailrace.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from tailrace.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from tailrace.wire.messages.leave_group import MemberIdentity
+from tailrace.wire.messages.share_group_heartbeat import ShareGroupHeartbeatRequest
 
 
 def journal() -> tuple[Rebalances, list[str]]:
@@ -91,6 +92,13 @@ def test_a_classic_group_says_why() -> None:
     assert asked(bench) == last._asdict()
     bench.restart()
     assert asked(bench) is None, "nobody knows"
+
+
+def test_a_share_group_says_why_in_one_line_whatever_it_is_called() -> None:
+    bench = GroupBench()
+    heartbeat = ShareGroupHeartbeatRequest("g\nforged", "a\x1b[2J", 0, None, ["t"])
+    assert bench.groups.share.heartbeat(heartbeat, Caller(1, "c", "/h")).value.error_code == 0
+    assert bench.reports == ["group g?forged rebalances: epoch 2, a?[2J joined"]
 
 
 def asked(bench: GroupBench) -> Any:

@@ -207,7 +207,13 @@ class GroupCoordinator:
             from tailrace.coordinator.groups.share_coordinator import Around, ShareGroupCoordinator
 
             around = Around(
-                self.settings, self._submit, self._shard, self._clock, self._image, self._share_states, self._tell
+                self.settings,
+                self._submit,
+                self._shard,
+                self._clock,
+                self._image,
+                self._share_states,
+                self._journal.tell,
             )
             self._share = ShareGroupCoordinator(around)
         return self._share
