@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.coordinator.deadline import Deadline
-from tailrace.coordinator.groups.member import Member, Protocols
+from tailrace.coordinator.groups.member import Member, Protocols, most_wanted_protocol
 from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.coordinator.groups.subscription import subscribed_topics
@@ -225,13 +225,6 @@ class ClassicGroup:
         count = len(self.members)
         return self.protocol_type == protocol_type and any(self._spoken[name] == count for name, _ in protocols)
 
-    def select_protocol(self, voters: Iterable[Member]) -> str:
-        """The protocol with most votes among those every voter speaks. Ties go to the earliest vote's."""
-        members = list(voters)
-        candidates = set.intersection(*({name for name, _ in member.protocols} for member in members))
-        votes = Counter(member.vote(candidates) for member in members)
-        return votes.most_common(1)[0][0]
-
     def is_subscribed(self, topic: str) -> bool:
         """Whether a member consumes `topic`. A consumer group that cannot be understood consumes everything."""
         if self.consumer is not None:
@@ -289,7 +282,7 @@ class ClassicGroup:
         """The join is over: the next generation, with the protocol its members voted for."""
         assert self.members
         self.generation += 1
-        self.protocol = self.select_protocol(self.members.values())
+        self.protocol = most_wanted_protocol([member.protocols for member in self.members.values()])
         self.refresh_subscription()
         self.pending_syncs = set(self.members)
         self.move_to(GroupState.COMPLETING_REBALANCE, now_ms)

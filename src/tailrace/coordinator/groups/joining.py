@@ -17,7 +17,7 @@ from tailrace.base.pending import Pending
 from tailrace.base.rand import Random
 from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.groups.classic_group import NO_MEMBER_ID, ClassicGroup, GroupState, refused_join
-from tailrace.coordinator.groups.member import Member, Protocols
+from tailrace.coordinator.groups.member import Member, Protocols, most_wanted_protocol
 from tailrace.coordinator.groups.rebalance import Rebalance
 from tailrace.coordinator.groups.records import group_record
 from tailrace.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
@@ -130,8 +130,10 @@ def _rejoin_static(rebalance: Rebalance, group: ClassicGroup, join: Join, member
     member = group.members[old_member_id].renamed(member_id)
     member.protocols = join.protocols
     join.fill(member)
-    if group.state is GroupState.STABLE and group.select_protocol(group.members_with(member)) == group.protocol:
-        return _replace_quietly(rebalance, group, join, member)
+    if group.state is GroupState.STABLE:
+        wanted = most_wanted_protocol([each.protocols for each in group.members_with(member)])
+        if wanted == group.protocol:
+            return _replace_quietly(rebalance, group, join, member)
     group.replace_static(old_member_id, member)
     group.park_join(member, join.answer)
     rebalance.extend_session(group, member)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from tailrace.base.pending import Pending
@@ -61,10 +62,6 @@ class Member:
                 return metadata
         return b""
 
-    def vote(self, candidates: Container[str]) -> str:
-        """Its most wanted protocol of `candidates`, which every member speaks."""
-        return next(name for name, _ in self.protocols if name in candidates)
-
     @property
     def is_waiting(self) -> bool:
         """Whether it has a request parked here: proof of life, for one that joined before."""
@@ -118,3 +115,10 @@ class Member:
             member_metadata=self.metadata(protocol),
             member_assignment=self.assignment,
         )
+
+
+def most_wanted_protocol(spoken: Sequence[Sequence[tuple[str, bytes]]]) -> str:
+    """The protocol with most votes among those every voter speaks, one list a voter. Ties go to the earliest vote's."""
+    common = set.intersection(*({name for name, _ in protocols} for protocols in spoken))
+    votes = Counter(next(name for name, _ in protocols if name in common) for protocols in spoken)
+    return votes.most_common(1)[0][0]

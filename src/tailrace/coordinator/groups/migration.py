@@ -11,7 +11,6 @@ Source: Kafka's `GroupMetadataManager.convertToConsumerGroup` and `convertToClas
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -30,7 +29,7 @@ from tailrace.coordinator.consumer_groups.protocol import Change
 from tailrace.coordinator.consumer_groups.settings import ConsumerGroupSettings
 from tailrace.coordinator.consumer_groups.topics import topics_hash
 from tailrace.coordinator.groups.classic_group import ClassicGroup, refused_join
-from tailrace.coordinator.groups.member import Member
+from tailrace.coordinator.groups.member import Member, most_wanted_protocol
 from tailrace.coordinator.groups.records import group_record, group_tombstone
 from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.coordinator.protocol_type import CONSUMER_PROTOCOL_TYPE
@@ -137,7 +136,8 @@ def downgrade_records(
 
     No `leader` says that what others owned is nobody's now: the members rebalance, after a crash as well.
     """
-    group, protocol = draft.group, _chosen_protocol(members)
+    group = draft.group
+    protocol = most_wanted_protocol([member.classic.protocols for member in members if member.classic is not None])
     value = GroupMetadataValue(
         protocol_type=CONSUMER_PROTOCOL_TYPE,
         generation=draft.epoch,
@@ -162,14 +162,6 @@ def _to_classic(member: ConsumerMember, protocol: str, draft: Draft, image: Meta
         subscription=subscription,
         assignment=write_assignment(draft.target(member.member_id), image, subscription),
     )
-
-
-def _chosen_protocol(members: list[ConsumerMember]) -> str:
-    """The protocol with most votes among those everybody speaks, as `ClassicGroup.select_protocol` has it."""
-    spoken = [[name for name, _ in member.classic.protocols] for member in members if member.classic is not None]
-    common = set(spoken[0]).intersection(*spoken)
-    votes = Counter(next(name for name in names if name in common) for names in spoken)
-    return votes.most_common(1)[0][0]
 
 
 def _not_upgraded(group: ClassicGroup, why: str) -> KafkaError:
