@@ -44,6 +44,16 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
         _Level("topics", "topics", "OffsetDeleteResponseTopic"),
         _Level("partitions", "partitions", "OffsetDeleteResponsePartition"),
     ),
+    ApiKey.TXN_OFFSET_COMMIT: (
+        _Level("topics", "topics", "TxnOffsetCommitResponseTopic"),
+        _Level("partitions", "partitions", "TxnOffsetCommitResponsePartition"),
+    ),
+    ApiKey.WRITE_TXN_MARKERS: (
+        _Level("markers", "markers", "WritableTxnMarkerResult"),
+        _Level("topics", "topics", "WritableTxnMarkerTopicResult"),
+        _Level("partition_indexes", "partitions", "WritableTxnMarkerPartitionResult"),
+    ),
+    ApiKey.DESCRIBE_TRANSACTIONS: (_Level("transactional_ids", "transaction_states", "TransactionState"),),
     ApiKey.FIND_COORDINATOR: (_Level("coordinator_keys", "coordinators", "Coordinator"),),
     ApiKey.DESCRIBE_GROUPS: (_Level("groups", "groups", "DescribedGroup"),),
     ApiKey.DELETE_GROUPS: (_Level("groups_names", "results", "DeletableGroupResult"),),
@@ -72,6 +82,9 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
         _Level("topics", "responses", "ReassignableTopicResponse"),
         _Level("partitions", "partitions", "ReassignablePartitionResponse"),
     ),
+    ApiKey.CREATE_ACLS: (_Level("creations", "results", "AclCreationResult"),),
+    ApiKey.DELETE_ACLS: (_Level("filters", "filter_results", "DeleteAclsFilterResult"),),
+    ApiKey.CONSUMER_GROUP_DESCRIBE: (_Level("group_ids", "groups", "DescribedGroup"),),
     ApiKey.SHARE_GROUP_DESCRIBE: (_Level("group_ids", "groups", "DescribedGroup"),),
     ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS: (_Level("groups", "groups", "DescribeShareGroupOffsetsResponseGroup"),),
     ApiKey.INITIALIZE_SHARE_GROUP_STATE: (
@@ -97,8 +110,9 @@ _LEVELS: dict[int, tuple[_Level, ...]] = {
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: (_Level("topics", "topics", "DescribeTopicPartitionsResponseTopic"),),
 }
 
-_NAMES_OF_A_KEY = ("key", "group_id", "name")
+_NAMES_OF_A_KEY = ("key", "group_id", "name", "transactional_id")
 _INDEXES_OF_A_PARTITION = ("partition_index", "partition_id")
+_CODES = ("error_code", "partition_error_code")
 
 
 def error_response(found: Api, version: int, request: Any, error: KafkaError) -> Any:
@@ -113,7 +127,7 @@ def error_response(found: Api, version: int, request: Any, error: KafkaError) ->
 
 
 def _levels(key: int, version: int) -> tuple[_Level, ...]:
-    """The levels of an API; three of them changed the shape of their lists over time."""
+    """The levels of an API; four of them changed the shape of their lists over time."""
     if key == ApiKey.OFFSET_FETCH:
         if version >= 8:
             return (_Level("groups", "groups", "OffsetFetchResponseGroup"),)
@@ -121,14 +135,20 @@ def _levels(key: int, version: int) -> tuple[_Level, ...]:
             _Level("topics", "topics", "OffsetFetchResponseTopic"),
             _Level("partition_indexes", "partitions", "OffsetFetchResponsePartition"),
         )
+    if key == ApiKey.ADD_PARTITIONS_TO_TXN and version < 4:
+        return (
+            _Level("v3_and_below_topics", "results_by_topic_v3_and_below", "AddPartitionsToTxnTopicResult"),
+            _Level("partitions", "results_by_partition", "AddPartitionsToTxnPartitionResult"),
+        )
     if key == ApiKey.DELETE_TOPICS:
         return (_Level("topics" if version >= 6 else "topic_names", "responses", "DeletableTopicResult"),)
     return _LEVELS.get(key, ())
 
 
 def _say(item: Any, error: KafkaError) -> None:
-    if "error_code" in item.__slots__:
-        item.error_code = int(error.code)
+    for name in _CODES:
+        if name in item.__slots__:
+            setattr(item, name, int(error.code))
     if "error_message" in item.__slots__ and error.message is not None:
         item.error_message = error.message
 

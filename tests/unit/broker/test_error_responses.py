@@ -8,13 +8,23 @@ import pytest
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.broker.error_responses import error_response
+from tailrace.broker.fence import FENCED_CODES
 from tailrace.broker.served import SERVED
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import decode_response, encode_response
+from tailrace.wire.messages.add_partitions_to_txn import AddPartitionsToTxnRequest, AddPartitionsToTxnTopic
+from tailrace.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
 from tailrace.wire.messages.describe_groups import DescribeGroupsRequest
 from tailrace.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from tailrace.wire.messages.describe_transactions import DescribeTransactionsRequest
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from tailrace.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitRequestTopic,
+)
+from tailrace.wire.messages.write_txn_markers import WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest
 
 CODE = ErrorCode.NOT_LEADER_OR_FOLLOWER
 
@@ -57,3 +67,62 @@ def test_plain_strings_and_numbers_become_names() -> None:
     assert (group.group_id, group.error_code) == ("g", CODE)
     (topic,) = answered(ApiKey.DESCRIBE_PRODUCERS, 0, DescribeProducersRequest([TopicRequest("t", [7])])).topics
     assert (topic.name, topic.partitions[0].partition_index, topic.partitions[0].error_code) == ("t", 7, CODE)
+
+
+class AnyRequest:
+    """Every list that is asked for has one item, in which the same is so."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> list[AnyRequest]:
+        return [AnyRequest()]
+
+
+@pytest.mark.parametrize("key", [ApiKey(key) for key in FENCED_CODES])
+def test_a_fenced_broker_is_heard_in_every_version(key: ApiKey) -> None:
+    """An answer without the code would look as if everything asked for had been done."""
+    found = api(key)
+    assert found is not None
+    for version in range(found.first_version, found.last_version + 1):
+        answer = answered(key, version, AnyRequest())
+        frame = encode_response(found, version, 5, answer)
+        assert int(CODE) in codes_of(decode_response(found, version, memoryview(frame)[4:])[1]), version
+
+
+def codes_of(item: Any) -> set[int]:
+    """Every code that an answer, or any item of it, has."""
+    if isinstance(item, list):
+        return set().union(*map(codes_of, item))
+    found: set[int] = set()
+    for name in getattr(item, "__slots__", ()):
+        value = getattr(item, name)
+        found |= {value} if name.endswith("error_code") else codes_of(value)
+    return found
+
+
+def test_transactions_name_what_was_asked_for() -> None:
+    commit = TxnOffsetCommitRequest(
+        topics=[TxnOffsetCommitRequestTopic("a", partitions=[TxnOffsetCommitRequestPartition(3)])]
+    )
+    (topic,) = answered(ApiKey.TXN_OFFSET_COMMIT, 3, commit).topics
+    assert (topic.name, topic.partitions[0].partition_index, topic.partitions[0].error_code) == ("a", 3, CODE)
+    marker = WritableTxnMarker(9, topics=[WritableTxnMarkerTopic("a", [3])])
+    (answer,) = answered(ApiKey.WRITE_TXN_MARKERS, 1, WriteTxnMarkersRequest([marker])).markers
+    (partition,) = answer.topics[0].partitions
+    assert (answer.producer_id, answer.topics[0].name, partition.partition_index) == (9, "a", 3)
+    assert partition.error_code == CODE
+    (state,) = answered(ApiKey.DESCRIBE_TRANSACTIONS, 0, DescribeTransactionsRequest(["x"])).transaction_states
+    assert (state.transactional_id, state.error_code) == ("x", CODE)
+
+
+def test_added_partitions_are_named_until_the_answer_has_a_code_of_its_own() -> None:
+    request = AddPartitionsToTxnRequest(v3_and_below_topics=[AddPartitionsToTxnTopic("a", [3])])
+    (topic,) = answered(ApiKey.ADD_PARTITIONS_TO_TXN, 3, request).results_by_topic_v3_and_below
+    (partition,) = topic.results_by_partition
+    assert (topic.name, partition.partition_index, partition.partition_error_code) == ("a", 3, CODE)
+    assert answered(ApiKey.ADD_PARTITIONS_TO_TXN, 4, AddPartitionsToTxnRequest()).error_code == CODE
+
+
+def test_described_groups_of_the_consumer_protocol_are_named() -> None:
+    (group,) = answered(ApiKey.CONSUMER_GROUP_DESCRIBE, 1, ConsumerGroupDescribeRequest(["g"])).groups
+    assert (group.group_id, group.error_code, group.error_message) == ("g", CODE, "why")
