@@ -6,7 +6,8 @@ Bit n stands for the operation with code n: 3 read, 4 write, 5 create, 6 delete,
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 NOT_ASKED: Final = -(2**31)
 """The field's value when the client did not ask for it."""
@@ -14,3 +15,15 @@ NOT_ASKED: Final = -(2**31)
 TOPIC_OPERATIONS: Final = sum(1 << code for code in (3, 4, 5, 6, 7, 8, 10, 11))
 GROUP_OPERATIONS: Final = sum(1 << code for code in (3, 6, 8, 10, 11))
 CLUSTER_OPERATIONS: Final = sum(1 << code for code in (5, 7, 8, 9, 10, 11, 12))
+
+
+class _DescribedGroup(Protocol):
+    error_code: int
+    authorized_operations: int
+
+
+def tell_group_operations(groups: Iterable[_DescribedGroup]) -> None:
+    """Say what the client may do with each group that could be described."""
+    for group in groups:
+        if not group.error_code:
+            group.authorized_operations = GROUP_OPERATIONS

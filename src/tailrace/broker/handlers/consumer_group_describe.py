@@ -5,7 +5,7 @@ Versions:  v1 tells members of the classic protocol from the others (KIP-1099).
 
 from __future__ import annotations
 
-from tailrace.broker.authorized_operations import GROUP_OPERATIONS
+from tailrace.broker.authorized_operations import tell_group_operations
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
@@ -17,7 +17,5 @@ def handle(
     """Describe each group asked for."""
     groups = [services.groups.describe_consumer_group(group_id) for group_id in request.group_ids]
     if request.include_authorized_operations:
-        for group in groups:
-            if not group.error_code:
-                group.authorized_operations = GROUP_OPERATIONS
+        tell_group_operations(groups)
     return ConsumerGroupDescribeResponse(groups=groups)

@@ -6,7 +6,7 @@ Versions:  v3 authorized operations (KIP-430); v4 instance ids; v6 an unknown gr
 
 from __future__ import annotations
 
-from tailrace.broker.authorized_operations import GROUP_OPERATIONS
+from tailrace.broker.authorized_operations import tell_group_operations
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
@@ -16,7 +16,5 @@ def handle(services: Services, context: RequestContext, request: DescribeGroupsR
     """Describe each group asked for."""
     groups = [services.groups.describe_group(group_id, context.api_version) for group_id in request.groups]
     if request.include_authorized_operations:
-        for group in groups:
-            if not group.error_code:
-                group.authorized_operations = GROUP_OPERATIONS
+        tell_group_operations(groups)
     return DescribeGroupsResponse(groups=groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.broker.authorized_operations import GROUP_OPERATIONS
+from tailrace.broker.authorized_operations import tell_group_operations
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.wire.messages.share_group_describe import ShareGroupDescribeRequest, ShareGroupDescribeResponse
@@ -14,7 +14,5 @@ def handle(
     """Describe each group asked for."""
     groups = [services.groups.share.describe(group_id) for group_id in request.group_ids]
     if request.include_authorized_operations:
-        for group in groups:
-            if not group.error_code:
-                group.authorized_operations = GROUP_OPERATIONS
+        tell_group_operations(groups)
     return ShareGroupDescribeResponse(groups=groups)
