@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, Message, Producer
 from node.replicated import Cluster, until
 from node.served import RawClient
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.cluster.records import ResourceType
 from tailrace.embedded.admin import create_topic
 from tailrace.records.builder import build_batch
 from tailrace.records.record import Record
@@ -20,6 +21,11 @@ from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.delete_records import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
+from tailrace.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -74,6 +80,25 @@ def test_too_few_in_sync_refuse_writes_and_serve_reads(cluster: Cluster) -> None
         cluster.produce(b"refused")
     assert refused.value.code is ErrorCode.NOT_ENOUGH_REPLICAS
     assert cluster.read() == [b"kept"]
+
+
+def test_how_many_must_be_in_sync_changes_while_the_topic_is_written(cluster: Cluster) -> None:
+    cluster.create(3, min_isr=3)
+    cluster.produce(b"kept")
+    leader = cluster.image().leader
+    stopped = next(each for each in (1, 2, 3) if each != leader)
+    cluster.stop(stopped, clean=False)
+    cluster.fence(stopped)
+    until(lambda: len(cluster.image().isr) == 2)
+    with pytest.raises(KafkaError) as refused:
+        cluster.produce(b"refused")
+    assert refused.value.code is ErrorCode.NOT_ENOUGH_REPLICAS
+    settings = [AlterableConfig("min.insync.replicas", config_operation=0, value="2")]
+    asked = IncrementalAlterConfigsRequest([AlterConfigsResource(ResourceType.TOPIC, "t", settings)])
+    answer = cluster.ask(leader, lambda it: it.request(ApiKey.INCREMENTAL_ALTER_CONFIGS, asked))
+    assert answer.responses[0].error_code == 0
+    assert cluster.produce(b"taken") == 1
+    assert cluster.read() == [b"kept", b"taken"]
 
 
 def test_a_follower_that_stalls_leaves_the_in_sync_ones_and_comes_back(cluster: Cluster) -> None:

@@ -151,16 +151,18 @@ def active_brokers(image: MetadataImage, without: Container[int] = ()) -> dict[i
 
     `without`: brokers that the image does not know to be gone yet.
     """
-    active = {}
-    for broker_id in image.brokers:
-        if broker_id in without:
-            continue
-        state = image.broker_states.get(broker_id)
-        if state is None:
-            active[broker_id] = UNKNOWN_BROKER_EPOCH
-        elif not state.is_fenced and not state.is_shutting_down:
-            active[broker_id] = state.epoch
-    return active
+    epochs = ((broker_id, active_epoch(image, broker_id)) for broker_id in image.brokers if broker_id not in without)
+    return {broker_id: epoch for broker_id, epoch in epochs if epoch is not None}
+
+
+def active_epoch(image: MetadataImage, broker_id: int) -> int | None:
+    """The epoch of one of `active_brokers`; None where it is not one of them."""
+    if broker_id not in image.brokers:
+        return None
+    state = image.broker_states.get(broker_id)
+    if state is None:
+        return UNKNOWN_BROKER_EPOCH
+    return None if state.is_fenced or state.is_shutting_down else state.epoch
 
 
 class Elections(NamedTuple):

@@ -133,12 +133,9 @@ class Leadership:
 
     def _refresh_in_sync_counts(self) -> None:
         """`min.insync.replicas` may have changed."""
-        for partition in self._partitions:
+        for partition in list(self._partitions):
             if partition.followers is not None:
-                name, index = partition.topic_partition
-                image = self._metadata.image.partition(name, index)
-                if image is not None and image.leader == self._metadata.node_id:
-                    partition.lead(image, partial(self._replication_of().leader_role, partition, image))
+                self._lead_by_name(partition.topic_partition)
 
     def on_directory_failed(self, directory: LogDirectory, partitions: list[TopicPartition]) -> None:
         """Take the partitions of a log directory offline; the others are served on. Of those with other replicas

@@ -22,8 +22,10 @@ from tailrace.base.types import TopicPartition
 from tailrace.client.broker_client import BrokerClient, ClientOptions, Refusal
 from tailrace.cluster.alter_partition import AlterPartition, decide_alter_partition
 from tailrace.cluster.elections import (
+    UNKNOWN_BROKER_EPOCH,
     ElectionRules,
     active_brokers,
+    active_epoch,
     decide_broker_returns,
     decide_records_lost,
     decide_replicas_offline,
@@ -134,7 +136,11 @@ class Replication:
     # -- what roles ask --------------------------------------------------------------------------------------------
 
     def _active_epoch(self, broker_id: int) -> int | None:
-        return active_brokers(self._around.metadata.image).get(broker_id)
+        return active_epoch(self._around.metadata.image, broker_id)
+
+    def _own_epoch(self) -> int:
+        epoch = self._active_epoch(self._around.metadata.node_id)
+        return UNKNOWN_BROKER_EPOCH if epoch is None else epoch
 
     def _min_insync_replicas(self, topic: str) -> int:
         found = self._around.metadata.topic_configs(topic)["min.insync.replicas"]
@@ -221,7 +227,7 @@ class Replication:
         number = self._settings.integer
         return FetcherOptions(
             self._around.metadata.node_id,
-            lambda: active_brokers(self._around.metadata.image).get(self._around.metadata.node_id, -1),
+            self._own_epoch,
             number("replica.fetch.wait.max.ms"),
             number("replica.fetch.min.bytes"),
             number("replica.fetch.max.bytes"),

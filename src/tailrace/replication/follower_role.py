@@ -18,7 +18,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.records.batch import RecordBatch, iter_whole_batches
+from tailrace.records.batch import iter_whole_batches
 from tailrace.replication.partition import Partition
 
 _log = logging.getLogger("tailrace.replication")
@@ -116,8 +116,8 @@ class FollowerRole:
 
     def _append(self, records: memoryview, leader_epoch: int) -> None:
         log = self.partition.log
-        first = next(iter_whole_batches(records), None)
-        if first is not None and self._begins_before(first):
+        first = next(iter_whole_batches(records), None) if self._is_empty else None
+        if first is not None and first.base_offset < log.log_end_offset <= first.last_offset:
             # The leader's log starts inside a batch. This one is empty: it may begin with the whole batch.
             start_offset = log.log_start_offset
             log.truncate_fully_and_start_at(first.base_offset)
@@ -127,10 +127,10 @@ class FollowerRole:
             return
         log.append_as_follower(records, leader_epoch)
 
-    def _begins_before(self, first: RecordBatch) -> bool:
+    @property
+    def _is_empty(self) -> bool:
         log = self.partition.log
-        is_empty = log.log_end_offset == log.log_start_offset
-        return is_empty and first.base_offset < log.log_end_offset <= first.last_offset
+        return log.log_end_offset == log.log_start_offset
 
     # -- cutting ---------------------------------------------------------------------------------------------------
 
@@ -163,11 +163,10 @@ class FollowerRole:
         """The leader has nothing to add to this log: it starts after its end, or this one has no epoch to compare."""
         log = self.partition.log
         start_offset = answer.log_start_offset
-        is_empty = log.log_end_offset == log.log_start_offset
         if (
             start_offset < 0
             or start_offset == log.log_end_offset
-            or (start_offset < log.log_end_offset and not is_empty)
+            or (start_offset < log.log_end_offset and not self._is_empty)
         ):
             return self._refuse(f"its leader refuses offset {log.log_end_offset}")
         _log.warning("%s: begins again at offset %d, where its leader's log starts", self._name, start_offset)
