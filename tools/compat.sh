@@ -5,4 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 "$PYTHON" tools/compat_install.py
-exec "$PYTHON" -m pytest tests/compat -m compat "$@"
+# One worker: a test that has to be ended takes its process with it, and the others still run.
+exec "$PYTHON" -m pytest -n 1 tests/compat -m compat "$@"

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupType, Producer
+from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupType, Message, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from tests.harness.brokers import TailraceProcess
 
@@ -69,8 +70,11 @@ class Group:
             assert time.monotonic() < deadline, what
             for consumer in self.consumers:
                 for message in consumer.consume(500, 0.05):
-                    assert message.error() is None, message.error()
-                    self.seen.append(message.value() or b"")
+                    self.take(message)
+
+    def take(self, message: Message) -> None:
+        assert message.error() is None, message.error()
+        self.seen.append(message.value() or b"")
 
     def loads(self) -> list[int]:
         """How many partitions each consumer has; asserts that no two have one in common."""
@@ -79,12 +83,12 @@ class Group:
         return sorted(map(len, owned))
 
     def close(self) -> None:
-        for consumer in self.consumers:
-            consumer.close()
+        while self.consumers:
+            self.consumers.pop().close()
 
 
-def test_members_come_go_and_die(broker: TailraceProcess) -> None:
-    group = Group(broker, "come-and-go", 6)
+def test_members_come_go_and_die(broker: TailraceProcess, at_end: ExitStack) -> None:
+    group = at_end.enter_context(closing(Group(broker, "come-and-go", 6)))
     producer = Producer({"bootstrap.servers": broker.address})
     for number in range(600):
         producer.produce(group.name, b"%d" % number, partition=number % 6)
@@ -115,19 +119,18 @@ def test_members_come_go_and_die(broker: TailraceProcess) -> None:
     assert admin.delete_consumer_groups([group.name])[group.name].result(30) is None
 
 
-def test_topics_that_come_and_grow_are_consumed(broker: TailraceProcess) -> None:
-    group = Group(broker, "grow-1", 2)
+def test_topics_that_come_and_grow_are_consumed(broker: TailraceProcess, at_end: ExitStack) -> None:
+    group = at_end.enter_context(closing(Group(broker, "grow-1", 2)))
     group.join("^grow-.*")
     group.until(lambda: group.loads() == [2], "the regular expression finds a topic")
     group.create("grow-2", 3)
     group.until(lambda: group.loads() == [5], "and one that is made later")
     group.admin.create_partitions([NewPartitions("grow-2", 4)])["grow-2"].result(30)
     group.until(lambda: group.loads() == [6], "and partitions that are added")
-    group.close()
 
 
-def test_a_static_member_comes_back_to_what_it_had(broker: TailraceProcess, tmp_path: Path) -> None:
-    group = Group(broker, "static", 4)
+def test_a_static_member_comes_back_to_what_it_had(broker: TailraceProcess, at_end: ExitStack, tmp_path: Path) -> None:
+    group = at_end.enter_context(closing(Group(broker, "static", 4)))
     first, second = (group.join(**{"group.instance.id": name}) for name in ("one", "two"))
     group.until(lambda: group.loads() == [2, 2], "two share")
     had = sorted(part.partition for part in second.assignment())
@@ -136,12 +139,11 @@ def test_a_static_member_comes_back_to_what_it_had(broker: TailraceProcess, tmp_
     group.until(lambda: group.loads() == [2, 2], "and again")
     assert sorted(part.partition for part in back.assignment()) == had
     assert len(first.assignment()) == 2
-    group.close()
 
 
 @pytest.mark.parametrize("assignor", ["uniform", "range"])
-def test_an_empty_group_changes_its_protocol(broker: TailraceProcess, assignor: str) -> None:
-    group = Group(broker, f"change-{assignor}", 3)
+def test_an_empty_group_changes_its_protocol(broker: TailraceProcess, at_end: ExitStack, assignor: str) -> None:
+    group = at_end.enter_context(closing(Group(broker, f"change-{assignor}", 3)))
     producer = Producer({"bootstrap.servers": broker.address})
     for number in range(30):
         producer.produce(group.name, b"%d" % number, partition=number % 3)

@@ -384,14 +384,15 @@ class ClassicGroup:
         """Become what the record says.
 
         A member that is here already keeps its timer, parked requests and protocols; one that is not in the record has
-        been replaced and is fenced.
+        been replaced and is fenced. One without a timer was read from an earlier record: this one knows better.
         """
         self.is_recorded = True
         self.protocol_type = value.protocol_type or None
         self.generation = value.generation
         self.protocol = value.protocol
         self.leader = value.leader or None
-        known, self.members = self.members, {}
+        known = {member_id: member for member_id, member in self.members.items() if member.session is not None}
+        self.members = {}
         if self.staged_member is not None:
             known[self.staged_member.member_id] = self.staged_member
         for recorded in value.members:
