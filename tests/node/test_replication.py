@@ -95,7 +95,8 @@ def test_how_many_must_be_in_sync_changes_while_the_topic_is_written(cluster: Cl
     assert refused.value.code is ErrorCode.NOT_ENOUGH_REPLICAS
     settings = [AlterableConfig("min.insync.replicas", config_operation=0, value="2")]
     asked = IncrementalAlterConfigsRequest([AlterConfigsResource(ResourceType.TOPIC, "t", settings)])
-    answer = cluster.ask(leader, lambda it: it.request(ApiKey.INCREMENTAL_ALTER_CONFIGS, asked))
+    with RawClient(("127.0.0.1", cluster.ports[leader])) as client:
+        answer = client.ask(ApiKey.INCREMENTAL_ALTER_CONFIGS, 1, asked)
     assert answer.responses[0].error_code == 0
     assert cluster.produce(b"taken") == 1
     assert cluster.read() == [b"kept", b"taken"]
