@@ -109,7 +109,6 @@ NOTES = {
     ApiKey.CREATE_ACLS: "SECURITY_DISABLED",
     ApiKey.DELETE_ACLS: "SECURITY_DISABLED",
     ApiKey.ALTER_REPLICA_LOG_DIRS: "to where it is; nothing is moved",
-    ApiKey.ALTER_PARTITION_REASSIGNMENTS: "to the brokers it is on; nothing is moved",
     ApiKey.DESCRIBE_CLIENT_QUOTAS: "there are none",
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: "there are none",
     ApiKey.UPDATE_FEATURES: "to the level it has",

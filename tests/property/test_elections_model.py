@@ -1,4 +1,5 @@
-"""Brokers come, go and crash while leaders shrink and grow their in-sync replicas: what elections never do.
+"""Brokers come, go and crash, and the partition is moved, while leaders shrink and grow their in-sync replicas: what
+elections never do.
 
 The model knows which replicas hold every committed record: when something is committed, those in sync have it and the
 others lack it from then on, until they are in sync again. An unclean end takes what a broker holds.
@@ -6,6 +7,7 @@ others lack it from then on, until they are in sync again. An unclean end takes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from hypothesis import settings
@@ -26,7 +28,8 @@ from tailrace.cluster.elections import (
     effective_min_isr,
 )
 from tailrace.cluster.image import MetadataImage, PartitionImage
-from tailrace.cluster.records import PartitionRecord, TopicRecord
+from tailrace.cluster.reassignments import ReassignmentWish, decide_reassignment
+from tailrace.cluster.records import BrokerRecord, PartitionRecord, Record, TopicRecord
 
 ID = UUID(int=9)
 BROKERS = st.integers(1, 4)
@@ -46,9 +49,10 @@ class ElectionsModel(RuleBasedStateMachine):
         self.whole = set(replicas)
         self.leaders: dict[int, int] = {}
         ids = tuple(replicas)
-        self.replay([TopicRecord("t", ID), PartitionRecord(ID, 0, ids[0], 0, ids, ids, 0)])
+        brokers = (BrokerRecord(broker, "h", 9092, None) for broker in self.epochs)
+        self.replay([*brokers, TopicRecord("t", ID), PartitionRecord(ID, 0, ids[0], 0, ids, ids, 0)])
 
-    def replay(self, records: list[TopicRecord | PartitionRecord]) -> None:
+    def replay(self, records: Sequence[Record]) -> None:
         self.image.replay(records, self.image.version + 1)
         partition = self.partition
         if partition.leader != NO_LEADER:
@@ -128,8 +132,32 @@ class ElectionsModel(RuleBasedStateMachine):
             return
         self.whole |= set(proposal.isr)  # it has fetched up to the high watermark, or would not be proposed
         self.replay(list(records))
-        assert self.partition.leader == before.leader and self.partition.leader_epoch == before.leader_epoch
-        assert set(self.partition.isr) == set(proposal.isr)
+        after = self.partition
+        if before.is_moving and not after.is_moving:
+            assert set(after.replicas) == set(before.target_replicas) <= set(proposal.isr)
+            assert after.leader in self.whole, "it arrived where committed records are not"
+        else:
+            assert after.leader == before.leader and after.leader_epoch == before.leader_epoch
+            assert set(after.isr) == set(proposal.isr)
+
+    @rule(wanted=st.none() | st.lists(BROKERS, min_size=1, max_size=3, unique=True))
+    def move(self, wanted: list[int] | None) -> None:
+        """Somebody wants it on other brokers, or ends that. Where it arrives, or goes back, everything is."""
+        before = self.partition
+        try:
+            records = decide_reassignment(self.image, ReassignmentWish("t", 0, wanted), self.active, self.rules)
+        except KafkaError as error:
+            assert wanted is None
+            assert error.code in {ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, ErrorCode.INVALID_REPLICA_ASSIGNMENT}
+            return
+        self.replay(records)
+        after = self.partition
+        if after.leader != before.leader and after.leader != NO_LEADER and not after.is_recovering:
+            assert after.leader in self.whole, "a move lost committed records"
+        if wanted is None:
+            assert not after.is_moving and set(after.replicas) == set(before.replicas) - set(before.adding_replicas)
+        else:
+            assert set(after.target_replicas) == set(wanted)
 
     @invariant()
     def replicas_are_where_they_belong(self) -> None:
@@ -139,6 +167,8 @@ class ElectionsModel(RuleBasedStateMachine):
         assert set(partition.isr) <= set(partition.replicas)
         assert set(partition.elr) <= set(partition.replicas) - set(partition.isr)
         assert partition.leader == NO_LEADER or partition.leader in partition.isr
+        assert set(partition.adding_replicas) <= set(partition.target_replicas), "it comes and goes at once"
+        assert not partition.is_moving or not set(partition.isr).issuperset(partition.target_replicas), "it has arrived"
         if len(partition.isr) >= effective_min_isr(partition, self.rules):
             assert partition.elr == ()
         assert set(partition.elr) <= self.whole, "an eligible replica lacks committed records"

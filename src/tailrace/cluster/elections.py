@@ -9,9 +9,10 @@ sync, in `elr`. An unclean one takes who is there and may lose records; it happe
 where an operator asks for it, or when the last known leader returns and nobody else can ever hold what it has.
 
 Invariants: isr and elr within the replicas and apart; the leader is in sync, or -1; a new leader, or the end of one,
-has a new leader epoch; whatever changes has a new partition epoch.
-Not its business: who is active (`ActiveBrokers` is told), when to ask, reassignment.
-Source: Kafka PartitionChangeBuilder, ReplicationControlManager, KIP-704, KIP-966.
+has a new leader epoch, and so has one that lost a replica; whatever changes has a new partition epoch.
+A partition that is moved has arrived when all its target replicas are in sync: then the others go (KIP-455).
+Not its business: who is active (`ActiveBrokers` is told), when to ask, what a move begins with (`reassignments`).
+Source: Kafka PartitionChangeBuilder, PartitionReassignmentReplicas, ReplicationControlManager, KIP-704, KIP-966.
 """
 
 from __future__ import annotations
@@ -62,26 +63,36 @@ def with_isr(
     rules: ElectionRules,
     lost: Collection[int] = (),
 ) -> Election:
-    """`before` with other in-sync replicas, and a leader among them if there can be one.
+    """`before` with other in-sync replicas, and a leader among them if there can be one. A move may arrive by it.
 
     `lost`: replicas that may have lost records, by an unclean end: neither in sync nor eligible any more.
     """
-    target_isr = tuple(each for each in isr if each not in lost)
-    elr = _elr_after(before, target_isr, rules, lost)
-    leader = _clean_leader(before, target_isr, elr, active)
+    target = _arrived(before, [each for each in isr if each not in lost])
+    target_isr = target.isr
+    elr = _elr_after(before, target, rules, lost)
+    leader = _clean_leader(target, elr, active)
     is_unclean = False
     if leader == NO_LEADER:
-        leader = _unclean_leader(before, target_isr, elr, active, rules)
+        leader = _unclean_leader(target, elr, active, rules)
         is_unclean = leader != NO_LEADER
     if is_unclean:
-        after = before._replace(leader=leader, isr=(leader,), elr=(), is_recovering=True, last_known_leader=NO_LEADER)
+        after = target._replace(leader=leader, isr=(leader,), elr=(), is_recovering=True, last_known_leader=NO_LEADER)
     else:
         if leader != NO_LEADER and leader not in target_isr:  # out of the eligible ones
-            target_isr = (leader,)
-            elr = _elr_after(before, target_isr, rules, lost)
+            target = target._replace(isr=(leader,))
+            elr = _elr_after(before, target, rules, lost)
         last = NO_LEADER if leader != NO_LEADER else _last_leader(before)
-        after = before._replace(leader=leader, isr=target_isr, elr=elr, last_known_leader=last)
-    return Election(_with_epochs(before, after, is_new_term=is_unclean), is_unclean)
+        after = target._replace(leader=leader, elr=elr, last_known_leader=last)
+    return Election(with_epochs(before, after, is_new_term=is_unclean), is_unclean)
+
+
+def _arrived(before: PartitionImage, isr: Collection[int]) -> PartitionImage:
+    """`before` with this `isr`; without the replicas that it was to lose where those it keeps are all in sync."""
+    kept = before.target_replicas
+    if not before.is_moving or not kept or not set(isr).issuperset(kept):
+        return before._replace(isr=tuple(isr))
+    kept_isr = tuple(each for each in isr if each in kept)
+    return before._replace(replicas=kept, isr=kept_isr, adding_replicas=(), removing_replicas=())
 
 
 def elect_preferred(before: PartitionImage, active: ActiveBrokers) -> PartitionImage | None:
@@ -89,7 +100,7 @@ def elect_preferred(before: PartitionImage, active: ActiveBrokers) -> PartitionI
     preferred = before.replicas[0]
     if preferred == before.leader or preferred not in before.isr or preferred not in active:
         return None
-    return _with_epochs(before, before._replace(leader=preferred, last_known_leader=NO_LEADER))
+    return with_epochs(before, before._replace(leader=preferred, last_known_leader=NO_LEADER))
 
 
 def elect_unclean(before: PartitionImage, active: ActiveBrokers, rules: ElectionRules) -> Election | None:
@@ -101,41 +112,40 @@ def elect_unclean(before: PartitionImage, active: ActiveBrokers, rules: Election
 
 
 def _elr_after(
-    before: PartitionImage, isr: Collection[int], rules: ElectionRules, lost: Collection[int]
+    before: PartitionImage, target: PartitionImage, rules: ElectionRules, lost: Collection[int]
 ) -> tuple[int, ...]:
-    if len(isr) >= effective_min_isr(before, rules):
+    isr = target.isr
+    if len(isr) >= effective_min_isr(target, rules):
         return ()
     known = {*before.isr, *before.elr}
-    return tuple(each for each in before.replicas if each in known and each not in isr and each not in lost)
+    return tuple(each for each in target.replicas if each in known and each not in isr and each not in lost)
 
 
-def _clean_leader(before: PartitionImage, isr: Collection[int], elr: Collection[int], active: ActiveBrokers) -> int:
-    candidates = isr or elr
-    if before.leader in candidates and before.leader in active:
-        return before.leader
-    return next((each for each in before.replicas if each in candidates and each in active), NO_LEADER)
+def _clean_leader(target: PartitionImage, elr: Collection[int], active: ActiveBrokers) -> int:
+    candidates = target.isr or elr
+    if target.leader in candidates and target.leader in active:
+        return target.leader
+    return next((each for each in target.replicas if each in candidates and each in active), NO_LEADER)
 
 
-def _unclean_leader(
-    before: PartitionImage, isr: Collection[int], elr: Collection[int], active: ActiveBrokers, rules: ElectionRules
-) -> int:
-    last = _last_leader(before)
-    if not isr and not elr and last in active and last in before.replicas:
+def _unclean_leader(target: PartitionImage, elr: Collection[int], active: ActiveBrokers, rules: ElectionRules) -> int:
+    last = _last_leader(target)
+    if not target.isr and not elr and last in active and last in target.replicas:
         return last
     if not rules.is_unclean_allowed:
         return NO_LEADER
-    return next((each for each in before.replicas if each in active), NO_LEADER)
+    return next((each for each in target.replicas if each in active), NO_LEADER)
 
 
 def _last_leader(before: PartitionImage) -> int:
     return before.leader if before.leader != NO_LEADER else before.last_known_leader
 
 
-def _with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: bool = False) -> PartitionImage:
+def with_epochs(before: PartitionImage, after: PartitionImage, *, is_new_term: bool = False) -> PartitionImage:
     """`after` with the epochs of a change; `before` itself where there is none."""
     if after == before and not is_new_term:
         return before
-    is_new_term = is_new_term or after.leader != before.leader
+    is_new_term |= after.leader != before.leader or not set(after.replicas).issuperset(before.replicas)
     return after._replace(
         leader_epoch=before.leader_epoch + is_new_term,
         partition_epoch=before.partition_epoch + 1,

@@ -1,7 +1,8 @@
 """The cluster as it is: brokers, topics, partitions, settings, producer ids. The result of replaying records.
 
 Invariants: a topic is found by name and by id, or by neither; partitions of a topic are 0..n-1 without a gap;
-isr ⊆ replicas; elr ⊆ replicas, apart from isr; leader ∈ isr or -1; `version` is that of the last replayed batch.
+isr ⊆ replicas; elr ⊆ replicas, apart from isr; leader ∈ isr or -1; adding and removing replicas ⊆ replicas, apart;
+`version` is that of the last replayed batch.
 Changed by `replay` alone; everyone else reads. Readers on the same loop see whole batches, never half of one.
 Not its business: whether a change is allowed (`controller`), what broker settings mean (`settings`).
 """
@@ -49,6 +50,20 @@ class PartitionImage(NamedTuple):
     """Eligible leaders: replicas that left the in-sync ones while the high watermark could not move (KIP-966)."""
     last_known_leader: int = -1
     is_recovering: bool = False
+    adding_replicas: tuple[int, ...] = ()
+    """Replicas that are there since the partition is being moved, and are to stay (KIP-455)."""
+    removing_replicas: tuple[int, ...] = ()
+    """Replicas that go when those that are to stay are in sync."""
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether other replicas are wanted than those it has."""
+        return bool(self.adding_replicas or self.removing_replicas)
+
+    @property
+    def target_replicas(self) -> tuple[int, ...]:
+        """The replicas it has once it has moved."""
+        return tuple(each for each in self.replicas if each not in self.removing_replicas)
 
 
 class BrokerState(NamedTuple):

@@ -80,7 +80,8 @@ class PartitionRecord(NamedTuple):
 
     `elr`: replicas that left the in-sync ones and yet hold every committed record (KIP-966). `last_known_leader`: who
     led last, told while nobody may lead; else -1. `is_recovering`: the leader was elected uncleanly and has not
-    mended what it leads yet (KIP-704).
+    mended what it leads yet (KIP-704). `adding_replicas`, `removing_replicas`: on their way in and out, while the
+    partition is moved (KIP-455); both are among the replicas.
     """
 
     topic_id: UUID
@@ -93,6 +94,8 @@ class PartitionRecord(NamedTuple):
     elr: tuple[int, ...] = ()
     last_known_leader: int = -1
     is_recovering: bool = False
+    adding_replicas: tuple[int, ...] = ()
+    removing_replicas: tuple[int, ...] = ()
 
 
 class RemoveTopicRecord(NamedTuple):
@@ -146,6 +149,8 @@ _FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {
     "replicas": tuple,
     "isr": tuple,
     "elr": tuple,
+    "adding_replicas": tuple,
+    "removing_replicas": tuple,
     "directories": lambda rows: tuple(tuple(row) for row in rows),
 }
 

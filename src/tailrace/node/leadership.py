@@ -59,6 +59,7 @@ class Leadership:
         self._to_follow: dict[TopicPartition, None] = {}
         """Partitions whose logs are to be opened and followed, a few in each turn."""
         self._is_opening_followed = False
+        self._is_started = False
 
     def start(self) -> None:
         """Lead what the image says, and follow it and the log directories from here on.
@@ -80,14 +81,23 @@ class Leadership:
         if self._partitions.offline:
             _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))
         self._metadata.listen(self.on_delta)
+        self._is_started = True
 
     def _tell_of_strays(self) -> None:
-        """Name the logs that belong to no topic: of one whose deletion a crash cut short, or put there by hand."""
-        image = self._metadata.image
-        strays = [each for each in self._logs.topic_partitions if image.topic(each.topic) is None]
-        if strays:
-            shown = ", ".join(str(each) for each in strays[:STRAYS_SHOWN_MAX])
-            _log.warning("%d logs belong to no topic and are not served: %s", len(strays), shown)
+        """Name the logs that belong to no topic, of one whose deletion a crash cut short, or put there by hand; and
+        those of partitions that other brokers have by now."""
+        image, node_id = self._metadata.image, self._metadata.node_id
+        strays, moved = [], []
+        for each in self._logs.topic_partitions:
+            found = image.partition(*each)
+            if image.topic(each.topic) is None:
+                strays.append(each)
+            elif found is not None and node_id not in found.replicas:
+                moved.append(each)
+        for what, logs in (("no topic", strays), ("partitions that were moved to other brokers", moved)):
+            if logs:
+                shown = ", ".join(map(str, logs[:STRAYS_SHOWN_MAX]))
+                _log.warning("%d logs belong to %s and are not served: %s", len(logs), what, shown)
 
     def _next_epochs(self, image: MetadataImage) -> Decided[None]:
         records = []
@@ -292,15 +302,20 @@ class Leadership:
             self._on_unopened(topic, index, error)
 
     def _give_away(self, topic: TopicImage, index: int) -> None:
-        """The partition was moved to other brokers: let go of it, and of its log."""
+        """The partition is on other brokers: let go of it, and of its log if it was moved under our eyes.
+
+        At the start the metadata may be an older copy, and this log be the better one: it is left where it is.
+        """
         topic_partition = TopicPartition(topic.name, index)
+        self._to_follow.pop(topic_partition, None)
         found = self._partitions.remove(topic_partition)
-        if found is None:
-            return
-        self._coordinators.drop(topic.name, index)
-        if len(found.replicas) > 1:
-            self._replication_of().unfollow(found)
-        self._delete_log(topic_partition)
+        if found is not None:
+            self._coordinators.drop(topic.name, index)
+            if len(found.replicas) > 1:
+                self._replication_of().unfollow(found)
+        if self._is_started and topic_partition in self._logs:
+            _log.info("%s was moved to other brokers: its log is deleted", topic_partition)
+            self._delete_log(topic_partition)
 
     def _delete_log(self, topic_partition: TopicPartition) -> None:
         try:

@@ -104,6 +104,8 @@ class Partition:
         self.is_leader = True
         self.on_flushed_as_follower = None
         if role is None:
+            if self.followers is not None:  # the others were moved away
+                self.followers.end()
             self.followers = None
         elif self.followers is None or is_new_term:
             if self.followers is not None:

@@ -1,7 +1,8 @@
 """AlterPartitionReassignments (key 45), v0-v1: other replicas for partitions, or an end to what is in progress.
 
-Behaviour: every partition is answered for with its own code. Where the replicas are those it has, nothing happens and
-    all is well; a move from broker to broker is refused (`cluster.reassignments`). `timeout_ms` is not used.
+Behaviour: every partition is answered for with its own code, when its move has begun; it ends when the new replicas
+    are in sync (`cluster.reassignments`). Where the replicas are those it has, nothing happens and all is well.
+    `timeout_ms` is not used.
 Versions: v1 says whether the number of replicas may change (KIP-860).
 """
 
@@ -14,9 +15,10 @@ from tailrace.base.pending import Pending
 from tailrace.broker.context import RequestContext
 from tailrace.broker.proposed import respond_after
 from tailrace.broker.services import Services
+from tailrace.cluster.elections import ElectionRules
 from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.proposal import Decided
-from tailrace.cluster.reassignments import decide_reassignment
+from tailrace.cluster.reassignments import ReassignmentWish, decide_reassignment
 from tailrace.cluster.records import Record
 from tailrace.wire.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
@@ -38,23 +40,24 @@ def handle(
             responses=responses,
         )
 
-    return respond_after(context, request, services.propose(partial(_decide, request)), respond)
+    return respond_after(context, request, services.propose(partial(_decide, services, request)), respond)
 
 
 def _decide(
-    request: AlterPartitionReassignmentsRequest, image: MetadataImage
+    services: Services, request: AlterPartitionReassignmentsRequest, image: MetadataImage
 ) -> Decided[list[ReassignableTopicResponse]]:
     may_change_factor = request.allow_replication_factor_change
+    metadata = services.metadata
     records: list[Record] = []
     responses = []
     for topic in request.topics:
         answers = []
-        for wish in topic.partitions:
-            index = wish.partition_index
+        rules = ElectionRules() if image.topic(topic.name) is None else metadata.election_rules(topic.name)
+        for asked in topic.partitions:
+            index = asked.partition_index
+            wish = ReassignmentWish(topic.name, index, asked.replicas, may_change_factor)
             try:
-                records += decide_reassignment(
-                    image, topic.name, index, wish.replicas, may_change_factor=may_change_factor
-                )
+                records += decide_reassignment(image, wish, services.able_to_lead(topic.name, index), rules)
             except KafkaError as error:
                 answers.append(ReassignablePartitionResponse(index, error.code, error.message))
             else:
