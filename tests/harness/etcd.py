@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +18,10 @@ START_TIMEOUT_S = 15.0
 
 
 class EtcdProcess:
-    """Debian's `etcd` on loopback."""
+    """Debian's `etcd` on loopback; elsewhere with `host`, and `inside`, what its command begins with."""
+
+    inside: Sequence[str] = ()
+    host = "127.0.0.1"
 
     def __init__(self, directory: Path, *arguments: str, scheme: str = "http") -> None:
         self.directory = directory
@@ -31,9 +34,10 @@ class EtcdProcess:
         """Start, and wait until it serves."""
         etcd = shutil.which("etcd")
         assert etcd is not None, "no etcd: run tools/compat.sh, or apt-get install etcd-server"
-        client = f"{self._scheme}://127.0.0.1:{self.port}"
+        client = f"{self._scheme}://{self.host}:{self.port}"
         peer = f"http://127.0.0.1:{self._peer_port}"
-        command = [etcd, "--data-dir", str(self.directory / "etcd"), "--logger", "zap", "--log-outputs", "stderr",
+        command = [*self.inside, etcd, "--data-dir", str(self.directory / "etcd"),
+                   "--logger", "zap", "--log-outputs", "stderr",
                    "--listen-client-urls", client, "--advertise-client-urls", client,
                    "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                    "--initial-cluster", f"default={peer}", *self._arguments]  # fmt: skip

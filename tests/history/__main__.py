@@ -3,6 +3,8 @@
     python -m tests.history --seed 1 --schedules 50 --seconds 10   schedules 1 to 50
     python -m tests.history --seed 7 --seconds 10                  schedule 7 again
     python -m tests.history --bug past-stable                      with a bug planted, which must be found
+    python -m tests.history --cluster 3 --seed 1           on three brokers with etcd, in network namespaces (root)
+    python -m tests.history --cluster 3 --acks 1           the loss that acks=1 allows, which must be found
     python -m tests.history --bootstrap HOST:PORT                  the clients alone, on a broker of yours
     python -m tests.history plan --seed 7                          what schedule 7 does, and when
     python -m tests.history check history.jsonl                    judge a history that was kept
@@ -18,10 +20,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.harness.network import NoNetwork
 from tests.history import journal
 from tests.history.checker import check
+from tests.history.cluster_run import ClusterPlan, run_cluster
 from tests.history.planted import BUGS
 from tests.history.run import Figures, Plan, Result, run_schedule, run_workload
 
@@ -41,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--schedules", type=int, default=1, help="how many, with seeds that follow (1)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of faults in each, restarts not counted (10)")
     parser.add_argument("--bug", choices=sorted(BUGS), default="", help="plant it in the broker")
+    parser.add_argument("--cluster", type=int, default=0, metavar="N", help="so many brokers and an etcd, 2 at least")
+    parser.add_argument("--acks", choices=["all", "1"], default="all", help="with --cluster: 1 loses records")
     parser.add_argument("--bootstrap", default="", help="a broker of yours; it is not hurt")
     parser.add_argument("--keep", type=Path, help="where histories and data directories go, of all runs")
     options = parser.parse_args(arguments)
@@ -48,16 +55,31 @@ def main(arguments: list[str] | None = None) -> int:
         if options.file is None:
             parser.error("check needs a file")
         return check_file(options.file)
+    if options.cluster:
+        return run_clusters(options)
     plans = [Plan(options.seed + number, options.seconds, options.bug) for number in range(options.schedules)]
+    return run_all(plans, options)
+
+
+def run_clusters(options: argparse.Namespace) -> int:
+    """`run_all` for clusters. Says in one sentence what this machine lacks."""
+    seeds = range(options.seed, options.seed + options.schedules)
+    is_leader_only = options.acks == "1"
+    try:
+        return run_all([ClusterPlan(seed, options.seconds, options.cluster, is_leader_only) for seed in seeds], options)
+    except NoNetwork as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def run_all(plans: Sequence[Plan | ClusterPlan], options: argparse.Namespace) -> int:
+    """Show the plans, or run each and print what came of it; keep everything, or only the runs of which something is
+    wrong."""
     if options.command == "plan":
         for plan in plans:
             print(f"{plan.command}", *plan.schedule(), sep="\n    ")
         return 0
-    return run_all(plans, options.bootstrap, options.keep)
-
-
-def run_all(plans: list[Plan], bootstrap: str, keep: Path | None) -> int:
-    """Run each and print what came of it; keep everything, or only the runs of which something is wrong."""
+    keep: Path | None = options.keep
     parent = keep or Path(tempfile.mkdtemp(prefix="history-"))
     sum_of, bad = Figures(), 0
     for plan in plans:
@@ -65,7 +87,7 @@ def run_all(plans: list[Plan], bootstrap: str, keep: Path | None) -> int:
         if directory.exists():
             print(f"{directory} is there already: choose another --keep", file=sys.stderr)
             return 2
-        result = run_workload(plan, bootstrap, directory) if bootstrap else run_schedule(plan, directory)
+        result = run_plan(plan, directory, options.bootstrap)
         sum_of += result.figures
         bad += bool(result.found)
         print_result(result)
@@ -73,6 +95,13 @@ def run_all(plans: list[Plan], bootstrap: str, keep: Path | None) -> int:
             shutil.rmtree(directory)
     print(f"{len(plans)} schedules, {bad} with anomalies: {sum_of}")
     return 1 if bad else 0
+
+
+def run_plan(plan: Plan | ClusterPlan, directory: Path, bootstrap: str) -> Result:
+    """On a cluster, on a broker, or on the broker at `bootstrap`."""
+    if isinstance(plan, ClusterPlan):
+        return run_cluster(plan, directory)
+    return run_workload(plan, bootstrap, directory) if bootstrap else run_schedule(plan, directory)
 
 
 def print_result(result: Result) -> None:

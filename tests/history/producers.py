@@ -16,11 +16,12 @@ from tests.history.topics import COMMON, COMPACTED_KEY_COUNT, FORGETFUL, SENT_TO
 SENDS_PER_S = 300
 UNANSWERED_MAX = 300
 
+LEADER_ONLY = "leader-only"
 PRODUCERS: dict[str, tuple[dict[str, Any], Promise]] = {
     "idempotent-1": ({"enable.idempotence": True, "linger.ms": 1}, ALL_PROMISES),
     "idempotent-2": ({"enable.idempotence": True, "linger.ms": 5, "compression.type": "zstd"}, ALL_PROMISES),
     "retrying": ({"acks": "all", "retries": 1000, "max.in.flight": 1}, Promise.KEPT),
-    "leader-only": ({"acks": "1", "retries": 0, "compression.type": "lz4"}, ALL_PROMISES),
+    LEADER_ONLY: ({"acks": "1", "retries": 0, "compression.type": "lz4"}, ALL_PROMISES),
 }
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tests.harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess, chosen_broker
 from tests.history import hurt_broker, journal
@@ -66,6 +66,17 @@ class Plan(NamedTuple):
         return list(BUGS[self.bug].brought_out_by) if self.bug else schedule(self.seed, self.seconds)
 
 
+class AnyPlan(Protocol):
+    """A run, on one broker or on several."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def bug(self) -> str: ...
+    @property
+    def command(self) -> str: ...
+
+
 class Figures(NamedTuple):
     """What clients did in a run."""
 
@@ -91,7 +102,7 @@ class Figures(NamedTuple):
 class Result(NamedTuple):
     """How a run went. `found` is empty where nothing is wrong; the rules that spoke are in `kinds`."""
 
-    plan: Plan
+    plan: AnyPlan
     figures: Figures
     found: list[str]
     kinds: frozenset[str]
@@ -124,7 +135,7 @@ def run_schedule(plan: Plan, directory: Path) -> Result:
     written = broker.log_path.read_text(errors="replace")
     if "Traceback" in written:
         found.append(f"the broker's log has a traceback:\n{written[written.index('Traceback') :][:3000]}")
-    return _judge(plan, workload.recorder, found, directory, (len(faults), began))
+    return judge(plan, workload.recorder, found, directory, (len(faults), began))
 
 
 def run_workload(plan: Plan, address: str, directory: Path) -> Result:
@@ -136,7 +147,7 @@ def run_workload(plan: Plan, address: str, directory: Path) -> Result:
     workload.start()
     time.sleep(plan.seconds)
     workload.finish(lambda: None)
-    return _judge(plan, workload.recorder, [], directory, (0, began))
+    return judge(plan, workload.recorder, [], directory, (0, began))
 
 
 def _broker(plan: Plan, directory: Path, port: int) -> BrokerProcess:
@@ -148,7 +159,8 @@ def _broker(plan: Plan, directory: Path, port: int) -> BrokerProcess:
     return broker
 
 
-def _judge(plan: Plan, recorder: Recorder, found: list[str], directory: Path, ran: tuple[int, float]) -> Result:
+def judge(plan: AnyPlan, recorder: Recorder, found: list[str], directory: Path, ran: tuple[int, float]) -> Result:
+    """What the checker says, besides what was `found` already. `ran`: how many faults, and when it began."""
     anomalies = check(recorder.history)
     found = found + recorder.fatal + [str(anomaly) for anomaly in anomalies]
     count, began = ran

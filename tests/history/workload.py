@@ -7,8 +7,10 @@ Not here: what befalls the broker meanwhile (`faults`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from types import MappingProxyType
+from typing import NamedTuple
 
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.history.aio import AioCopier, AioGroupReader, AioSender, AioTransactional
@@ -24,22 +26,31 @@ READERS_GROUP = "readers"
 AIO_GROUP = "aio-reader"
 
 
+class Clients(NamedTuple):
+    """What sort of clients work, and how often each partition is there."""
+
+    producers: tuple[str, ...] = tuple(sorted(PRODUCERS))
+    """Of `PRODUCERS`: three of these, or all."""
+    replicas: int = 1
+    config: Mapping[str, str] = MappingProxyType({})
+    """Of every topic, besides its own."""
+    has_transactions: bool = True
+
+
 class Workload:
     """All the clients of one run."""
 
-    def __init__(self, address: str, seed: int) -> None:
+    def __init__(self, address: str, seed: int, clients: Clients = Clients()) -> None:
         self.recorder = Recorder()
         self._address = address
+        self._clients = clients
         run = Run(address, seed, self.recorder)
         random = Random(f"{seed} workload")
-        names = random.sample(sorted(PRODUCERS), 3)
+        names = random.sample(clients.producers, min(3, len(clients.producers)))
         self.protocols = {group: random.choice(sorted(GROUP_PROTOCOLS)) for group in (READERS_GROUP, Copier.GROUP)}
         self.processes: list[Process] = [
             *(SendingProcess(name, run) for name in names),
             AioSender("aio-sender", run),
-            LedgerWriter("ledger-1", run),
-            LedgerWriter("ledger-2", run),
-            AioTransactional("aio-ledger", run),
             AssignedReader("reads-all", run, KEYS, is_committed=True),
             AssignedReader("reads-some", run, KEYS[random.randrange(2) :: 2], is_committed=False),
             RoamingReader("roams", run, is_committed=random.random() < 0.7),
@@ -48,21 +59,30 @@ class Workload:
         protocol = self.protocols[READERS_GROUP]
         for number in range(random.randint(2, 3)):
             self.processes.append(GroupReader(f"reader-{number}", run, READERS_GROUP, protocol))
-        if random.random() < 0.3:
-            self.protocols[Copier.GROUP] = "aiokafka"
-            self.processes.append(AioCopier("copier", run))
-        else:
-            protocol = self.protocols[Copier.GROUP]
-            self.processes += [Copier(f"copier-{number}", run, protocol) for number in range(2)]
+        is_aio = random.random() < 0.3
         if random.random() < 0.5:
             self.processes += [KafkaPythonSender("python-sender", run), KafkaPythonReader("python-reads", run)]
-        self.recorder.history.copiers[Copier.GROUP] = tuple(LEDGER)
+        if clients.has_transactions:
+            self.processes += self._transactional(run, is_aio)
         self._groups = [READERS_GROUP, AIO_GROUP, Copier.GROUP, "reads-all", "reads-some"]
         self.processes.append(AdminProcess(run, self._groups))
 
+    def _transactional(self, run: Run, is_aio: bool) -> list[Process]:
+        self.recorder.history.copiers[Copier.GROUP] = tuple(LEDGER)
+        writers = [LedgerWriter("ledger-1", run), LedgerWriter("ledger-2", run), AioTransactional("aio-ledger", run)]
+        if is_aio:
+            self.protocols[Copier.GROUP] = "aiokafka"
+            return [*writers, AioCopier("copier", run)]
+        protocol = self.protocols[Copier.GROUP]
+        return [*writers, *(Copier(f"copier-{number}", run, protocol) for number in range(2))]
+
     def create_topics(self) -> None:
         admin = AdminClient({**COMMON, "bootstrap.servers": self._address})
-        topics = [NewTopic(name, count, 1, config={**ROLLING, **config}) for name, (count, config, _) in TOPICS.items()]
+        replicas, more = self._clients.replicas, self._clients.config
+        topics = [
+            NewTopic(name, count, replicas, config={**ROLLING, **more, **config})
+            for name, (count, config, _) in TOPICS.items()
+        ]
         for future in admin.create_topics(topics, request_timeout=TIMEOUT_S).values():
             future.result(TIMEOUT_S)
 
