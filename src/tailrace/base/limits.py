@@ -149,6 +149,17 @@ FETCH_FILES_MAX: Final = 64
 1 MiB a partition that clients ask for, they hold more than `fetch.max.bytes` allows anyway. Partitions beyond it are
 answered without records, as they are beyond that size; a fetch session lets them go first next time."""
 
+FOLLOWER_HIGH_WATERMARK_DELAY_MS: Final = 10
+"""How long a high watermark that has moved may wait for records to travel with, before a follower is told of it alone:
+telling each would cost a round for each produce request. A follower that is elected knows it this much later, and who
+reads from a follower sees records this much later."""
+
+FOLLOWER_SWEEP_MS: Final = 500
+FOLLOWER_SWEEP_PARTITIONS: Final = 200
+"""How often a leader looks at partitions that its follower did not name and of which nothing was told, and at how many
+in turn, some 6 µs each: 10,000 within 25 s. What such a look finds is where a log starts since retention
+shortened it."""
+
 MARKER_TROUBLES_MAX: Final = 1000
 """Transaction markers that could not be written and whose trouble was told, so that it is told once. At it: forgotten,
 and those that are still tried are told of again."""

@@ -24,9 +24,6 @@ INITIAL_EPOCH = 0
 FINAL_EPOCH = -1
 EPOCH_MAX = 2**31 - 1
 
-HIGH_WATERMARK_UNTOLD = 2**63 - 1
-"""What a follower's request says that does not tell which high watermark it knows (before v18)."""
-
 Key = tuple[TopicId | str, int]
 
 
@@ -36,8 +33,6 @@ class SessionPartition:
     __slots__ = (
         "current_leader_epoch",
         "fetch_offset",
-        "follower_high_watermark",
-        "follower_log_start_offset",
         "high_watermark",
         "last_fetched_epoch",
         "log_start_offset",
@@ -55,8 +50,6 @@ class SessionPartition:
         self.max_bytes = 0
         self.current_leader_epoch = -1
         self.last_fetched_epoch = -1
-        self.follower_high_watermark = HIGH_WATERMARK_UNTOLD
-        self.follower_log_start_offset = -1
         self.high_watermark = -1
         self.log_start_offset = -1
 
@@ -74,7 +67,7 @@ class SessionPartition:
 
 
 class FetchSession:
-    """What one consumer fetches. `epoch` is the one its next request must carry."""
+    """What one client fetches. `epoch` is the one its next request must carry."""
 
     __slots__ = ("epoch", "last_used_ms", "partitions", "session_id", "uses_topic_ids")
 
@@ -84,6 +77,13 @@ class FetchSession:
         self.epoch = 1
         self.last_used_ms = now_ms
         self.partitions: dict[Key, SessionPartition] = {}
+
+    def forget(self, key: Key) -> None:
+        """The client fetches a partition no more; harmless when it did not."""
+        self.partitions.pop(key, None)
+
+    def end(self) -> None:
+        """The session is over: let go of what it holds."""
 
     def move_to_end(self, keys: Iterable[Key]) -> None:
         """Let the others go first next time."""
@@ -107,7 +107,7 @@ class FetchSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, uses_topic_ids: bool) -> FetchSession | None:
+    def open(self, uses_topic_ids: bool, kind: type[FetchSession] = FetchSession) -> FetchSession | None:
         """A new session, or None when there is no room."""
         now_ms = self._clock.monotonic_ms()
         if len(self._sessions) >= self.slots and not self._evict(now_ms):
@@ -116,13 +116,15 @@ class FetchSessions:
             session_id = self._random.integer(1, EPOCH_MAX)
             if session_id not in self._sessions:
                 break
-        session = FetchSession(session_id, uses_topic_ids, now_ms)
+        session = kind(session_id, uses_topic_ids, now_ms)
         self._sessions[session_id] = session
         return session
 
     def close(self, session_id: int) -> None:
         """End a session; harmless when there is none."""
-        self._sessions.pop(session_id, None)
+        closed = self._sessions.pop(session_id, None)
+        if closed is not None:
+            closed.end()
 
     def use(self, session_id: int, epoch: int, uses_topic_ids: bool) -> FetchSession:
         """The session of an incremental request, its epoch moved on.
@@ -148,5 +150,5 @@ class FetchSessions:
         oldest = next(iter(self._sessions.values()), None)
         if oldest is None or now_ms - oldest.last_used_ms < FETCH_SESSION_EVICTION_MS:
             return False
-        del self._sessions[oldest.session_id]
+        self.close(oldest.session_id)
         return True

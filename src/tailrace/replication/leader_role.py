@@ -15,8 +15,7 @@ Source: Kafka Partition, PartitionState (CommittedPartitionState, PendingPartiti
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from tailrace.base.errors import ErrorCode, KafkaError
@@ -42,7 +41,17 @@ _AWAITING: Final = frozenset(
 )
 """Refusals that say the metadata has moved on: it is on its way here. After any other code the proposal is repeated."""
 
-FollowerWaiter = Callable[[], object]
+
+class FollowerWatch(Protocol):
+    """What a follower's session is told of one partition. To be quick: it is told within an append."""
+
+    def on_append(self) -> object:
+        """There is something to fetch, or the leader's term is over."""
+        ...
+
+    def on_commit(self) -> object:
+        """The high watermark has moved."""
+        ...
 
 
 class LeaderRole:
@@ -58,7 +67,7 @@ class LeaderRole:
         "_start_waits",
         "_topic_id",
         "_topic_partition",
-        "_waiters",
+        "_watches",
         "is_under_min_isr",
         "isr",
         "replicas",
@@ -83,7 +92,7 @@ class LeaderRole:
         self._epoch_start_offset = log_end_offset
         self._proposal: AlterPartition | None = None
         self._must_repeat = False
-        self._waiters: dict[FollowerWaiter, None] = {}
+        self._watches: dict[int, FollowerWatch] = {}
         self._start_waits: list[tuple[int, Told]] = []
         """Who waits until the followers' logs start at an offset, or above."""
         self.replicas: dict[int, RemoteReplica] = {}
@@ -111,6 +120,7 @@ class LeaderRole:
         self._set_maximal()
         if image.is_recovering and self._proposal is None:  # whoever led before, this log is what there is
             self._propose(self.isr, is_recovering=False)
+        self.tell_append()
 
     def _set_maximal(self) -> None:
         self._maximal = self.isr if self._proposal is None else self.isr.union(self._proposal.isr)
@@ -245,20 +255,45 @@ class LeaderRole:
         else:
             self._must_repeat = True
 
-    # -- waiting ---------------------------------------------------------------------------------------------------
+    # -- watching --------------------------------------------------------------------------------------------------
 
-    def add_waiter(self, waiter: FollowerWaiter) -> None:
-        """Call `waiter()` each time the log grows, until it is removed: a follower's fetch that found nothing."""
-        self._waiters[waiter] = None
+    def watch(self, broker_id: int, watch: FollowerWatch) -> None:
+        """Tell `watch` what is new for a follower until `unwatch`. One for each follower: who was there before it is
+        told to look, and then no more."""
+        former = self._watches.get(broker_id)
+        self._watches[broker_id] = watch
+        if former is not None and former is not watch:
+            former.on_append()
 
-    def remove_waiter(self, waiter: FollowerWaiter) -> None:
-        """Undo `add_waiter`; harmless when it is not there."""
-        self._waiters.pop(waiter, None)
+    def unwatch(self, broker_id: int, watch: FollowerWatch) -> None:
+        """Undo `watch`; harmless when another one has come in its place."""
+        if self._watches.get(broker_id) is watch:
+            del self._watches[broker_id]
 
-    def wake_waiters(self) -> None:
-        """Tell every follower that waits to look again."""
-        for waiter in list(self._waiters):
-            waiter()
+    def is_watched_by(self, broker_id: int, watch: FollowerWatch) -> bool:
+        """Whether `watch` is told what is new for this follower."""
+        return self._watches.get(broker_id) is watch
+
+    def tell_append(self) -> None:
+        """The log has grown, or everybody has to look again."""
+        for watch in list(self._watches.values()):
+            watch.on_append()
+
+    def tell_commit(self) -> None:
+        """The high watermark has moved."""
+        for watch in list(self._watches.values()):
+            watch.on_commit()
+
+    def on_silent_fetch(self, broker_id: int, fetched_ms: float) -> None:
+        """A follower fetched at `fetched_ms` without naming this partition: it had everything there was then."""
+        replica = self.replicas.get(broker_id)
+        if replica is not None:
+            replica.caught_up_ms = max(replica.caught_up_ms, fetched_ms)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing but an append can move anything: all replicas are in sync, and no change of that is asked."""
+        return self._proposal is None and len(self.isr) > len(self.replicas)
 
     # -- where logs start ------------------------------------------------------------------------------------------
 
@@ -273,7 +308,7 @@ class LeaderRole:
         waits, self._start_waits = self._start_waits, []
         for _, told in waits:
             told(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-        self.wake_waiters()
+        self.tell_append()
 
     def _tell_starts(self) -> None:
         low_watermark = self.low_watermark_of_followers

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.types import TopicId, TopicPartition
-from tailrace.log.log import AppendInfo, AppendOrigin, FetchSlice, Log
+from tailrace.log.log import AppendInfo, AppendOrigin, Log
+from tailrace.log.results import FetchSlice as FetchSlice
 from tailrace.replication.commit_waits import CommitWaits, Told
 from tailrace.replication.verification import Verifications
 
@@ -113,8 +114,10 @@ class Partition:
             self.followers = role()
         else:
             self.followers.update(image)
-        self.become_leader(image.leader_epoch)
-        self._advance_high_watermark()
+        if image.leader_epoch == self.leader_epoch:
+            self._advance_high_watermark()
+        else:
+            self.become_leader(image.leader_epoch)
 
     def follow(self, image: PartitionImage) -> None:
         """Follow `image`'s leader, which may be none (-1). Who waits here for a commit learns that it led no more.
@@ -198,7 +201,7 @@ class Partition:
         info = self.log.append_as_leader(records, self.leader_epoch, origin)
         self._advance_high_watermark()
         if self.followers is not None:
-            self.followers.wake_waiters()
+            self.followers.tell_append()
         return info
 
     def _advance_high_watermark(self) -> None:
@@ -213,7 +216,7 @@ class Partition:
             if self._waiters:
                 self.wake_waiters()
             if self.followers is not None:
-                self.followers.wake_waiters()
+                self.followers.tell_commit()
 
     def _on_flushed(self, error: StorageError | None) -> None:
         if self.on_flushed_as_follower is not None:
@@ -228,7 +231,10 @@ class Partition:
 
         Raises OFFSET_OUT_OF_RANGE beyond the high watermark, POLICY_VIOLATION on a compacted topic.
         """
-        return self.log.delete_records_before(offset)
+        start_offset = self.log.delete_records_before(offset)
+        if self.followers is not None:
+            self.followers.tell_append()
+        return start_offset
 
     # -- followers -------------------------------------------------------------------------------------------------
 
