@@ -43,7 +43,6 @@ FAST = {
     "replica.lag.time.max.ms": "1000",
     "log.cleaner.enable": "false",
     "offsets.topic.num.partitions": "1",
-    "offsets.topic.replication.factor": "3",
 }
 
 

@@ -164,6 +164,17 @@ MARKER_TROUBLES_MAX: Final = 1000
 """Transaction markers that could not be written and whose trouble was told, so that it is told once. At it: forgotten,
 and those that are still tried are told of again."""
 
+MARKERS_PER_REQUEST_MAX: Final = 1000
+"""Transactions whose markers go to another broker in one request: at a hundred bytes each far below the largest. Beyond
+it they go with the next."""
+
+QUESTIONS_PER_REQUEST_MAX: Final = 1000
+"""Transactions that another broker's coordinator is asked about in one request, likewise."""
+
+MARKER_WAIT_MAX_MS: Final = 5_000
+"""How long a broker that asked for markers waits until they are replicated: as for a commit of offsets. Then it
+hears REQUEST_TIMED_OUT and asks again, so that one partition that stands still does not keep the others' answers."""
+
 LEAVE_MAX_MS: Final = 2_000
 """How long a clean stop waits for others to lead what this broker led. Then it stops, and they find out."""
 

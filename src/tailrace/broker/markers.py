@@ -18,8 +18,10 @@ def write_marker(partition: Partition, groups: GroupCoordinator, marker: Marker,
     """Append the marker, and tell when it is committed, perhaps at once, or why it will not be.
 
     In a partition of `__consumer_offsets` the pending offsets then come true, or go.
-    Raises KafkaError or StorageError; nothing has changed then, and nothing is told.
+    Raises KafkaError, NOT_ENOUGH_REPLICAS among them, or StorageError; nothing has changed then, and nothing is told.
     """
+    if partition.followers is not None:
+        partition.followers.check_enough_replicas()
     info = transactional.write_marker(partition, marker, now_ms)
     topic, index = partition.topic_partition
 

@@ -19,7 +19,7 @@ from tailrace.broker.fetch_sessions import FetchSessions
 from tailrace.cluster.auto_topics import auto_topic
 from tailrace.cluster.controller import decide_auto_create
 from tailrace.cluster.elections import active_brokers
-from tailrace.cluster.image import INTERNAL_TOPICS, MetadataImage, PartitionImage
+from tailrace.cluster.image import INTERNAL_TOPICS, TRANSACTION_STATE_TOPIC, MetadataImage, PartitionImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.proposal import Decide, Decided
 from tailrace.cluster.records import Record
@@ -32,6 +32,7 @@ from tailrace.replication.partitions import Partitions
 
 if TYPE_CHECKING:  # start-up time: most brokers see no transaction in their first second, and many never
     from tailrace.broker.share.share_partitions import SharePartitions
+    from tailrace.broker.transaction_questions import AskElsewhere, Codes, Entries, Question
     from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 
@@ -70,9 +71,13 @@ class Services:
     """Host and port of `advertised.listeners`; None when clients should use what they dialled."""
     is_fenced: Callable[[], bool] | None = None
     """Of a broker in a cluster: whether it lacks its lease at this moment and speaks for no partition (`fence`)."""
+    ask_elsewhere: AskElsewhere | None = None
+    """Of a broker that may have others beside it: how a coordinator on another one is asked about a transaction."""
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""
+    entries: Entries = field(default_factory=dict)
+    """Producers whose transactions wait to be let into partitions (`transaction_entry`)."""
     _share: SharePartitions | None = None
     """What `share_of` made."""
     _refusals: dict[str, str] = field(default_factory=dict)
@@ -82,6 +87,21 @@ class Services:
     def transactions(self) -> TransactionCoordinator:
         """The coordinator of every transactional id."""
         return self.transactions_of()
+
+    def ask_transaction(self, question: Question) -> Pending[Codes]:
+        """Ask the coordinator of a transaction, here or on another broker; COORDINATOR_NOT_AVAILABLE where there is
+        none."""
+        # start-up time: see above
+        from tailrace.broker.transaction_questions import answer_here
+
+        image = self.metadata.image.partition(
+            TRANSACTION_STATE_TOPIC, self.transactions.partition_for(question.transactional_id)
+        )
+        if image is not None and image.leader < 0:
+            return completed(dict.fromkeys(question.partitions, ErrorCode.COORDINATOR_NOT_AVAILABLE))
+        if self.ask_elsewhere is None or image is None or image.leader == self.node_id:
+            return answer_here(self.transactions, question)
+        return self.ask_elsewhere(image.leader, question)
 
     @property
     def share_states(self) -> ShareStateCoordinator:
@@ -154,7 +174,7 @@ class Services:
         records: list[Record] = []
         for name in names:
             if image.topic(name) is None:
-                wish = auto_topic(name, self.settings)
+                wish = auto_topic(name, self.settings, len(image.live_brokers))
                 try:
                     self.logs.space.check_create()
                     records += decide_auto_create(image, wish, metadata.topic_defaults, metadata.new_topic_id)

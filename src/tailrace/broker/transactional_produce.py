@@ -21,9 +21,9 @@ from tailrace.records.batch import ATTRIBUTES_OFFSET, HEADER_SIZE, MAGIC, MAGIC_
 from tailrace.replication.partition import Partition
 from tailrace.wire.messages.produce import ProduceRequest
 
-_PRODUCER: Final = Struct(">qh")
+_PRODUCER: Final = Struct(">qhi")
 _PRODUCER_OFFSET: Final = 43
-"""Where a batch says its producer id and epoch."""
+"""Where a batch says its producer id, epoch and first sequence."""
 _ABORTABLE_FROM: Final = 11
 _ADDS_FROM: Final = 12
 _TOPIC_IDS_FROM: Final = 13
@@ -57,7 +57,7 @@ def enter_transaction(services: Services, context: RequestContext, request: Prod
     Raises INVALID_PRODUCER_ID_MAPPING for the whole request.
     """
     producers: set[ProducerIdAndEpoch] = set()
-    partitions: list[Partition] = []
+    partitions: list[tuple[Partition, int]] = []
     for topic in request.topic_data:
         name: str | None = topic.name
         if context.api_version >= _TOPIC_IDS_FROM:
@@ -65,12 +65,13 @@ def enter_transaction(services: Services, context: RequestContext, request: Prod
         for data in topic.partition_data:
             if data.records is None or not is_transactional(data.records):
                 continue
-            producer = ProducerIdAndEpoch(*_PRODUCER.unpack_from(data.records, _PRODUCER_OFFSET))
+            *identity, base_sequence = _PRODUCER.unpack_from(data.records, _PRODUCER_OFFSET)
+            producer = ProducerIdAndEpoch(*identity)
             if producer.producer_id >= 0:
                 producers.add(producer)
                 partition = None if name is None else services.partitions.get(name, data.index)
                 if partition is not None:
-                    partitions.append(partition)
+                    partitions.append((partition, base_sequence))
     if len(producers) > 1:
         raise KafkaError(
             ErrorCode.INVALID_PRODUCER_ID_MAPPING, "Transactional records contained more than one producer ID"

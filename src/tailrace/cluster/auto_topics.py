@@ -1,4 +1,9 @@
-"""Topics nobody creates by hand: what they are made with. Pure. Source: Kafka AutoTopicCreationManager."""
+"""Topics nobody creates by hand: what they are made with. Pure. Source: Kafka AutoTopicCreationManager.
+
+Internal topics get as many replicas as Kafka's default says, 3, or one on each live broker where there are fewer; and
+one replica less must be in sync, so that the loss of a broker does not stop them. What somebody has set is taken as it
+is, and refused where it cannot be.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +32,20 @@ _CONFIGS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def auto_topic(name: str, settings: BrokerSettings) -> TopicWish:
+def auto_topic(name: str, settings: BrokerSettings, live_broker_count: int) -> TopicWish:
     """The wish for topic `name` when a client or a coordinator needs it and it does not exist."""
     prefix = _PREFIXES.get(name)
     if prefix is None:
         return TopicWish(name)
     configs: dict[str, str | None] = dict(_CONFIGS[name])
     configs["segment.bytes"] = str(settings.integer(f"{prefix}.segment.bytes"))
-    if name != GROUP_METADATA_TOPIC:
-        configs["min.insync.replicas"] = str(settings.integer(f"{prefix}.min.isr"))
-    partition_count = settings.integer(f"{prefix}.num.partitions")
     replication_factor = settings.integer(f"{prefix}.replication.factor")
+    if not settings.is_given(f"{prefix}.replication.factor"):
+        replication_factor = min(replication_factor, max(live_broker_count, 1))
+    if name != GROUP_METADATA_TOPIC:
+        min_isr = settings.integer(f"{prefix}.min.isr")
+        if not settings.is_given(f"{prefix}.min.isr"):
+            min_isr = min(min_isr, max(replication_factor - 1, 1))
+        configs["min.insync.replicas"] = str(min_isr)
+    partition_count = settings.integer(f"{prefix}.num.partitions")
     return TopicWish(name, partition_count, replication_factor, configs=configs)

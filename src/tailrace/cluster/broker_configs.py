@@ -21,16 +21,12 @@ DEVELOPMENT_DEFAULTS: Final[Mapping[str, str]] = {
     "listeners": "PLAINTEXT://:9092",
     "log.dir": "/tmp/kafka-logs",
     "offsets.topic.num.partitions": "50",
-    "offsets.topic.replication.factor": "3",
-    "share.coordinator.state.topic.min.isr": "2",
     "share.coordinator.state.topic.num.partitions": "50",
-    "share.coordinator.state.topic.replication.factor": "3",
-    "transaction.state.log.min.isr": "2",
     "transaction.state.log.num.partitions": "50",
-    "transaction.state.log.replication.factor": "3",
 }
 """Settings whose default here differs from Kafka's -> Kafka's default. Kafka waits 3 s before the first rebalance, and
-keeps 50 partitions of each internal topic on three brokers: right for a cluster, slow and impossible for one broker.
+keeps 50 partitions of each internal topic: right for a large cluster, slow for one broker. How many replicas they get
+without a word from anybody is for `auto_topics`.
 A broker that is killed is missed after 3 s here: a lease in etcd is not a session that a busy controller may miss."""
 
 _RETENTION: Final = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
@@ -262,7 +258,7 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("offsets.retention.minutes", "INT", "10080", (1, None), "high", 0),
         ("offsets.topic.compression.codec", "INT", "0", None, "high", 0),
         ("offsets.topic.num.partitions", "INT", "4", (1, None), "high", 0),
-        ("offsets.topic.replication.factor", "SHORT", "1", (1, None), "high", 0),
+        ("offsets.topic.replication.factor", "SHORT", "3", (1, None), "high", 0),
         ("offsets.topic.segment.bytes", "INT", "104857600", (1, None), "high", 0),
         (
             "principal.builder.class",
@@ -401,9 +397,9 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("share.coordinator.load.buffer.size", "INT", "5242880", (1, None), "high", 0),
         ("share.coordinator.snapshot.update.records.per.snapshot", "INT", "500", (0, 500), "medium", 0),
         ("share.coordinator.state.topic.compression.codec", "INT", "0", None, "high", 0),
-        ("share.coordinator.state.topic.min.isr", "SHORT", "1", (1, None), "high", 0),
+        ("share.coordinator.state.topic.min.isr", "SHORT", "2", (1, None), "high", 0),
         ("share.coordinator.state.topic.num.partitions", "INT", "4", (1, None), "high", 0),
-        ("share.coordinator.state.topic.replication.factor", "SHORT", "1", (1, None), "high", 0),
+        ("share.coordinator.state.topic.replication.factor", "SHORT", "3", (1, None), "high", 0),
         ("share.coordinator.state.topic.segment.bytes", "INT", "104857600", (1, None), "high", 0),
         ("share.coordinator.threads", "INT", "1", (1, None), "medium", 0),
         ("share.coordinator.write.timeout.ms", "INT", "5000", (1, None), "high", 0),
@@ -443,9 +439,9 @@ BROKER_CONFIGS: Final = ConfigDefs(
         ("transaction.partition.verification.enable", "BOOLEAN", "true", None, "low", 2),
         ("transaction.remove.expired.transaction.cleanup.interval.ms", "INT", "3600000", (1, None), "low", 0),
         ("transaction.state.log.load.buffer.size", "INT", "5242880", (1, None), "high", 0),
-        ("transaction.state.log.min.isr", "INT", "1", (1, None), "high", 0),
+        ("transaction.state.log.min.isr", "INT", "2", (1, None), "high", 0),
         ("transaction.state.log.num.partitions", "INT", "4", (1, None), "high", 0),
-        ("transaction.state.log.replication.factor", "SHORT", "1", (1, None), "high", 0),
+        ("transaction.state.log.replication.factor", "SHORT", "3", (1, None), "high", 0),
         ("transaction.state.log.segment.bytes", "INT", "104857600", (1, None), "high", 0),
         ("transaction.two.phase.commit.enable", "BOOLEAN", "false", None, "low", 0),
         ("transactional.id.expiration.ms", "INT", "604800000", (1, None), "high", 0),

@@ -114,6 +114,10 @@ class BrokerSettings:
         assert value is None or isinstance(value, tuple), name
         return value or ()
 
+    def is_given(self, name: str) -> bool:
+        """Whether somebody has set it: in the file, on the command line, or while the broker runs."""
+        return name in self._static or name in self._per_broker or name in self._cluster_default
+
     def static_names(self) -> list[str]:
         """Names that the file or the command line set."""
         return list(self._static)

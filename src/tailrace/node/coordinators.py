@@ -24,11 +24,19 @@ from tailrace.coordinator.groups.coordinator import GroupCoordinator
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.node.group_settings import apply_group_settings, group_settings
 from tailrace.node.surroundings import Surroundings
+from tailrace.wire.api import ApiKey
 from tailrace.wire.primitives import DecodeError
 
 if TYPE_CHECKING:
+    from tailrace.base.pending import Pending
+    from tailrace.broker.transaction_questions import Codes, Question
+    from tailrace.client.lanes import Ask
     from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
+    from tailrace.coordinator.transactions.markers import MarkerWriter
+    from tailrace.net.loop import Engine
+    from tailrace.node.peers import Peers
+    from tailrace.node.remote_questions import RemoteQuestions
 
 _log = logging.getLogger("tailrace.node")
 
@@ -48,6 +56,8 @@ class Coordinators:
         self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
         self._transactions: TransactionCoordinator | None = None
         self._share_states: ShareStateCoordinator | None = None
+        self._questions: RemoteQuestions | None = None
+        self._peers: list[Peers] = []
 
     def _image(self) -> MetadataImage:
         return self._around.metadata.image
@@ -61,18 +71,50 @@ class Coordinators:
         if self._transactions is None:
             # start-up time: see Services.transactions_of
             from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
-            from tailrace.node.local_markers import LocalMarkers
             from tailrace.node.transaction_settings import transaction_settings
 
             around = self._around
             self._transactions = TransactionCoordinator(
                 transaction_settings(around.metadata.settings),
-                (self._transaction_log, LocalMarkers(around, self.groups)),
+                (self._transaction_log, self._marker_writer()),
                 around.metadata.producer_ids.take,
                 around.timers,
                 around.clock,
             )
         return self._transactions
+
+    def _marker_writer(self) -> MarkerWriter:
+        from tailrace.node.local_markers import LocalMarkers  # start-up time: as above
+
+        around = self._around
+        local = LocalMarkers(around, self.groups)
+        if around.engine is None:
+            return local
+        from tailrace.node.routed_markers import RoutedMarkers  # start-up time: most brokers are alone
+
+        return RoutedMarkers(local, around.metadata, self._asker(around.engine, ApiKey.WRITE_TXN_MARKERS, "markers"))
+
+    def ask_elsewhere(self, broker_id: int, question: Question) -> Pending[Codes]:
+        """Ask the transaction coordinator on another broker. For a broker that may have others beside it."""
+        if self._questions is None:
+            from tailrace.node.remote_questions import RemoteQuestions  # start-up time: as above
+
+            assert self._around.engine is not None
+            ask = self._asker(self._around.engine, ApiKey.ADD_PARTITIONS_TO_TXN, "transactions")
+            self._questions = RemoteQuestions(ask)
+        return self._questions.ask(broker_id, question)
+
+    def _asker(self, engine: Engine, key: ApiKey, purpose: str) -> Ask:
+        from tailrace.node.peers import Peers  # start-up time: as above
+
+        peers = Peers(self._around.metadata, engine, purpose)
+        self._peers.append(peers)
+        return lambda broker_id, message, told: peers.ask(broker_id, key, message, told)
+
+    def hang_up(self) -> None:
+        """Ask other brokers nothing any more."""
+        for peers in self._peers:
+            peers.close()
 
     def share_states(self) -> ShareStateCoordinator:
         """The share coordinator, made now if nobody asked for it before."""

@@ -1,4 +1,7 @@
-"""Transaction markers to the partitions of this broker: the adapter between the coordinator and `broker.markers`."""
+"""Transaction markers to the partitions of this broker: the adapter between the coordinator and `broker.markers`.
+
+Those of other brokers' partitions go through `routed_markers`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _log = logging.getLogger("tailrace.node")
 
 
 class LocalMarkers:
-    """MarkerWriter of a broker that leads every partition itself.
+    """MarkerWriter for the partitions that this broker leads.
 
     A partition that has heard of a later epoch of the producer needs no marker: there this transaction is over. One
     that has heard of a later coordinator waits for that one's; this one will hear that it coordinates no longer.
@@ -69,21 +72,26 @@ class LocalMarkers:
             write_marker(partition, self._groups, marker, now_ms, lambda code: note(code is None))
         except KafkaError as error:
             is_over = error.code is ErrorCode.INVALID_PRODUCER_EPOCH
-            self._tell(marker, to, error)
+            if error.code is not ErrorCode.NOT_ENOUGH_REPLICAS:
+                self.tell_trouble(marker.producer_id, to, error)
             if is_over:
-                self._told.discard((marker.producer_id, to))
+                self.tell_written(marker.producer_id, to)
             note(is_over)
         except StorageError as error:
             if around.logs.on_storage_error(error) is Trouble.ELSEWHERE:
-                self._tell(marker, to, error)
+                self.tell_trouble(marker.producer_id, to, error)
             note(False)
         else:
-            self._told.discard((marker.producer_id, to))
+            self.tell_written(marker.producer_id, to)
 
-    def _tell(self, marker: Marker, to: TopicPartition, error: Exception) -> None:
+    def tell_trouble(self, producer_id: int, to: TopicPartition, error: object) -> None:
         """Say once that a marker cannot be written; it may be tried ten times a second for hours."""
-        if (marker.producer_id, to) not in self._told:
+        if (producer_id, to) not in self._told:
             if len(self._told) >= MARKER_TROUBLES_MAX:
                 self._told.clear()
-            self._told.add((marker.producer_id, to))
-            _log.error("no marker of producer %d to %s: %s", marker.producer_id, to, error)
+            self._told.add((producer_id, to))
+            _log.error("no marker of producer %d to %s: %s", producer_id, to, error)
+
+    def tell_written(self, producer_id: int, to: TopicPartition) -> None:
+        """The trouble with this marker is over."""
+        self._told.discard((producer_id, to))

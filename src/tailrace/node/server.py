@@ -155,6 +155,8 @@ class Server:
             self._cleaner.stop()
         if self._replication is not None:
             self._replication.close()
+        if self._coordinators is not None:
+            self._coordinators.hang_up()
         if self._engine is not None:
             await self._engine.close(STOP_DRAIN_MS if clean else 0)
         if self._services is not None:
@@ -229,7 +231,10 @@ class Server:
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)
             partitions = Partitions()
-            around = Surroundings(metadata, logs, partitions, engine.timers, clock, random)
+            has_others = clustered is not None or self._store is not None
+            around = Surroundings(
+                metadata, logs, partitions, engine.timers, clock, random, engine if has_others else None
+            )
             coordinators = self._coordinators = Coordinators(around)
             turns = Turns(clock, engine.selector.post)
             replication_of = partial(self._made_replication, metadata, partitions, logs, engine)
@@ -250,6 +255,7 @@ class Server:
             partitions=partitions,
             groups=coordinators.groups,
             transactions_of=coordinators.transactions,
+            ask_elsewhere=coordinators.ask_elsewhere if has_others else None,
             share_states_of=coordinators.share_states,
             share_of=share_serving(around, coordinators.share_states),
             logs=logs,

@@ -9,6 +9,7 @@ from tailrace.base.rand import Random
 from tailrace.cluster.metadata import Metadata
 from tailrace.coordinator.ports import Timers
 from tailrace.log.logs import Logs
+from tailrace.net.loop import Engine
 from tailrace.replication.partitions import Partitions
 
 
@@ -21,3 +22,5 @@ class Surroundings(NamedTuple):
     timers: Timers
     clock: Clock
     random: Random
+    engine: Engine | None = None
+    """Of a broker that may have others beside it: what it asks them with."""

@@ -172,7 +172,7 @@ def test_growth_keeps_what_was_there() -> None:
 @pytest.mark.parametrize("name", sorted(INTERNAL_TOPICS))
 def test_internal_topics_can_be_made_on_one_broker(name: str) -> None:
     image = cluster_of(1)
-    wish = auto_topic(name, BrokerSettings())
+    wish = auto_topic(name, BrokerSettings(), 1)
     image.replay(decide_auto_create(image, wish, DEFAULTS, SeededRandom(1).uuid), 2)
     topic = image.topic(name)
     assert topic is not None
@@ -182,11 +182,25 @@ def test_internal_topics_can_be_made_on_one_broker(name: str) -> None:
 
 
 def test_the_offsets_topic_is_compacted() -> None:
-    assert auto_topic("__consumer_offsets", BrokerSettings()).configs == {
+    assert auto_topic("__consumer_offsets", BrokerSettings(), 3).configs == {
         "cleanup.policy": "compact",
         "compression.type": "producer",
         "segment.bytes": "104857600",
     }
+
+
+@pytest.mark.parametrize(("brokers", "replicas", "min_isr"), [(1, 1, "1"), (2, 2, "1"), (3, 3, "2"), (5, 3, "2")])
+def test_internal_topics_outlive_a_broker_where_there_are_others(brokers: int, replicas: int, min_isr: str) -> None:
+    wish = auto_topic("__transaction_state", BrokerSettings(), brokers)
+    assert wish.replication_factor == replicas
+    assert (wish.configs or {})["min.insync.replicas"] == min_isr
+
+
+def test_what_is_set_for_internal_topics_is_taken_as_it_is() -> None:
+    settings = BrokerSettings({"transaction.state.log.replication.factor": "3", "transaction.state.log.min.isr": "3"})
+    wish = auto_topic("__transaction_state", settings, 1)
+    assert wish.replication_factor == 3, "it will be refused, as it should"
+    assert (wish.configs or {})["min.insync.replicas"] == "3"
 
 
 def test_collisions_are_found_until_the_other_topic_goes() -> None:

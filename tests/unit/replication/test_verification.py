@@ -5,6 +5,25 @@ from __future__ import annotations
 from tailrace.replication.verification import VERIFICATIONS_MAX, Verifications
 
 
+def test_what_asks_in_the_epoch_of_a_marker_outlives_it() -> None:
+    """Transactions v2: the marker ends what was before its epoch."""
+    verifications = Verifications()
+    number = begin(verifications, 7, 2)
+    verifications.end_before(7, 2)
+    assert verifications.holds(7, number)
+    verifications.end_before(7, 3)
+    assert not verifications.holds(7, number)
+
+
+def test_the_least_sequence_that_asked_is_known() -> None:
+    verifications = Verifications()
+    assert verifications.lowest_sequence(7) is None
+    for sequence in (5, 3, 8):
+        verifications.begin(7, 0, sequence, is_first_write=False)
+    assert verifications.lowest_sequence(7) == 3
+    assert begin(verifications, 8) and verifications.lowest_sequence(8) is None, "a coordinator's batch has none"
+
+
 def begin(verifications: Verifications, producer_id: int, epoch: int = 0) -> int:
     return verifications.begin(producer_id, epoch, is_first_write=True)
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.pending import Pending
+from tailrace.base.errors import ErrorCode
+from tailrace.base.pending import Pending, completed
 from tailrace.base.types import TopicPartition
 from tailrace.broker.context import RequestContext
 from tailrace.broker.fencing import fenced_as_known
 from tailrace.broker.services import Services
-from tailrace.coordinator.transactions.transaction import LATEST_VERSION, ProducerIdAndEpoch
+from tailrace.broker.transaction_questions import Codes, Question, answer_here
+from tailrace.coordinator.transactions.transaction import ProducerIdAndEpoch
 from tailrace.wire.messages.add_partitions_to_txn import (
     AddPartitionsToTxnPartitionResult,
     AddPartitionsToTxnRequest,
@@ -30,8 +31,6 @@ from tailrace.wire.messages.add_partitions_to_txn import (
 
 _FENCED_FROM: Final = 2
 _BATCHED_FROM: Final = 4
-
-Codes = dict[TopicPartition, ErrorCode]
 
 
 def handle(
@@ -52,7 +51,7 @@ def handle(
     if not request.transactions:
         return AddPartitionsToTxnResponse()
     for index, transaction in enumerate(request.transactions):
-        _decide(services, transaction, LATEST_VERSION).on_complete(
+        _decide(services, transaction).on_complete(
             lambda codes, index=index, transaction=transaction: note(index, transaction, codes)  # type: ignore[misc]
         )
     return later
@@ -68,44 +67,39 @@ def _handle_one(
         codes = {each: fenced_as_known(code, context.api_version, _FENCED_FROM) for each, code in codes.items()}
         later.complete(AddPartitionsToTxnResponse(results_by_topic_v3_and_below=_results(topics, codes)))
 
-    transaction = AddPartitionsToTxnTransaction(
+    asked = [TopicPartition(topic.name, index) for topic in topics for index in topic.partitions]
+    refused = _unknown(services, asked)
+    if refused:
+        answer(refused)
+        return later
+    services.transactions.add_partitions(
         request.v3_and_below_transactional_id,
-        request.v3_and_below_producer_id,
-        request.v3_and_below_producer_epoch,
-        False,
-        topics,
-    )
-    _decide(services, transaction, 0).on_complete(answer)
+        ProducerIdAndEpoch(request.v3_and_below_producer_id, request.v3_and_below_producer_epoch),
+        frozenset(asked),
+        0,
+    ).on_complete(lambda code: answer(dict.fromkeys(asked, code)))
     return later
 
 
-def _decide(services: Services, transaction: AddPartitionsToTxnTransaction, client_version: int) -> Pending[Codes]:
-    """The code of every partition of one transaction."""
-    later: Pending[Codes] = Pending()
-    image = services.metadata.image
+def _decide(services: Services, transaction: AddPartitionsToTxnTransaction) -> Pending[Codes]:
+    """The code of every partition of one transaction, as a broker asks for it."""
     asked = [TopicPartition(topic.name, index) for topic in transaction.topics for index in topic.partitions]
-    unknown = {each for each in asked if image.partition(*each) is None}
+    refused = _unknown(services, asked)
+    if refused:
+        return completed(refused)
     producer = ProducerIdAndEpoch(transaction.producer_id, transaction.producer_epoch)
-    if unknown:
-        missing, other = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.OPERATION_NOT_ATTEMPTED
-        later.complete({each: missing if each in unknown else other for each in asked})
-    elif transaction.verify_only:
-        later.complete(_verify(services, transaction.transactional_id, producer, asked))
-    else:
-        services.transactions.add_partitions(
-            transaction.transactional_id, producer, frozenset(asked), client_version
-        ).on_complete(lambda code: later.complete(dict.fromkeys(asked, code)))
-    return later
+    question = Question(transaction.transactional_id, producer, frozenset(asked), not transaction.verify_only)
+    return answer_here(services.transactions, question)
 
 
-def _verify(
-    services: Services, transactional_id: str, producer: ProducerIdAndEpoch, asked: list[TopicPartition]
-) -> Codes:
-    try:
-        missing = services.transactions.missing_partitions(transactional_id, producer, frozenset(asked))
-    except KafkaError as error:
-        return dict.fromkeys(asked, error.code)
-    return {each: ErrorCode.TRANSACTION_ABORTABLE if each in missing else ErrorCode.NONE for each in asked}
+def _unknown(services: Services, asked: list[TopicPartition]) -> Codes:
+    """The codes where one of the partitions does not exist; none where all do."""
+    image = services.metadata.image
+    unknown = {each for each in asked if image.partition(*each) is None}
+    if not unknown:
+        return {}
+    missing, other = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.OPERATION_NOT_ATTEMPTED
+    return {each: missing if each in unknown else other for each in asked}
 
 
 def _results(topics: list[AddPartitionsToTxnTopic], codes: Codes) -> list[AddPartitionsToTxnTopicResult]:

@@ -18,6 +18,7 @@ from tailrace.broker.services import Services
 from tailrace.broker.transaction_entry import Entrant, Entry, enter
 from tailrace.cluster.image import GROUP_METADATA_TOPIC
 from tailrace.coordinator.transactions.transaction import ProducerIdAndEpoch
+from tailrace.replication.verification import NO_SEQUENCE
 from tailrace.wire.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestTopic,
@@ -73,7 +74,7 @@ def handle(
         return later
     producer = ProducerIdAndEpoch(request.producer_id, request.producer_epoch)
     entrant = Entrant(request.transactional_id, producer, version >= _ADDS_FROM, version >= _ABORTABLE_FROM)
-    enter(services, entrant, [partition]).on_complete(commit)
+    enter(services, entrant, [(partition, NO_SEQUENCE)]).on_complete(commit)
     return later
 
 

@@ -1,7 +1,9 @@
 """WriteTxnMarkers (key 27), v1-v2: end a transaction in the partitions named, whatever its coordinator thinks.
 
 Behaviour: brokers send it to each other, and administrators end a hanging transaction with it (KIP-664). Each
-    partition has its own code. Versions: v2 the version of transactions, for how the epoch is checked (KIP-1228).
+    partition has its own code, REQUEST_TIMED_OUT where the marker is in the log and not replicated in time: who asks
+    again then has it written twice, which does no harm.
+Versions: v2 the version of transactions, for how the epoch is checked (KIP-1228).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
+from tailrace.base.limits import MARKER_WAIT_MAX_MS
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.broker.context import RequestContext
@@ -49,14 +52,22 @@ def handle(
         response.markers.append(answered)
 
     def note(number: int, code: ErrorCode | None) -> None:
-        results[number][2].error_code = ErrorCode.NONE if code is None else code
-        waiting.discard(number)
-        if not waiting:
-            later.complete(response)
+        if number in waiting:
+            results[number][2].error_code = ErrorCode.NONE if code is None else code
+            waiting.discard(number)
+            if not waiting:
+                later.complete(response)
+
+    def give_up() -> None:
+        for number in list(waiting):
+            note(number, ErrorCode.REQUEST_TIMED_OUT)
 
     waiting.update(range(len(results)))
     for number, (marker, name, result) in enumerate(results):
         _write(services, marker, TopicPartition(name, result.partition_index), partial(note, number))
+    if waiting:
+        timer = services.timers.schedule(MARKER_WAIT_MAX_MS, give_up)
+        later.on_complete(lambda _: timer.cancel())
     return later if results else response
 
 
