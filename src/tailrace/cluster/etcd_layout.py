@@ -5,6 +5,7 @@
     <prefix>/snapshot                      JSON {"version": …, "chunks": …}: what replaces the batches up to it
     <prefix>/snapshots/<version>/<chunk>   its records, in pieces of SNAPSHOT_CHUNK_RECORDS
     <prefix>/leases/<name>                 who holds it; goes with its etcd lease
+                                           HOLDER, or for a short one HOLDER;short, and HOLDER;short;ending
 
 A value of records is the token of who wrote it, a line feed, and the text of `records.encode_records`, which is
 deflated (zlib) above DEFLATED_FROM_BYTES: etcd takes requests up to 1.5 MiB, in which the gateway sees base64.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final, NamedTuple
 
 from tailrace.base.errors import TailraceError
@@ -28,6 +30,35 @@ SNAPSHOT_CHUNK_RECORDS: Final = 5000
 _LINE_FEED: Final = b"\n"
 _DEFLATED: Final = 0x78
 """First byte of what zlib writes; a JSON array begins with a bracket."""
+
+
+class LeaseState(Enum):
+    """What stands beside the holder of a lease."""
+
+    PLAIN = b""
+    """It ends when etcd says so."""
+    SHORT = b";short"
+    """It ends sooner, when a broker finds that it was not renewed."""
+    ENDING = b";short;ending"
+    """A broker is about to find that. Its holder has to take it anew."""
+
+
+def lease_value(holder: str, *, is_short: bool, is_ending: bool = False) -> bytes:
+    """What stands in the key of a lease."""
+    state = LeaseState.ENDING if is_ending else LeaseState.SHORT if is_short else LeaseState.PLAIN
+    return holder.encode() + state.value
+
+
+def lease_values(holder: str) -> list[bytes]:
+    """Everything that can stand there while it is `holder`'s."""
+    return [holder.encode() + state.value for state in LeaseState]
+
+
+def parse_lease_value(value: bytes) -> tuple[str, LeaseState]:
+    """Who holds a lease, and how. What a later version adds counts as plain."""
+    holder, mark, rest = value.partition(b";")
+    states = [state for state in LeaseState if state.value == mark + rest]
+    return holder.decode(), states[0] if states else LeaseState.PLAIN
 
 
 class BatchTooLarge(TailraceError):

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.etcd_client import (
@@ -33,14 +32,14 @@ from tailrace.cluster.etcd_layout import (
     encode_value,
     token_of,
 )
+from tailrace.cluster.etcd_leases import EtcdLeases
+from tailrace.cluster.etcd_requests import delete, first_value, get, put, same, unavailable
 from tailrace.cluster.etcd_watch import EtcdWatch
 from tailrace.cluster.records import Record
 from tailrace.cluster.store import Batch, Loaded, StaleVersion, StoreUnavailable, Watcher
 
 PAGE_KEYS: Final = 200
 """Keys that one question asks for."""
-REVOKE_MS: Final = 500
-"""How long a lease is tried to be given back: it ends by itself."""
 LOADS_MAX: Final = 5
 """Times that a load is begun again because etcd compacted what was being read."""
 
@@ -58,8 +57,7 @@ class EtcdStore:
         self._appends = 0
         self._revision = 0
         """etcd's revision of the last load: where a watch goes on from."""
-        self._leases: dict[str, str] = {}
-        """Lease -> id of the etcd lease under it."""
+        self._leases = EtcdLeases(client, self._layout)
         self._watch: EtcdWatch | None = None
 
     # Reading
@@ -70,14 +68,14 @@ class EtcdStore:
                 return self._load()
             except EtcdError as error:
                 if error.code != GrpcCode.OUT_OF_RANGE:
-                    raise _unavailable(error) from error
+                    raise unavailable(error) from error
         raise StoreUnavailable("etcd compacts faster than it can be read")
 
     def _load(self) -> Loaded:
         layout = self._layout
-        answer = self._client.call("/v3/kv/txn", {"success": [_get(layout.version), _get(layout.snapshot)]})
+        answer = self._client.call("/v3/kv/txn", {"success": [get(layout.version), get(layout.snapshot)]})
         revision = int(answer["header"]["revision"])
-        version, snapshot = (_first_value(each["response_range"]) for each in answer["responses"])
+        version, snapshot = (first_value(each["response_range"]) for each in answer["responses"])
         records: list[Record] = []
         first = 0
         if snapshot is not None:
@@ -91,8 +89,8 @@ class EtcdStore:
 
     def load_after(self, version: int) -> list[Batch] | None:
         layout = self._layout
-        answer = self._ask("/v3/kv/txn", {"success": [_get(layout.snapshot)]})
-        snapshot = _first_value(answer["responses"][0]["response_range"])
+        answer = self._ask("/v3/kv/txn", {"success": [get(layout.snapshot)]})
+        snapshot = first_value(answer["responses"][0]["response_range"])
         if snapshot is not None and int(json.loads(snapshot)["version"]) > version:
             return None
         revision = int(answer["header"]["revision"])
@@ -101,7 +99,7 @@ class EtcdStore:
         except EtcdError as error:
             if error.code == GrpcCode.OUT_OF_RANGE:
                 return None
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return [Batch(layout.version_of(key), decode_value(value)) for key, value in found]
 
     def _values(self, key: bytes, end: bytes, revision: int) -> list[tuple[bytes, bytes]]:
@@ -123,7 +121,7 @@ class EtcdStore:
     def read_version(self, call_ms: float = CALL_MS) -> int:
         """The version as etcd's majority has it now."""
         answer = self._ask("/v3/kv/range", {"key": to_base64(self._layout.version)}, call_ms)
-        value = _first_value(answer)
+        value = first_value(answer)
         return 0 if value is None else int(value)
 
     # Writing
@@ -141,12 +139,12 @@ class EtcdStore:
             "/v3/kv/txn",
             {
                 "compare": [_at_version(layout, expected_version)],
-                "success": [_put(layout.version, b"%d" % version), _put(batch, value)],
-                "failure": [_get(layout.version), _get(batch)],
+                "success": [put(layout.version, b"%d" % version), put(batch, value)],
+                "failure": [get(layout.version), get(batch)],
             },
         )
         if not answer.get("succeeded"):
-            there, written = (_first_value(each["response_range"]) for each in answer["responses"])
+            there, written = (first_value(each["response_range"]) for each in answer["responses"])
             if written is None or token_of(written) != token:
                 found = 0 if there is None else int(there)
                 raise StaleVersion(f"metadata is at version {found}, not {expected_version}")
@@ -158,8 +156,8 @@ class EtcdStore:
             list(records[index : index + SNAPSHOT_CHUNK_RECORDS])
             for index in range(0, len(records), SNAPSHOT_CHUNK_RECORDS)
         ]
-        before = self._ask("/v3/kv/txn", {"success": [_get(layout.version), _get(layout.snapshot)]})
-        there, snapshot = (_first_value(each["response_range"]) for each in before["responses"])
+        before = self._ask("/v3/kv/txn", {"success": [get(layout.version), get(layout.snapshot)]})
+        there, snapshot = (first_value(each["response_range"]) for each in before["responses"])
         if (0 if there is None else int(there)) != version:
             raise StaleVersion(f"metadata is at version {there!r}, not {version}")
         for index, chunk in enumerate(chunks):
@@ -169,12 +167,12 @@ class EtcdStore:
             }
             self._ask("/v3/kv/put", body)
         pointer = json.dumps({"version": version, "chunks": len(chunks)}).encode()
-        done = [_put(layout.snapshot, pointer), _delete(layout.batches, layout.batch(version + 1))]
+        done = [put(layout.snapshot, pointer), delete(layout.batches, layout.batch(version + 1))]
         if snapshot is not None and (old := int(json.loads(snapshot)["version"])) != version:
-            done.append(_delete(layout.chunks(old), end_of_prefix(layout.chunks(old))))
+            done.append(delete(layout.chunks(old), end_of_prefix(layout.chunks(old))))
         answer = self._ask(
             "/v3/kv/txn",
-            {"compare": [_at_version(layout, version), _same(layout.snapshot, snapshot)], "success": done},
+            {"compare": [_at_version(layout, version), same(layout.snapshot, snapshot)], "success": done},
         )
         if not answer.get("succeeded"):
             raise StaleVersion(f"metadata moved on from version {version} while it was compacted")
@@ -182,45 +180,13 @@ class EtcdStore:
     # Leases
 
     def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
-        call_ms = min(CALL_MS, ttl_ms)  # what comes later than the lease ends is of no use
-        known = self._leases.get(name)
-        if known is not None:
-            answer = self._ask("/v3/lease/keepalive", {"ID": known}, call_ms)
-            if int(answer["result"].get("TTL", 0)) > 0:
-                return True
-            del self._leases[name]
-        grant = self._ask("/v3/lease/grant", {"TTL": str(ceil(ttl_ms / 1000))}, call_ms)
-        lease_id = str(grant["ID"])
-        key = self._layout.lease(name)
-        put = _put(key, holder.encode(), lease_id)
-        holders = [holder] if instead_of is None else [holder, instead_of]
-        for compare in (_absent(key), *(_equal(key, each.encode()) for each in holders)):
-            answer = self._ask("/v3/kv/txn", {"compare": [compare], "success": [put]}, call_ms)
-            if answer.get("succeeded"):
-                self._leases[name] = lease_id
-                return True
-        self._revoke(lease_id)
-        return False
+        return self._leases.acquire(name, holder, ttl_ms, instead_of)
 
     def release_lease(self, name: str, holder: str) -> None:
-        lease_id = self._leases.pop(name, None)
-        if lease_id is not None:
-            self._revoke(lease_id)
-
-    def _revoke(self, lease_id: str) -> None:
-        try:
-            self._client.call("/v3/lease/revoke", {"ID": lease_id}, REVOKE_MS)
-        except EtcdError as error:
-            if error.code != GrpcCode.NOT_FOUND:
-                raise _unavailable(error) from error
+        self._leases.release(name)
 
     def read_leases(self) -> dict[str, str]:
-        leases = self._layout.leases
-        answer = self._ask("/v3/kv/range", {"key": to_base64(leases), "range_end": to_base64(end_of_prefix(leases))})
-        return {
-            from_base64(kv["key"])[len(leases) :].decode(): from_base64(kv.get("value", "")).decode()
-            for kv in answer.get("kvs", ())
-        }
+        return self._leases.read()
 
     # The rest
 
@@ -239,42 +205,8 @@ class EtcdStore:
         try:
             return self._client.call(path, body, call_ms)
         except EtcdError as error:
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: EtcdError) -> StoreUnavailable:
-    return StoreUnavailable(f"etcd refuses: {error}")
-
-
-def _get(key: bytes) -> Json:
-    return {"request_range": {"key": to_base64(key)}}
-
-
-def _put(key: bytes, value: bytes, lease: str | None = None) -> Json:
-    request = {"key": to_base64(key), "value": to_base64(value)}
-    return {"request_put": request if lease is None else {**request, "lease": lease}}
-
-
-def _delete(key: bytes, end: bytes) -> Json:
-    return {"request_delete_range": {"key": to_base64(key), "range_end": to_base64(end)}}
-
-
-def _absent(key: bytes) -> Json:
-    return {"key": to_base64(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
-
-
-def _equal(key: bytes, value: bytes) -> Json:
-    return {"key": to_base64(key), "target": "VALUE", "result": "EQUAL", "value": to_base64(value)}
-
-
-def _same(key: bytes, value: bytes | None) -> Json:
-    return _absent(key) if value is None else _equal(key, value)
+            raise unavailable(error) from error
 
 
 def _at_version(layout: Layout, version: int) -> Json:
-    return _same(layout.version, None if version == 0 else b"%d" % version)
-
-
-def _first_value(answer: Json) -> bytes | None:
-    kvs: list[dict[str, Any]] = answer.get("kvs", [])
-    return from_base64(kvs[0].get("value", "")) if kvs else None
+    return same(layout.version, None if version == 0 else b"%d" % version)

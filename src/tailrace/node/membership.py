@@ -199,7 +199,10 @@ class Membership:
             self._is_wanted = True  # it follows again
         elif not beat.is_held:
             self._session.on_lost()
-            self._tell_trouble(f"node id {self.life.broker_id} is in use by another process; this one is fenced")
+            if beat.leases.get(broker_lease(self.life.broker_id)) not in (None, self.life.incarnation_id):
+                self._tell_trouble(f"node id {self.life.broker_id} is in use by another process; this one is fenced")
+            else:  # it was ended just now: it is to be taken anew
+                self._is_wanted = True
         elif metadata.image.version >= beat.version or self._session.is_held(now_ms):
             self._trouble = ""
             self._session.on_renewed(beat.sent_ms)
