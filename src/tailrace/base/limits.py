@@ -149,6 +149,13 @@ FETCH_FILES_MAX: Final = 64
 1 MiB a partition that clients ask for, they hold more than `fetch.max.bytes` allows anyway. Partitions beyond it are
 answered without records, as they are beyond that size; a fetch session lets them go first next time."""
 
+SLOW_LANE_TURN_MS: Final = 2
+"""How much of a turn of the loop goes into requests to group coordinators: some ten commits. Those beyond it wait for
+the next turn, so that nobody else waits for a whole group."""
+
+SLOW_LANE_MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of requests that wait for that: 100,000 commits of ten partitions. Beyond it: the oldest are run at once."""
+
 FOLLOWER_HIGH_WATERMARK_DELAY_MS: Final = 10
 """How long a high watermark that has moved may wait for records to travel with, before a follower is told of it alone:
 telling each would cost a round for each produce request. A follower that is elected knows it this much later, and who

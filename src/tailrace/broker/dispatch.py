@@ -24,6 +24,7 @@ from tailrace.broker.error_responses import error_response
 from tailrace.broker.fence import FENCED_CODES
 from tailrace.broker.served import SERVED
 from tailrace.broker.services import CloseConnection, Services
+from tailrace.broker.slow_lane import SLOW_KEYS, SlowLane
 from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.fetch_parts import encode_fetch_response
 from tailrace.wire.frame import RequestHeader, decode_request, decode_request_header, encode_response
@@ -40,11 +41,12 @@ Handler = Callable[[Services, RequestContext, Any], Any]
 class Dispatch:
     """Answers requests of every connection of one broker."""
 
-    __slots__ = ("_handlers", "_services")
+    __slots__ = ("_handlers", "_services", "_slow_lane")
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._handlers: dict[int, Handler] = {}
+        self._slow_lane = SlowLane(services.clock, services.call_soon)
 
     def answer(self, peer: Peer, frame: memoryview) -> Parts | Pending[Answer] | None:
         """Handle the request in `frame`; None when it wants no answer.
@@ -52,6 +54,30 @@ class Dispatch:
         Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
         """
         header = decode_request_header(frame)
+        if header.api_key in SLOW_KEYS and not self._slow_lane.is_free():
+            return self._answer_later(peer, header, bytes(frame))
+        return self._answer(peer, header, frame)
+
+    def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes) -> Pending[Answer]:
+        """When its turn comes. Nobody is there by then to whom an exception could go: the connection is ended."""
+        later: Pending[Answer] = Pending()
+
+        def run() -> None:
+            try:
+                answer = self._answer(peer, header, memoryview(frame))
+            except (DecodeError, CloseConnection) as error:
+                _log.info("closing %s: %s", peer.client_host, error)
+                later.complete(None)
+                return
+            if isinstance(answer, Pending):
+                answer.on_complete(later.complete)
+            else:
+                later.complete(answer or [])
+
+        self._slow_lane.wait(len(frame), run)
+        return later
+
+    def _answer(self, peer: Peer, header: RequestHeader, frame: memoryview) -> Parts | Pending[Answer] | None:
         found = api(header.api_key) if header.api_key in _SERVED_KEYS else None
         if found is None:
             raise DecodeError(f"request with unknown api key {header.api_key}")

@@ -47,6 +47,18 @@ class GroupEntry(NamedTuple):
     value: GroupMetadataValue | None
 
 
+class WrittenRecord(CoordinatorRecord):
+    """A record, and what it says: who has just written it need not read it. Equal to the same one read from a log."""
+
+    entry: OffsetEntry | GroupEntry
+
+
+def _written(key: bytes, value: bytes, entry: OffsetEntry | GroupEntry) -> CoordinatorRecord:
+    record = WrittenRecord(key, value)
+    record.entry = entry
+    return record
+
+
 def offset_record(group_id: str, topic: str, partition: int, committed: CommittedOffset) -> CoordinatorRecord:
     """The record of one committed offset."""
     expires = committed.expire_timestamp_ms != -1
@@ -58,8 +70,12 @@ def offset_record(group_id: str, topic: str, partition: int, committed: Committe
         expire_timestamp=committed.expire_timestamp_ms,
         topic_id=committed.topic_id,
     )
-    version = _OFFSET_VALUE_VERSION_WITH_EXPIRY if expires else _OFFSET_VALUE_VERSION
-    return CoordinatorRecord(_offset_key(group_id, topic, partition), _encode(version, value, version))
+    key = _offset_key(group_id, topic, partition)
+    if expires:  # a version that does not hold everything
+        version = _OFFSET_VALUE_VERSION_WITH_EXPIRY
+        return CoordinatorRecord(key, _encode(version, value, version))
+    entry = OffsetEntry(group_id, topic, partition, committed)
+    return _written(key, _encode(_OFFSET_VALUE_VERSION, value, _OFFSET_VALUE_VERSION), entry)
 
 
 def offset_tombstone(group_id: str, topic: str, partition: int) -> CoordinatorRecord:
@@ -69,7 +85,8 @@ def offset_tombstone(group_id: str, topic: str, partition: int) -> CoordinatorRe
 
 def group_record(group_id: str, value: GroupMetadataValue) -> CoordinatorRecord:
     """The record of a group's generation, members and assignments."""
-    return CoordinatorRecord(_group_key(group_id), _encode(_GROUP_VALUE_VERSION, value, _GROUP_VALUE_VERSION))
+    encoded = _encode(_GROUP_VALUE_VERSION, value, _GROUP_VALUE_VERSION)
+    return _written(_group_key(group_id), encoded, GroupEntry(group_id, value))
 
 
 def group_tombstone(group_id: str) -> CoordinatorRecord:
@@ -82,6 +99,8 @@ def read_record(record: CoordinatorRecord) -> OffsetEntry | GroupEntry | None:
 
     Raises DecodeError when the bytes are not what their type and version say.
     """
+    if isinstance(record, WrittenRecord):
+        return record.entry
     key = memoryview(record.key)
     value = None if record.value is None else memoryview(record.value)
     try:
