@@ -97,6 +97,29 @@ def test_the_factory_makes_as_many_as_are_wanted_and_stops_them(pytester) -> Non
     result.assert_outcomes(passed=2)
 
 
+def test_a_cluster_of_this_tests_own_with_the_markers_arguments(pytester) -> None:
+    result = run(
+        pytester,
+        """
+        import pytest
+
+        made = []
+
+        @pytest.mark.tailrace_cluster(brokers=2, topics={"orders": 2})
+        def test_cluster(tailrace_cluster):
+            made.append(tailrace_cluster)
+            assert len(tailrace_cluster.bootstrap_servers.split(",")) == 2
+            tailrace_cluster.kill(tailrace_cluster.leader("orders", 1))
+            assert set(tailrace_cluster.produce("orders", ["a", "b"])) == {0, 1}
+
+        def test_after():
+            with pytest.raises(RuntimeError, match="does not run"):
+                made[0].describe()
+        """,
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_failing_test_still_stops_its_broker(pytester) -> None:
     result = run(
         pytester,

@@ -1,7 +1,7 @@
 """Requests that librdkafka does not know, sent as they are over plain TCP: administration of transactions and groups.
 
-One connection a broker, one request at a time, each in the newest version both sides have. Not its business: TLS and
-SASL, which librdkafka's own commands do: a cluster that wants them closes the connection, and the command says so.
+Not its business: TLS and SASL, which librdkafka's own commands do: a cluster that wants them closes the connection, and
+the command says so.
 """
 
 from __future__ import annotations
@@ -12,52 +12,36 @@ from typing import Any, Final, TypeVar
 
 from tailrace.base.errors import ErrorCode
 from tailrace.cli.failure import CommandFailed, ExitCode
-from tailrace.wire.api import Api, ApiKey, api
-from tailrace.wire.frame import SIZE_BYTES, decode_response, encode_request
-from tailrace.wire.messages.api_versions import ApiVersionsRequest
+from tailrace.client.plain_requests import BrokerAddress, NotAnswered, NotServed, PlainRequests
+from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.find_coordinator import FindCoordinatorRequest
 from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
 CLIENT_ID: Final = "tailrace-cli"
-ANSWER_MAX_BYTES: Final = 64 << 20
-"""An answer larger than this is not read: no request here has one."""
 GROUP: Final = 0
 _TRANSACTION: Final = 1
 
 Result = TypeVar("Result")
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-BrokerAddress = tuple[str, int]
 
 
-class RawCluster:
+class RawCluster(PlainRequests):
     """The brokers of one cluster. Made inside a running loop; `close` ends the connections."""
 
     def __init__(self, bootstrap_servers: str, timeout_s: float) -> None:
+        """Raises CommandFailed for addresses that are none."""
+        super().__init__([_address(text) for text in bootstrap_servers.split(",")], timeout_s, CLIENT_ID)
         self._bootstrap_servers = bootstrap_servers
-        self._timeout_s = timeout_s
-        self._connections: dict[BrokerAddress, Streams] = {}
-        self._versions: dict[BrokerAddress, dict[int, tuple[int, int]]] = {}
-        self._bootstrap: BrokerAddress | None = None
 
     async def ask(self, key: ApiKey, request: Any, broker: BrokerAddress | None = None) -> Any:
         """The answer of `broker`, or of any that the user named. A broker that cannot be asked ends the command."""
-        found = api(key)
-        assert found is not None
         try:
-            async with asyncio.timeout(self._timeout_s):
-                address = broker or await self._any()
-                if address not in self._connections:
-                    await self._connect(address)
-                first, last = self._versions[address].get(key, (1, 0))
-                version = min(last, found.last_version)
-                if version < max(first, found.first_version):
-                    raise CommandFailed(f"this cluster does not serve {found.name}.")
-                return await self._exchange(address, found, version, request)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            return await super().ask(key, request, broker)
+        except NotServed as error:
+            raise CommandFailed(str(error)) from error
+        except NotAnswered as error:
             where = self._bootstrap_servers if broker is None else f"{broker[0]}:{broker[1]}"
-            why = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
             raise CommandFailed(
-                f"cannot ask the broker at {where}: {why}; this command needs a listener without TLS and SASL.",
+                f"cannot ask the broker at {where}: {error}; this command needs a listener without TLS and SASL.",
                 ExitCode.UNREACHABLE,
             ) from error
 
@@ -98,44 +82,13 @@ class RawCluster:
             raise refusal(found.error_code, f"no coordinator for {key}")
         return found
 
-    async def close(self) -> None:
-        """End every connection."""
-        for _, writer in self._connections.values():
-            writer.close()
 
-    async def _any(self) -> BrokerAddress:
-        if self._bootstrap is None:
-            failure: OSError | None = None
-            for text in self._bootstrap_servers.split(","):
-                host, _, port = text.strip().rpartition(":")
-                try:
-                    address = host.strip("[]"), int(port)
-                    await self._connect(address)
-                except OSError as error:
-                    failure = error
-                except ValueError as error:
-                    raise CommandFailed(f"{text} is not HOST:PORT.", ExitCode.USAGE) from error
-                else:
-                    self._bootstrap = address
-                    return address
-            assert failure is not None, "there is at least one server"
-            raise failure
-        return self._bootstrap
-
-    async def _connect(self, address: BrokerAddress) -> None:
-        self._connections[address] = await asyncio.open_connection(*address)
-        found = api(ApiKey.API_VERSIONS)
-        assert found is not None
-        answer = await self._exchange(address, found, 0, ApiVersionsRequest())
-        self._versions[address] = {each.api_key: (each.min_version, each.max_version) for each in answer.api_keys}
-
-    async def _exchange(self, address: BrokerAddress, found: Api, version: int, request: Any) -> Any:
-        reader, writer = self._connections[address]
-        writer.write(encode_request(found, version, 1, CLIENT_ID, request))
-        size = int.from_bytes(await reader.readexactly(SIZE_BYTES), "big")
-        if size > ANSWER_MAX_BYTES:
-            raise CommandFailed(f"an answer of {size} bytes is not one of Kafka's.")
-        return decode_response(found, version, memoryview(await reader.readexactly(size)))[1]
+def _address(text: str) -> BrokerAddress:
+    host, _, port = text.strip().rpartition(":")
+    try:
+        return host.strip("[]"), int(port)
+    except ValueError as error:
+        raise CommandFailed(f"{text} is not HOST:PORT.", ExitCode.USAGE) from error
 
 
 def refusal(code: int, what: str) -> CommandFailed:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from tailrace.base.errors import ErrorCode
 from tailrace.cli.cluster import Cluster
 from tailrace.cli.failure import CommandFailed
-from tailrace.cli.raw_requests import GROUP, BrokerAddress, RawCluster, refusal, run
+from tailrace.cli.raw_requests import GROUP, RawCluster, refusal, run
+from tailrace.client.plain_requests import BrokerAddress
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.alter_share_group_offsets import (
     AlterShareGroupOffsetsRequest,

@@ -53,7 +53,7 @@ class Broker:
         port: int = 0,
     ) -> None:
         self._topics = dict(topics) if isinstance(topics, Mapping) else dict.fromkeys(topics, 1)
-        self._settings = {name: _setting_text(value) for name, value in (settings or {}).items()}
+        self._settings = {name: setting_text(value) for name, value in (settings or {}).items()}
         self._given_dir = None if data_dir is None else Path(data_dir)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._listen_host = host
@@ -158,7 +158,7 @@ class Broker:
         """Create a topic; `configs` go by Kafka's names. Raises KafkaError when it is refused."""
         from tailrace.embedded import admin  # start-up time: see `start`
 
-        texts = {setting: _setting_text(value) for setting, value in (configs or {}).items()}
+        texts = {setting: setting_text(value) for setting, value in (configs or {}).items()}
 
         async def create() -> None:
             async with admin.AdminConnection(self.host, self.port) as connection:
@@ -282,6 +282,6 @@ def _check_count(count: int) -> None:
         raise ValueError(f"count must be 1 or more, not {count}")
 
 
-def _setting_text(value: Setting) -> str:
+def setting_text(value: Setting) -> str:
     """A setting as Kafka writes it: true, false, or the plain text."""
     return str(value).lower() if isinstance(value, bool) else str(value)

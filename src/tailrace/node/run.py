@@ -20,18 +20,23 @@ from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import raise_descriptor_limit
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.net.loop import new_event_loop
+from tailrace.net.network import Network
 from tailrace.node.server import Server, ServerConfig
 from tailrace.node.settings import load_settings
 from tailrace.node.start_errors import start_error_words
 
 
 class ServeOptions(NamedTuple):
-    """What the command line says. `settings` are NAME=VALUE pairs, which win over the file; `listen` over both."""
+    """What the command line says. `settings` are NAME=VALUE pairs, which win over the file; `listen` over both.
+
+    `network`: where connections come from, the kernel when None.
+    """
 
     listen: str | None = None
     data_dir: Path = Path("./tailrace-data")
     config_file: Path | None = None
     settings: dict[str, str] | None = None
+    network: Network | None = None
 
 
 def serve(options: ServeOptions) -> int:
@@ -42,7 +47,7 @@ def serve(options: ServeOptions) -> int:
     logging.getLogger("tailrace.cluster").setLevel(logging.INFO)  # a line for each change of who may lead
     logging.getLogger("tailrace.cleaner").setLevel(logging.INFO)  # a line for each compaction, to see it works
     raise_descriptor_limit()
-    loop = new_event_loop()
+    loop = new_event_loop(network=options.network)
     try:
         return loop.run_until_complete(_serve(options, started_ms))
     except (StorageError, OSError) as error:

@@ -6,8 +6,10 @@ the broker is imported by the first test that asks for one.
     tailrace_broker            a broker of this test's own, stopped and deleted after it
     tailrace_broker_session    one broker for the whole run; tests share its topics and groups
     tailrace_broker_factory    a function that makes as many as the test wants; takes the arguments of tailrace.Broker
+    tailrace_cluster           a cluster of broker processes of this test's own, ended after it
 
-`@pytest.mark.tailrace(topics={"orders": 3}, settings={...})` gives its arguments to this test's `tailrace_broker`.
+`@pytest.mark.tailrace(topics={"orders": 3}, settings={...})` gives its arguments to this test's `tailrace_broker`,
+`@pytest.mark.tailrace_cluster(brokers=3, ...)` to its `tailrace_cluster`.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ import pytest
 
 if TYPE_CHECKING:  # see the module's head
     from tailrace.embedded import Broker
+    from tailrace.embedded.cluster import Cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, so that --strict-markers accepts it."""
     config.addinivalue_line("markers", "tailrace(**arguments): arguments of tailrace.Broker for `tailrace_broker`.")
+    config.addinivalue_line(
+        "markers", "tailrace_cluster(**arguments): arguments of tailrace.Cluster for `tailrace_cluster`."
+    )
 
 
 @pytest.fixture
@@ -54,6 +60,16 @@ def tailrace_broker_factory() -> Iterator[Callable[..., Broker]]:
     yield start
     for broker in reversed(started):
         broker.stop()
+
+
+@pytest.fixture
+def tailrace_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster of this test's own, three brokers unless the marker says otherwise, ended and deleted afterwards."""
+    from tailrace.embedded.cluster import Cluster  # see the module's head
+
+    marker = request.node.get_closest_marker("tailrace_cluster")
+    with Cluster(**(marker.kwargs if marker else {})) as cluster:
+        yield cluster
 
 
 def _broker(**arguments: Any) -> Broker:  # the arguments of tailrace.Broker

@@ -1,7 +1,8 @@
 """ListOffsets (key 2), v0-v11: the offset of a point in time, or of the log's ends.
 
 Behaviour: each partition has its own code; a client with a stale leader epoch is fenced. What a search by time misses
-    in memory is loaded by other threads while the answer waits.
+    in memory is loaded by other threads while the answer waits. Replica id -2, a tool that compares replicas, is
+    answered by followers too, and told the log's end instead of what is committed.
 Versions: v0 lists segment starts, highest first, before a time; v1 one offset and timestamp; v2 isolation level; v4
     leader epochs (KIP-320); v7 max timestamp (KIP-734); v8, v9, v11 positions of tiered storage, which an untiered log
     answers as earliest, none and none.
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.page_cache import NotResident
 from tailrace.base.pending import Pending
+from tailrace.base.types import TopicPartition
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
 from tailrace.replication.partition import (
@@ -36,6 +38,9 @@ from tailrace.wire.messages.list_offsets import (
 
 FIRST_VERSION_WITH_NOT_AVAILABLE = 5
 """Before it a client is told LEADER_NOT_AVAILABLE, which it retries as well. Source: KIP-207."""
+
+_DEBUGGING_REPLICA = -2
+"""Source: ListOffsetsRequest.DEBUGGING_REPLICA_ID, of Kafka's ReplicaVerificationTool."""
 
 _FIRST_VERSION_OF = {
     MAX_TIMESTAMP: 7,
@@ -63,6 +68,7 @@ class _Listing:
         self._services = services
         self._version = context.api_version
         self._isolation = request.isolation_level
+        self._is_debugging = request.replica_id == _DEBUGGING_REPLICA
         self._scope = services.cold_reads.scope()
         self._topics: list[tuple[str, list[ListOffsetsPartitionResponse | None]]] = []
         self._waiting: list[_Place] = []
@@ -117,8 +123,12 @@ class _Listing:
             broken = self._broken.get((place.topic_index, place.answer_index))
             if broken is not None:
                 raise broken
-            partition = self._services.partitions.of(place.topic, asked.partition_index)
+            partition = self._replica(place.topic, asked.partition_index)
             partition.check_leader_epoch(asked.current_leader_epoch)
+            if self._is_debugging and asked.timestamp == LATEST_TIMESTAMP and self._version > 0:
+                return ListOffsetsPartitionResponse(
+                    asked.partition_index, 0, -1, partition.log_end_offset, partition.leader_epoch
+                )
             return _answer(partition, self._version, self._isolation, asked)
         except KafkaError as error:
             if error.code is ErrorCode.OFFSET_NOT_AVAILABLE and self._version < FIRST_VERSION_WITH_NOT_AVAILABLE:
@@ -127,6 +137,12 @@ class _Listing:
         except StorageError as error:
             self._services.on_storage_error(error)
             return _failed(asked, ErrorCode.KAFKA_STORAGE_ERROR)
+
+    def _replica(self, topic: str, index: int) -> Partition:
+        """The partition, led here; for a tool that compares replicas, followed too."""
+        partitions = self._services.partitions
+        followed = partitions.get_followed(TopicPartition(topic, index)) if self._is_debugging else None
+        return followed or partitions.of(topic, index)
 
 
 class _Place(NamedTuple):

@@ -1,0 +1,131 @@
+"""The metadata store of a local cluster: the gateway that its parent serves, held against the stores' contract."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import pytest
+from tests.support.store_contract import SharedStoreContract, setting
+
+from tailrace.base.clock import SystemClock
+from tailrace.base.errors import TailraceError
+from tailrace.base.rand import SystemRandom
+from tailrace.cluster.etcd_client import EtcdClient, EtcdOptions
+from tailrace.cluster.etcd_store import EtcdStore
+from tailrace.local.gateway import Gateway
+from tailrace.net.address import Address
+
+WAIT_S = 15.0
+
+
+class GatewayThread:
+    """A gateway in a loop and a thread of its own."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.gateway = Gateway(SystemClock(), path)
+        self.port = asyncio.run_coroutine_threadsafe(self.gateway.start(), self._loop).result(WAIT_S)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.gateway.close(), self._loop).result(WAIT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_S)
+        self._loop.close()
+
+
+class GatewayStores:
+    """One log behind a gateway, under a prefix of its own."""
+
+    lease_ttl_ms = 1000
+
+    def __init__(self, port: int, prefix: str | None = None) -> None:
+        self._options = EtcdOptions((Address("127.0.0.1", port),))
+        self._prefix = prefix or f"/tailrace/{SystemRandom().uuid().hex}"
+        self._posted: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._opened: list[EtcdStore] = []
+
+    def open(self) -> EtcdStore:
+        client = EtcdClient(self._options, SystemClock())
+        store = EtcdStore(client, self._prefix, SystemRandom().uuid().hex, self._posted.put)
+        self._opened.append(store)
+        return store
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come"
+            try:
+                self._posted.get(timeout=0.1)()
+            except Empty:
+                pass
+
+    def let_leases_end(self) -> None:
+        time.sleep(self.lease_ttl_ms / 1000 + 0.2)
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayThread]:
+    """With a file: without one it does the same and keeps nothing."""
+    made = GatewayThread(tmp_path_factory.mktemp("keys") / "cluster.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stores(gateway: GatewayThread) -> Iterator[GatewayStores]:
+    made = GatewayStores(gateway.port)
+    yield made
+    made.close()
+
+
+class TestGateway(SharedStoreContract):
+    """The contract, behind the gateway."""
+
+
+def test_what_was_appended_outlives_the_gateway_and_leases_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.db"
+    for life in range(3):
+        gateway = GatewayThread(path)
+        stores = GatewayStores(gateway.port, "/tailrace/x")
+        store = stores.open()
+        assert store.load() == (life, [setting(version) for version in range(life)])
+        assert store.read_leases() == {}
+        assert store.append(life, [setting(life)]) == life + 1
+        assert store.acquire_lease("controller", "a", 60_000)
+        stores.close()
+        gateway.close()
+
+
+def test_a_file_that_another_has_open_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    gateway = GatewayThread(tmp_path / "cluster.db")
+    with pytest.raises(TailraceError, match="another process has it open"):
+        Gateway(SystemClock(), tmp_path / "cluster.db")
+    gateway.close()
+    (tmp_path / "noise.db").write_bytes(b"not a database, at all" * 100)
+    with pytest.raises(TailraceError, match="cannot open the cluster's metadata"):
+        Gateway(SystemClock(), tmp_path / "noise.db")
+
+
+def test_what_etcd_does_and_the_gateway_does_not_is_refused_and_not_guessed(gateway: GatewayThread) -> None:
+    client = EtcdClient(EtcdOptions((Address("127.0.0.1", gateway.port),)), SystemClock())
+    compare = {"key": "YQ==", "target": "VERSION", "result": "EQUAL", "version": "1"}
+    for path, body in (
+        ("/v3/kv/compaction", {"revision": "1"}),
+        ("/v3/kv/txn", {"compare": [compare], "success": []}),
+        ("/v3/kv/txn", {"compare": [{**compare, "target": "CREATE", "result": "GREATER"}], "success": []}),
+        ("/v3/lease/grant", {}),
+    ):
+        with pytest.raises(TailraceError):
+            client.call(path, body, 2000)
+    client.close()
