@@ -185,3 +185,14 @@ def test_every_step_loses_its_power(tmp_path: Path, seed: int) -> None:
             raise AssertionError(f"seed {seed}, after step {number} ({step}), {survival}: {error}") from error
         shutil.rmtree(target)
         shutil.rmtree(aside)
+
+
+def test_a_log_directory_that_was_just_made_outlives_the_power(tmp_path: Path) -> None:
+    """Its name is on the device before anything is in it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    disk = PowerLossDisk(root)
+    logs = Logs([root / "data"], LogEnvironment(disk, ManualClock(START_MS)), config_of)
+    disk.lose_power(tmp_path / "after", seed=1)
+    logs.abandon()
+    assert (tmp_path / "after" / "data" / "meta.properties").exists()

@@ -63,6 +63,9 @@ class CheckedDisk(ABC):
     def sync_directory(self, path: Path) -> None:
         self.check("fsync", path)
 
+    def lock(self, path: Path) -> File | None:
+        return self._disk.lock(path)
+
     def can_sync_volumes(self) -> bool:
         return True
 

@@ -13,7 +13,7 @@ the rest as `Survival` says, to another directory; open the logs there. It can b
 
 A sync that fails has dropped the bytes it was asked for, for good: the next one succeeds and does not have them, as on
 Linux ("fsyncgate"). `before_sync` makes one fail, or wait, in the thread that asks. Safe to use from several threads.
-Not here: `.lock` and the metadata store do not go through `Disk`.
+Not here: the metadata store does not go through `Disk`, and `.lock` holds nothing.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class PowerLossDisk:
         self.synced: list[Path] = []
         """The files and directories of the syncs that succeeded, in their order."""
         self._disk = RealDisk()
-        self.lock = threading.Lock()
+        self.guard = threading.Lock()
         self._top = _load(root)
 
     def _find(self, path: Path) -> _Content | _Names | None:
@@ -145,7 +145,7 @@ class PowerLossDisk:
     # The operations of Disk
 
     def open(self, path: Path) -> File:
-        with self.lock:
+        with self.guard:
             file = self._disk.open(path)
             content = self._find(path)
             if content is None:
@@ -168,12 +168,12 @@ class PowerLossDisk:
 
     def rename(self, source: Path, target: Path) -> None:
         assert source.parent == target.parent, "a rename between directories is not modelled"
-        with self.lock:
+        with self.guard:
             self._disk.rename(source, target)
             self._directory(source.parent).change(_rename(source.name, target.name))
 
     def remove(self, path: Path) -> None:
-        with self.lock:
+        with self.guard:
             self._disk.remove(path)
             if self._find(path) is not None:
                 self._directory(path.parent).change(_unlink(path.name))
@@ -182,7 +182,7 @@ class PowerLossDisk:
         return self._disk.list(path)
 
     def make_directory(self, path: Path) -> None:
-        with self.lock:
+        with self.guard:
             self._disk.make_directory(path)
             for each in (*reversed(path.parents), path):
                 if each.is_relative_to(self.root) and self._find(each) is None:
@@ -191,10 +191,13 @@ class PowerLossDisk:
     def sync_directory(self, path: Path) -> None:
         if self.before_sync is not None:
             self.before_sync(path)
-        with self.lock:
+        with self.guard:
             if path.is_relative_to(self.root):  # what holds the root is durable
                 self._directory(path).settle()
             self.synced.append(path)
+
+    def lock(self, path: Path) -> File | None:
+        return self._disk.lock(path)
 
     def can_sync_volumes(self) -> bool:
         return True
@@ -207,7 +210,7 @@ class PowerLossDisk:
             for content in _contents(self._top):
                 content.drop(content.change_count)
             raise
-        with self.lock:
+        with self.guard:
             for content in _contents(self._top):
                 content.settle(content.change_count)
             for names in _all_names(self._top):
@@ -219,7 +222,7 @@ class PowerLossDisk:
     def lose_power(self, target: Path, seed: int, survival: Survival = Survival.NOTHING) -> None:
         """Write what a power loss at this moment leaves to the new directory `target`. Equal seeds, equal outcomes."""
         random = Random(seed)
-        with self.lock:
+        with self.guard:
             _write(self._top, target, random, survival)
 
 
@@ -236,7 +239,7 @@ class _PowerLossFile:
         return self._file.fileno()
 
     def write(self, data: Buffer) -> int:
-        with self._disk.lock:
+        with self._disk.guard:
             written = self._file.write(data)
             self._content.unsynced.append(_Change(bytes(memoryview(data)[:written]), 0))
             return written
@@ -248,21 +251,21 @@ class _PowerLossFile:
         return self._file.size()
 
     def truncate(self, size: int) -> None:
-        with self._disk.lock:
+        with self._disk.guard:
             self._file.truncate(size)
             self._content.unsynced.append(_Change(None, size))
 
     def sync(self) -> None:
-        with self._disk.lock:
+        with self._disk.guard:
             change_count = self._content.change_count  # what is written while the device works is not promised
         try:
             if self._disk.before_sync is not None:
                 self._disk.before_sync(self._path)
         except StorageError:
-            with self._disk.lock:
+            with self._disk.guard:
                 self._content.drop(change_count)
             raise
-        with self._disk.lock:
+        with self._disk.guard:
             self._content.settle(change_count)
             self._disk.synced.append(self._path)
 

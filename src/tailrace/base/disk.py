@@ -115,6 +115,10 @@ class Disk(Protocol):
         """Wait until the names in a directory are on the device."""
         ...
 
+    def lock(self, path: Path) -> File | None:
+        """Lock the directory at `path` until the file is closed; None where another process has it."""
+        ...
+
     def can_sync_volumes(self) -> bool:
         """Whether there is `sync_volume`."""
         ...
@@ -266,6 +270,9 @@ class RealDisk:
                 os.close(fd)
         except OSError as error:
             raise StorageError("fsync", str(path), error) from error
+
+    def lock(self, path: Path) -> File | None:
+        return lock_directory(path)
 
     def can_sync_volumes(self) -> bool:
         return can_sync_volumes()

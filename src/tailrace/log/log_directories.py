@@ -8,8 +8,10 @@ Not its business: the logs within. Source: Kafka LogManager, MetaPropertiesEnsem
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from tailrace.base.disk import Disk
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.log import meta_properties
 from tailrace.log.config import LogEnvironment
@@ -98,6 +100,7 @@ class LogDirectories:
                 meta = MetaProperties(cluster_id, node_id, encode_topic_id(self._env.random.uuid()))
                 try:
                     meta_properties.write(self._env.disk, directory.path, meta)
+                    _keep_name(self._env.disk, directory.path)
                 except StorageError as error:
                     directory.error = error
                     continue
@@ -105,6 +108,12 @@ class LogDirectories:
             _check_owner(directory.path, directory.meta, node_id, cluster_id)
         self.check_any_online()
         return cluster_id
+
+
+def _keep_name(disk: Disk, path: Path) -> None:
+    """Have a directory that may have been made just now outlive a power cut, with what will be in it."""
+    with suppress(StorageError):  # a parent that may not be opened was made by somebody else, as a mount point is
+        disk.sync_directory(path.parent)
 
 
 def _check_owner(path: Path, meta: MetaProperties, node_id: int, cluster_id: str) -> None:

@@ -20,7 +20,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from tailrace.base.disk import Disk, File, lock_directory, write_atomically
+from tailrace.base.disk import Disk, File, write_atomically
 from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.types import TopicPartition
 from tailrace.log import checkpoint
@@ -93,7 +93,7 @@ class LogDirectory:
         Raises TailraceError where another process has it; StorageError, and then it is neither locked nor changed.
         """
         self._disk.make_directory(self.path)
-        self._lock = lock_directory(self.path)
+        self._lock = self._disk.lock(self.path)
         if self._lock is None:
             raise TailraceError(
                 f"{self.path} is in use by another process; stop that one, or give this broker a directory of its own."
