@@ -1,0 +1,226 @@
+"""Clients on the timeline: producers that retry as librdkafka does, consumers that read what is committed.
+
+Each asks any broker who leads (Metadata), over the product's own client, and keeps the newest epoch it has heard of. A
+client does one thing at a time, so the order of what it sends is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.sim.broker import PORT
+from tests.sim.model import Model
+from tests.sim.network import SimEngine, SimNetwork
+from tests.sim.process import Process, ProcessClock
+
+from tailrace.base.errors import ErrorCode
+from tailrace.client.broker_client import BrokerClient, ClientOptions, Refusal
+from tailrace.net.address import Address
+from tailrace.records.batch import iter_whole_batches
+from tailrace.records.builder import build_batch
+from tailrace.records.record import Record
+from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
+from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+
+TOPIC = "t"
+BACKOFF_MS = 150.0
+TIMEOUT_MS = 1500.0
+
+RETRIABLE = frozenset(
+    {
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.REQUEST_TIMED_OUT,
+        ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.FENCED_LEADER_EPOCH,
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+        ErrorCode.LEADER_NOT_AVAILABLE,
+        ErrorCode.NETWORK_EXCEPTION,
+    }
+)
+
+
+class Client:
+    """A process with a connection to each broker."""
+
+    def __init__(self, name: str, network: SimNetwork, node_ids: list[int], model: Model) -> None:
+        self.name = name
+        self.model = model
+        self.timeline = network.timeline
+        self.process = Process(network.timeline, name, ProcessClock(network.timeline))
+        self.topic_id: Any = None
+        self.leaders: dict[int, tuple[int, int]] = {}
+        """Partition -> (leader, leader epoch), the newest heard of."""
+        engine: Any = SimEngine(self.process, network)
+        options = ClientOptions(name, request_timeout_ms=TIMEOUT_MS, connect_timeout_ms=TIMEOUT_MS, local_host=name)
+        self._brokers = {each: BrokerClient(engine, _address_of(each), options) for each in node_ids}
+
+    def ask(self, node_id: int, key: ApiKey, request: Any, told: Callable[[Any], object]) -> None:
+        """Ask one broker; None where it does not answer."""
+        answered = lambda answer: told(None if isinstance(answer, Refusal) else answer)  # noqa: E731
+        self._brokers[node_id].send(key, request, answered)
+
+    def any_broker(self) -> int:
+        """One of them."""
+        return self.timeline.random.choice(list(self._brokers))
+
+    def learn(self, then: Callable[[], object]) -> None:
+        """Ask who leads, somebody; then go on, whatever came of it."""
+
+        def told(answer: Any) -> None:
+            for topic in [] if answer is None else answer.topics:
+                if topic.error_code == 0:
+                    self.topic_id = topic.topic_id
+                    for each in topic.partitions:
+                        self._heard(each.partition_index, each.leader_id, each.leader_epoch)
+            then()
+
+        request = MetadataRequest([MetadataRequestTopic(name=TOPIC)], allow_auto_topic_creation=False)
+        self.ask(self.any_broker(), ApiKey.METADATA, request, told)
+
+    def _heard(self, index: int, leader: int, epoch: int) -> None:
+        if epoch >= self.leaders.get(index, (-1, -1))[1]:
+            self.leaders[index] = leader, epoch
+
+    def leader_of(self, index: int) -> int | None:
+        """Who leads, as far as is known."""
+        leader = self.leaders.get(index, (-1, -1))[0]
+        return leader if leader in self._brokers else None
+
+    def again(self, action: Callable[[], object]) -> None:
+        """After a while, knowing better who leads."""
+        self.process.at(self.timeline.uniform(0.5, 1.5) * BACKOFF_MS, lambda: self.learn(action))
+
+
+def _address_of(node_id: int) -> Callable[[], Address]:
+    return lambda: Address(f"b{node_id}", PORT)
+
+
+class Admin(Client):
+    """Makes the topic."""
+
+    def create(self, partitions: int, replicas: int, min_isr: int, then: Callable[[], object]) -> None:
+        """Until it is there."""
+
+        def told(answer: Any) -> None:
+            is_there = answer is not None and answer.topics[0].error_code in (0, ErrorCode.TOPIC_ALREADY_EXISTS)
+            if is_there:
+                then()
+            else:
+                self.again(lambda: self.create(partitions, replicas, min_isr, then))
+
+        configs = [CreatableTopicConfig("min.insync.replicas", str(min_isr))]
+        topic = CreatableTopic(TOPIC, partitions, replicas, configs=configs)
+        self.ask(self.any_broker(), ApiKey.CREATE_TOPICS, CreateTopicsRequest([topic], timeout_ms=1000), told)
+
+
+class Producer(Client):
+    """Sends numbered records to one partition, one batch after the other, each until it is acknowledged.
+
+    With acks=all it is idempotent: a batch that is sent again has its sequence numbers. With acks=1 it is not, and what
+    is sent again may be there twice.
+    """
+
+    def __init__(self, name: str, network: SimNetwork, node_ids: list[int], model: Model) -> None:
+        super().__init__(name, network, node_ids, model)
+        self.index = 0
+        self.acks = -1
+        self.producer_id = -1
+        self.is_done = False
+        self.pause_ms = 100.0
+        self._left = 0
+        self._sequence = 0
+        self._values: list[bytes] = []
+
+    def start(self, index: int, acks: int, producer_id: int, count: int) -> None:
+        """Send `count` batches to partition `index`."""
+        self.index, self.acks, self.producer_id, self._left = index, acks, producer_id, count
+        self.learn(self._next)
+
+    def _next(self) -> None:
+        if not self._left:
+            self.is_done = True
+            return
+        self._left -= 1
+        count = self.timeline.random.randint(1, 3)
+        self._values = [b"%s-%06d" % (self.name.encode(), self._sequence + each) for each in range(count)]
+        self._send()
+
+    def _send(self) -> None:
+        leader = self.leader_of(self.index)
+        if leader is None or self.topic_id is None:
+            self.again(self._send)
+            return
+        now_ms = int(self.timeline.now_ms)
+        records = [Record(each, now_ms, None, value) for each, value in enumerate(self._values)]
+        if self.acks == -1:
+            batch = build_batch(records, producer_id=self.producer_id, producer_epoch=0, base_sequence=self._sequence)
+        else:
+            batch = build_batch(records)
+        data = TopicProduceData(topic_id=self.topic_id, partition_data=[PartitionProduceData(self.index, batch)])
+        self.ask(leader, ApiKey.PRODUCE, ProduceRequest(acks=self.acks, timeout_ms=1000, topic_data=[data]), self._told)
+
+    def _told(self, answer: Any) -> None:
+        found = None if answer is None else answer.responses[0].partition_responses[0]
+        if found is not None and found.error_code == 0:
+            self.model.on_acknowledged(self.index, found.base_offset, self._values, is_all=self.acks == -1)
+            self._sequence += len(self._values)
+            self.process.at(self.timeline.uniform(0.2, 1.8) * self.pause_ms, self._next)
+            return
+        if found is not None and found.error_code not in RETRIABLE:
+            name = ErrorCode(found.error_code).name
+            self.model.complain(f"{self.name} was told {name} for sequence {self._sequence} of t-{self.index}")
+        self.again(self._send)
+
+
+class Consumer(Client):
+    """Reads one partition from its beginning, and says what it saw."""
+
+    def start(self, index: int) -> None:
+        self._index = index
+        self.position = 0
+        self._seen_high_watermark = (-1, -1)
+        self.learn(self._fetch)
+
+    def _fetch(self) -> None:
+        leader, epoch = self.leader_of(self._index), self.leaders.get(self._index, (-1, -1))[1]
+        if leader is None or self.topic_id is None:
+            self.again(self._fetch)
+            return
+        asked = FetchPartition(self._index, epoch, self.position, partition_max_bytes=2000)
+        topics = [FetchTopic(topic_id=self.topic_id, partitions=[asked])]
+        request = FetchRequest(max_wait_ms=300, min_bytes=1, max_bytes=4000, session_epoch=-1, topics=topics)
+        self.ask(leader, ApiKey.FETCH, request, lambda answer: self._told(answer, epoch))
+
+    def _told(self, answer: Any, epoch: int) -> None:
+        if answer is None or answer.error_code or not answer.responses:
+            self.again(self._fetch)
+            return
+        data = answer.responses[0].partitions[0]
+        if data.error_code:
+            if data.error_code not in RETRIABLE:
+                name = ErrorCode(data.error_code).name
+                self.model.complain(f"a reader of t-{self._index} at {self.position}, epoch {epoch}, was told {name}")
+            self.again(self._fetch)
+            return
+        self._look_at_high_watermark(epoch, data.high_watermark)
+        for batch in iter_whole_batches(memoryview(data.records or b"")):
+            for record in batch.records():
+                if record.offset >= self.position:
+                    self.model.on_read(self._index, self.position, record.offset, record.value)
+                    self.position = record.offset + 1
+        self.process.at(self.timeline.uniform(1, 50), self._fetch)
+
+    def _look_at_high_watermark(self, epoch: int, high_watermark: int) -> None:
+        before_epoch, before = self._seen_high_watermark
+        if epoch == before_epoch and high_watermark < before:
+            self.model.complain(f"the high watermark of t-{self._index} went back from {before} to {high_watermark}")
+        if epoch >= before_epoch:
+            self._seen_high_watermark = epoch, high_watermark

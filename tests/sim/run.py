@@ -1,0 +1,130 @@
+"""One schedule from its seed to its verdict, and what is left of it when everything needless is left out."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from tests.sim.faults import Fault, apply, plan
+from tests.sim.world import BugsLogged, Shape, World
+
+LASTS_MS = 12_000.0
+"""Within which faults begin."""
+SETTLES_MS = 60_000.0
+"""Within which, after the last fault has ended, everybody has everything."""
+LOOK_MS = 100.0
+STEPS_MAX = 200_000
+
+
+class Verdict(NamedTuple):
+    """What came of a schedule."""
+
+    seed: int
+    complaints: list[str]
+    story: list[str]
+    faults: list[Fault]
+    digest: str
+    steps: int
+    committed: int
+    acknowledged: int
+    lost_with_acks_1: int
+    ends: int
+    unclean_elections: int
+    is_forgiven: bool
+    """Whether it ended early, where nothing is promised any more."""
+
+
+def shape_of(seed: int) -> Shape:
+    """What the schedule of a seed is about: three brokers mostly, two or five sometimes."""
+    random = Random(f"shape {seed}")
+    brokers = random.choice([3, 3, 3, 3, 2, 5])
+    return Shape(brokers, min(brokers, 3), min_isr=random.choice([1, 2, 2]) if brokers > 2 else 1)
+
+
+def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None) -> Verdict:
+    """Run one schedule. `faults`: instead of those that the seed plans."""
+    shape = shape_of(seed) if shape is None else shape
+    faults = plan(seed, shape.brokers, LASTS_MS) if faults is None else faults
+    world = World(seed, shape)
+    bugs = BugsLogged(world.model)
+    logger = logging.getLogger("tailrace")
+    before = logger.propagate
+    logger.addHandler(bugs)
+    logger.propagate = False
+    try:
+        lost = _run(world, faults)
+    finally:
+        logger.removeHandler(bugs)
+        logger.propagate = before
+    model = world.model
+    return Verdict(
+        seed,
+        model.complaints,
+        world.story,
+        faults,
+        world.timeline.digest,
+        world.timeline.count,
+        sum(map(len, model.committed)),
+        sum(len(each.all) for each in model.acknowledged),
+        lost,
+        world.ends,
+        world.unclean_elections,
+        world.is_forgiven,
+    )
+
+
+def _run(world: World, faults: list[Fault]) -> int:
+    for fault in faults:
+        world.timeline.at(fault.at_ms, partial(apply, world, fault))
+    ends_ms = max((fault.at_ms + fault.for_ms for fault in faults), default=0.0)
+    is_settled = False
+
+    def look() -> None:
+        nonlocal is_settled
+        is_settled = world.is_settled
+        if not is_settled:
+            world.timeline.at(LOOK_MS, look)
+
+    def heal() -> None:
+        world.tell("*** everything is whole again")
+        world.network.heal_all()
+        for machine in world.machines.values():
+            if machine.broker is not None:
+                machine.broker.process.resume()
+            world.start(machine.node_id)
+        look()
+
+    world.timeline.at(max(ends_ms, LASTS_MS) + 1, heal)
+    while not is_settled:
+        if world.timeline.passed_ms > max(ends_ms, LASTS_MS) + SETTLES_MS or world.timeline.count > STEPS_MAX:
+            world.model.complain(f"not settled after {world.timeline.passed_ms / 1000:.0f} s: {_where(world)}")
+        if world.model.complaints or not world.step():
+            return 0
+    return world.judge()
+
+
+def _where(world: World) -> str:
+    parts = []
+    for index, image in enumerate(world.partitions()):
+        ends = {
+            each.node_id: (found.high_watermark, found.log_end_offset)
+            for each in world.brokers
+            if (found := each.replica("t", index)) is not None
+        }
+        parts.append(f"t-{index} leader {image.leader} isr {image.isr} (high watermark, end) {ends}")
+    waiting = [each.name for each in world.producers if not each.is_done]
+    positions = [each.position for each in world.consumers]
+    return f"{'; '.join(parts)}; producers that wait: {waiting}; readers at {positions}"
+
+
+def shrunk(verdict: Verdict, shape: Shape | None = None) -> Verdict:
+    """The same failure with as few faults as leaving out one after the other makes."""
+    faults = verdict.faults
+    for fault in list(faults):
+        fewer = [each for each in faults if each != fault]
+        again = run(verdict.seed, shape, fewer)
+        if again.complaints:
+            faults, verdict = fewer, again
+    return verdict

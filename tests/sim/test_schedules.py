@@ -1,0 +1,65 @@
+"""Schedules of faults against a cluster on virtual time: nothing that was promised is broken, whatever happens when.
+
+`TAILRACE_SIM_SCHEDULES` says how many; what a failing seed prints is replayed by `python -m tests.sim --seeds N`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.sim.run import LASTS_MS, run, shrunk
+from tests.sim.story import told
+
+SCHEDULES = int(os.environ.get("TAILRACE_SIM_SCHEDULES", "100"))
+PARTS = 10
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(60 + SCHEDULES * 2)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_promised_is_broken(part: int) -> None:
+    for seed in range(part, SCHEDULES, PARTS):
+        verdict = run(seed)
+        if verdict.complaints:
+            pytest.fail(told(shrunk(verdict)))
+        assert verdict.is_forgiven or verdict.committed >= verdict.acknowledged > 20, "it was about something"
+
+
+def test_a_quiet_cluster_commits_everything() -> None:
+    verdict = run(1, faults=[])
+    assert not verdict.complaints
+    assert verdict.ends == verdict.unclean_elections == verdict.lost_with_acks_1 == 0
+
+
+def test_a_seed_says_everything() -> None:
+    assert run(7).digest == run(7).digest != run(8).digest
+
+
+def test_a_seed_says_everything_in_any_process() -> None:
+    """Whatever order its sets of strings have."""
+    program = "from tests.sim.run import run; print(run(7).digest)"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"src{os.pathsep}.", "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert digests == {f"{run(7).digest}\n"}
+
+
+def test_the_schedules_are_about_every_fault() -> None:
+    """Each kind is done to some world of the first seeds, and is in its story."""
+    from tests.sim.faults import KINDS, plan
+
+    planned = {fault.kind for seed in range(20) for fault in plan(seed, 3, LASTS_MS)}
+    assert planned == set(KINDS)

@@ -1,0 +1,290 @@
+"""A cluster, its clients and what may befall them, on one timeline; looked at after every step.
+
+`World` has the brokers' machines, the network, the shared store, the clients and the model. `step` lets one thing
+happen and holds every replica against the model. What can be done to it is in `faults`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.sim.broker import CLUSTER_ID, Broker, Machine
+from tests.sim.clients import TOPIC, Admin, Consumer, Producer
+from tests.sim.model import Model
+from tests.sim.network import SimNetwork
+from tests.sim.store import SharedStore
+from tests.sim.timeline import Timeline
+
+from tailrace.base.errors import ConfigError, TailraceError
+from tailrace.cluster.image import MetadataDelta, PartitionImage
+from tailrace.cluster.records import ClusterRecord
+from tailrace.records.batch import iter_whole_batches
+from tailrace.replication.partition import Partition
+
+RESTART_AGAIN_MS = 1000.0
+READ_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is simulated, besides what befalls it."""
+
+    brokers: int = 3
+    replicas: int = 3
+    partitions: int = 2
+    min_isr: int = 2
+    batches: int = 25
+    """That each producer sends."""
+    has_acks_1: bool = True
+
+
+class World:
+    """Everything."""
+
+    def __init__(self, seed: int, shape: Shape) -> None:
+        self.shape = shape
+        self.timeline = Timeline(seed)
+        self.network = SimNetwork(self.timeline)
+        self.shared = SharedStore(self.timeline, self.network)
+        self.shared.log.append(0, [ClusterRecord(CLUSTER_ID)])
+        self.shared.on_change = self._on_change
+        self.model = Model(shape.partitions)
+        self.machines = {each: Machine(each, self.timeline) for each in range(1, shape.brokers + 1)}
+        self.uncertain: set[int] = set()
+        """Brokers that ended uncleanly and were not started since: the metadata may count on what they have lost."""
+        self.without_power: set[int] = set()
+        """Those of them that lost what was not synced."""
+        self.is_forgiven = False
+        """Whether it came to be that nobody who lost nothing is counted on any more: then records may be lost."""
+        self.story: list[str] = []
+        self.unclean_elections = 0
+        self.ends = 0
+        self.producers: list[Producer] = []
+        self.consumers: list[Consumer] = []
+        for node_id in self.machines:
+            self.start(node_id)
+        admin = Admin("admin", self.network, list(self.machines), self.model)
+        admin.create(shape.partitions, shape.replicas, shape.min_isr, self._start_clients)
+
+    def _start_clients(self) -> None:
+        node_ids, shape = list(self.machines), self.shape
+        for index in range(shape.partitions):
+            producer = Producer(f"p{index}", self.network, node_ids, self.model)
+            producer.start(index, -1, 1000 + index, shape.batches)
+            self.producers.append(producer)
+            consumer = Consumer(f"c{index}", self.network, node_ids, self.model)
+            consumer.start(index)
+            self.consumers.append(consumer)
+        if shape.has_acks_1:
+            careless = Producer("q0", self.network, node_ids, self.model)
+            careless.start(0, 1, -1, shape.batches)
+            self.producers.append(careless)
+
+    # -- brokers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def brokers(self) -> Iterator[Broker]:
+        """Those that run, paused or not."""
+        return (each.broker for each in self.machines.values() if each.broker is not None)
+
+    def start(self, node_id: int) -> None:
+        """Start a broker where none runs; where it cannot be, again after a while."""
+        machine = self.machines[node_id]
+        if machine.broker is not None and machine.broker.process.is_alive:
+            if machine.broker.is_stopping:
+                self.timeline.at(RESTART_AGAIN_MS, lambda: self.start(node_id))
+            return
+        try:
+            machine.broker = Broker(machine, self.network, self.shared)
+        except ConfigError:
+            raise
+        except TailraceError as error:
+            machine.broker = None
+            self.tell(f"broker {node_id} cannot start: {error}")
+            self.timeline.at(RESTART_AGAIN_MS, lambda: self.start(node_id))
+        else:
+            self.uncertain.discard(node_id)
+            self.without_power.discard(node_id)
+
+    def end(self, node_id: int, *, loses_power: bool) -> None:
+        """Kill a broker, or cut its power."""
+        broker = self.machines[node_id].broker
+        assert broker is not None
+        self.ends += 1
+        self.uncertain.add(node_id)
+        if loses_power:
+            self.without_power.add(node_id)
+            broker.lose_power()
+        else:
+            broker.kill()
+        self.machines[node_id].broker = None
+
+    def may_end(self, node_id: int, *, loses_power: bool) -> bool:
+        """Whether what is committed must survive the unclean end of a broker.
+
+        Others must be in sync or eligible that did not end so themselves. Or else it keeps its disk and is the last
+        leader: then it is waited for.
+        """
+        for partition in self.partitions():
+            others = {*partition.isr, *partition.elr} - self.uncertain - {node_id}
+            last = partition.leader if partition.leader >= 0 else partition.last_known_leader
+            if not others and (loses_power or last != node_id) and node_id in partition.replicas:
+                return False
+        return True
+
+    def partitions(self) -> list[PartitionImage]:
+        """As the metadata truly has them."""
+        topic = self.shared.image.topic(TOPIC)
+        return [] if topic is None else list(topic.partitions)
+
+    def tell(self, what: str) -> None:
+        """A line of the story."""
+        self.story.append(f"{self.timeline.passed_ms / 1000:7.3f} {what}")
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Let one thing happen, and look. False once something is wrong, or nothing is left."""
+        if not self.timeline.step():
+            return False
+        for machine in self.machines.values():
+            broker = machine.broker
+            if broker is not None and not broker.process.is_alive:  # it stopped by itself
+                machine.broker = None
+            elif broker is not None and broker.process.has_run:
+                broker.process.has_run = False
+                for partition in broker.partitions:
+                    self._look_at(broker, partition)
+                for partition in broker.partitions.followed:
+                    self._look_at(broker, partition)
+        return not self.model.complaints and not self.is_forgiven
+
+    def _look_at(self, broker: Broker, partition: Partition) -> None:
+        log = partition.log
+        index = partition.topic_partition.partition
+        if partition.is_leader and self.model.leaders.get((index, partition.leader_epoch)) != broker.node_id:
+            self.model.on_leader(index, partition.leader_epoch, broker.node_id)
+            self._look_at_new_leader(broker, partition)
+        high_watermark = log.high_watermark
+        checked = broker.checked.get(partition, 0)
+        if high_watermark > checked:
+            for offset, value in records_of(partition, checked, high_watermark):
+                self.model.on_committed(index, broker.node_id, offset, value)
+            broker.checked[partition] = high_watermark
+        elif high_watermark < checked or log.log_end_offset < high_watermark:
+            name = f"t-{index} at broker {broker.node_id}"
+            self.model.complain(
+                f"the high watermark of {name} went back from {checked} to {high_watermark}, end {log.log_end_offset}"
+            )
+
+    def _look_at_new_leader(self, broker: Broker, partition: Partition) -> None:
+        """It has everything that is committed, unless it only believes to lead and others have led since."""
+        index = partition.topic_partition.partition
+        if partition.leader_epoch != self.partitions()[index].leader_epoch:
+            return
+        held = dict(records_of(partition, 0, partition.log_end_offset))
+        missing = [at for at, value in self.model.committed[index].items() if held.get(at) != value]
+        if missing:
+            who = f"broker {broker.node_id} leads t-{index}, epoch {partition.leader_epoch}"
+            self.model.complain(f"{who}, without the committed {missing}")
+
+    def _on_change(self, delta: MetadataDelta) -> None:
+        for topic_partition in delta.partitions_changed:
+            found = self.shared.image.partition(*topic_partition)
+            assert found is not None
+            self._look_at_change(topic_partition.partition, found)
+
+    def _look_at_change(self, index: int, now: PartitionImage) -> None:
+        recovering = ", recovering" if now.is_recovering else ""
+        self.tell(f"t-{index}: leader {now.leader} epoch {now.leader_epoch}, isr {now.isr}, elr {now.elr}{recovering}")
+        self.unclean_elections += now.is_recovering and now.leader >= 0
+        self._look_whether_forgiven(now)
+        if not {*now.isr, *now.elr} <= set(now.replicas):
+            self.model.complain(f"t-{index} has others in sync than its replicas")
+        if not now.isr and not now.elr and now.last_known_leader < 0:
+            self.model.complain(f"t-{index}: nobody is in sync or eligible, nor known to have led")
+        if now.leader >= 0 and now.leader not in now.isr:
+            self.model.complain(f"t-{index}: its leader {now.leader} is not in sync")
+        end = max(self.model.committed[index], default=-1) + 1
+        for node_id in now.isr:
+            broker = self.machines[node_id].broker
+            replica = None if broker is None else broker.replica(TOPIC, index)
+            if replica is not None and replica.log_end_offset < end:
+                has = f"{replica.log_end_offset} of {end} committed records"
+                self.model.complain(f"broker {node_id} is in sync for t-{index}, with {has}")
+
+    def _look_whether_forgiven(self, now: PartitionImage) -> None:
+        """With `min.insync.replicas=1` a broker that is stopped or fenced leaves the in-sync ones to others that may
+        have lost their power a moment ago, which nobody can know yet. With 2 it stays eligible."""
+        counted_on = {*now.isr, *now.elr}
+        if self.shape.min_isr == 1 and counted_on and counted_on <= self.without_power:
+            self.is_forgiven = True
+            self.tell("only brokers without power are counted on: the end of what is promised")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everybody has everything, and every client is done."""
+        if not self.producers or not all(each.is_done for each in self.producers):
+            return False
+        for index, image in enumerate(self.partitions()):
+            if set(image.isr) != set(image.replicas):
+                return False
+            held = [each.replica(TOPIC, index) for each in self.brokers if each.node_id in image.replicas]
+            ends = {(None if each is None else (each.high_watermark, each.log_end_offset)) for each in held}
+            end = self.consumers[index].position
+            if len(held) != len(image.replicas) or ends != {(end, end)}:
+                return False
+        return True
+
+    def judge(self) -> int:
+        """After everything has settled: the replicas are equal and hold what was promised. Answers how many records
+        that only their leader had acknowledged were lost."""
+        lost = 0
+        for index in range(self.shape.partitions):
+            replicas = [found for each in self.brokers if (found := each.replica(TOPIC, index)) is not None]
+            contents = {_bytes_of(each) for each in replicas}
+            if len(contents) != 1:
+                self.model.complain(f"the replicas of t-{index} are not equal, byte by byte")
+            values = [value for _, value in records_of(replicas[0], 0, replicas[0].log_end_offset)]
+            lost += self.model.judge(index, values)
+        return lost
+
+
+def records_of(partition: Partition, start: int, end: int) -> Iterator[tuple[int, bytes | None]]:
+    """(offset, value) of what a replica holds from `start` to `end`, its markers left out."""
+    offset = max(start, partition.log_start_offset)
+    while offset < end:
+        found = partition.log.read(offset, READ_MAX_BYTES, end, True)
+        if not found.size:
+            return
+        for batch in iter_whole_batches(memoryview(partition.log.read_bytes(found))):
+            for record in batch.records():
+                if start <= record.offset < end:
+                    yield record.offset, record.value
+            offset = batch.next_offset
+
+
+def _bytes_of(partition: Partition) -> bytes:
+    log = partition.log
+    parts, offset = [], log.log_start_offset
+    while offset < log.log_end_offset:
+        found = log.read(offset, READ_MAX_BYTES, log.log_end_offset, True)
+        data = log.read_bytes(found)
+        parts.append(data)
+        for batch in iter_whole_batches(memoryview(data)):
+            offset = batch.next_offset
+    return b"".join(parts)
+
+
+class BugsLogged(logging.Handler):
+    """What the brokers logged as a bug of theirs, while it is attached."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(logging.ERROR)
+        self._model = model
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info or record.levelno >= logging.CRITICAL:
+            self._model.complain(f"logged: {logging.Formatter().format(record)}")
