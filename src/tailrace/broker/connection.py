@@ -1,8 +1,9 @@
 """One client's connection: frames in, answers out in the order of the requests.
 
 A request that can be answered at once is answered within `on_data`; one that waits takes a place in a queue, and the
-answers behind it wait for it, as the protocol demands. All answers of one receive leave in one write. At
-`REQUESTS_IN_FLIGHT_MAX` waiting answers the connection is not read until one has gone out.
+answers behind it wait for it, as the protocol demands. All answers of one receive leave in one write, and so do those
+that were waited for and came in one turn. At `REQUESTS_IN_FLIGHT_MAX` waiting answers the connection is not read until
+one has gone out.
 
 Invariant: the queue holds an entry for each request whose answer has not been written, oldest first.
 """
@@ -27,7 +28,17 @@ _log = logging.getLogger("tailrace.broker")
 class ClientConnection:
     """Stream handler of one Kafka client."""
 
-    __slots__ = ("_answers", "_connection", "_dispatch", "_idle_ms", "_out", "_peer", "_reading", "_request_max_bytes")
+    __slots__ = (
+        "_answers",
+        "_connection",
+        "_dispatch",
+        "_idle_ms",
+        "_is_sending",
+        "_out",
+        "_peer",
+        "_reading",
+        "_request_max_bytes",
+    )
 
     def __init__(self, connection: Connection, dispatch: Dispatch, request_max_bytes: int, idle_ms: int) -> None:
         self._connection = connection
@@ -37,6 +48,8 @@ class ClientConnection:
         self._answers: deque[Parts | Pending[Answer]] = deque()
         self._out: Parts = []
         self._reading = False
+        self._is_sending = False
+        """Whether answers that were waited for leave at the end of this turn."""
         self._peer: Peer | None = None
 
     def on_opened(self) -> None:
@@ -95,7 +108,22 @@ class ClientConnection:
             self._out += answer
 
     def _on_answer(self, _: Answer) -> None:
-        """A waiting answer is there: send it if it is the oldest, and those behind it that are ready."""
+        """A waiting answer is there. One event may bring many, as a follower's fetch does: they leave together."""
+        if self._reading:
+            self._take_ready()
+        elif not self._is_sending:
+            self._is_sending = True
+            self._dispatch.call_soon(self._send_ready)
+
+    def _send_ready(self) -> None:
+        self._is_sending = False
+        if self._take_ready():
+            self._flush()
+            if len(self._answers) < REQUESTS_IN_FLIGHT_MAX:
+                self._connection.resume_reading()
+
+    def _take_ready(self) -> bool:
+        """The oldest answer, if it is there, and those behind it that are ready; False where the connection ends."""
         answers = self._answers
         while answers:
             first: Answer | Pending[Answer] = answers[0]
@@ -107,12 +135,9 @@ class ClientConnection:
             if first is None:
                 self._flush()
                 self._connection.close_after_flush()
-                return
+                return False
             self._out += first
-        if not self._reading:
-            self._flush()
-            if len(answers) < REQUESTS_IN_FLIGHT_MAX:
-                self._connection.resume_reading()
+        return True
 
     def _flush(self) -> None:
         if self._out:

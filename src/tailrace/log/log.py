@@ -8,6 +8,7 @@ Source: Kafka UnifiedLog, LocalLog.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ from tailrace.log.snapshots import aborted_txn
 from tailrace.records.batch import TIMESTAMP_TYPE_MASK, RecordBatch, iter_whole_batches, stamp, stamp_append_time
 from tailrace.records.control import end_txn_marker
 from tailrace.records.validate import recompressed, single_batch, validate_client_batch
+
+INDEX_ENTRY_MAX_BYTES: Final = 12
+"""What a batch may add to the larger index of its segment: an entry of the time index."""
 
 EPOCH_MAX: Final = 2**31 - 1
 """The highest leader epoch there is."""
@@ -141,20 +145,62 @@ class Log(LogContents):
         Raises KafkaError: CORRUPT_MESSAGE, OFFSET_OUT_OF_RANGE where a batch lies below the log's end; StorageError.
         The batches before the one at fault stay appended.
         """
-        first_offset = -1
+        batches: list[RecordBatch] = []
+        fault: KafkaError | None = None
+        try:
+            self._check_as_follower(records, epoch_max, batches)
+        except KafkaError as error:
+            fault = error
         now_ms = self._env.clock.wall_ms()
+        if self._fits_one_write(batches, now_ms):
+            self._append_run(records, batches)
+        else:
+            for batch in batches:
+                self._append(batch, now_ms)
+        if fault is not None:
+            raise fault
+        first_offset = batches[0].base_offset if batches else -1
+        return AppendInfo(first_offset, self.log_end_offset - 1, -1, self.log_start_offset, False)
+
+    def _check_as_follower(self, records: memoryview, epoch_max: int, sound: list[RecordBatch]) -> None:
+        """Put the batches that may be appended into `sound`, as far as the first at fault. Raises KafkaError."""
+        end_offset = self.log_end_offset
         for batch in iter_whole_batches(records):
             if batch.partition_leader_epoch > epoch_max:
                 break
             if not batch.crc_valid():
                 raise KafkaError(ErrorCode.CORRUPT_MESSAGE, f"batch at offset {batch.base_offset} fails its CRC")
-            if batch.base_offset < self.log_end_offset:
-                raise KafkaError(
-                    ErrorCode.OFFSET_OUT_OF_RANGE, f"batch at {batch.base_offset} is below {self.log_end_offset}"
-                )
-            first_offset = batch.base_offset if first_offset < 0 else first_offset
-            self._append(batch, now_ms)
-        return AppendInfo(first_offset, self.log_end_offset - 1, -1, self.log_start_offset, False)
+            if batch.base_offset < end_offset:
+                raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"batch at {batch.base_offset} is below {end_offset}")
+            sound.append(batch)
+            end_offset = batch.next_offset
+
+    def _fits_one_write(self, batches: Sequence[RecordBatch], now_ms: int) -> bool:
+        """Whether several batches go to the end of the active segment and nothing but accounting is to be done."""
+        if len(batches) < 2:
+            return False
+        segment, config, epoch = self._segments.active, self._config, self.leader_epochs.written_epoch
+        room_bytes = config.segment_bytes - segment.size - sum(batch.size for batch in batches)
+        index_room_bytes = config.segment_index_bytes - segment.index_bytes - INDEX_ENTRY_MAX_BYTES * len(batches)
+        if not segment.size or room_bytes < 0 or index_room_bytes <= 0:
+            return False
+        return not any(
+            batch.partition_leader_epoch != epoch
+            or batch.is_control
+            or must_roll(segment, batch, config, self._roll_ms, now_ms)
+            for batch in batches
+        )
+
+    def _append_run(self, records: memoryview, batches: Sequence[RecordBatch]) -> None:
+        """`_append` of batches that lie end to end in `records`, where `_fits_one_write`."""
+        self._segments.active.append_run(records[: sum(batch.size for batch in batches)], batches)
+        states = self.producer_states
+        for batch in batches:
+            if batch.producer_id >= 0:
+                states.update(batch)
+        self.log_end_offset = states.map_end_offset = batches[-1].next_offset
+        if self.log_end_offset - self._flushing.flushed_offset >= self._flush_every:
+            self.group_commit.want(self.log_end_offset)
 
     def _append(self, batch: RecordBatch, now_ms: int) -> None:
         """Write a stamped batch and account for it."""

@@ -13,7 +13,7 @@ Not its business: when to roll or delete, producer state, epochs. One owner: its
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -193,6 +193,12 @@ class Segment:
                 self._cut()
             raise
         self._note(batch, self.size)
+
+    def append_run(self, data: memoryview, batches: Sequence[RecordBatch]) -> None:
+        """Write batches that lie end to end in `data`, all of it, with one write. As `append` for all or none."""
+        self.append(data, batches[0])
+        for batch in batches[1:]:
+            self._note(batch, self.size)
 
     def _make_ready(self) -> None:
         """Cut what a failed write left, and read all that accounting for a batch needs: after the write it may not

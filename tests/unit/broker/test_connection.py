@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from tailrace.base.limits import REQUESTS_IN_FLIGHT_MAX
@@ -55,6 +56,10 @@ class EchoDispatch:
     def __init__(self) -> None:
         self.waiting: list[tuple[bytes, Pending[list[bytes]]]] = []
         self.closed: list[int] = []
+        self._soon: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._soon.append(callback)
 
     def on_closed(self, peer: Peer) -> None:
         self.closed.append(peer.connection_id)
@@ -73,10 +78,15 @@ class EchoDispatch:
             return pending
         return [text]
 
-    def finish(self, text: bytes) -> None:
-        for waiting, pending in self.waiting:
-            if waiting == text:
-                pending.complete([text])
+    def finish(self, *texts: bytes) -> None:
+        """Answer these, in a turn of the loop's."""
+        for text in texts:
+            for waiting, pending in self.waiting:
+                if waiting == text:
+                    pending.complete([text])
+        soon, self._soon = self._soon, []
+        for callback in soon:
+            callback()
 
 
 def opened() -> tuple[ClientConnection, FakeConnection, EchoDispatch]:
@@ -129,6 +139,15 @@ def test_a_waiting_answer_holds_back_those_behind_it() -> None:
     assert net.written == [[b"wait1", b"a", b"wait2", b"b"]]
     client.on_data(frames(b"c"))
     assert net.written[-1] == [b"c"]
+
+
+def test_answers_that_come_in_one_turn_leave_in_one_write() -> None:
+    client, net, dispatch = opened()
+    client.on_data(frames(b"wait1", b"wait2", b"wait3", b"wait4"))
+    dispatch.finish(b"wait2", b"wait1", b"wait4")
+    assert net.written == [[b"wait1", b"wait2"]]
+    dispatch.finish(b"wait3")
+    assert net.written[1:] == [[b"wait3", b"wait4"]]
 
 
 def test_answers_before_the_one_that_waits_leave_at_once() -> None:
