@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from tailrace.base.errors import ConfigError, ErrorCode, KafkaError
+from tailrace.cluster.elections import active_epoch
 from tailrace.cluster.image import MetadataImage, TopicImage
-from tailrace.cluster.placement import check_assignment, place_replicas
+from tailrace.cluster.placement import Placing, UsableBroker, check_assignment, place_replicas
 from tailrace.cluster.records import (
     ConfigRecord,
     PartitionRecord,
@@ -106,15 +107,48 @@ def _create_topic(
         configs = check_topic_configs(wish.configs or {})
     except ConfigError as error:
         raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from error
-    replicas_of = _assigned_replicas(image, wish) if wish.assignments else _placed_replicas(image, wish, defaults)
     topic_id = new_id()
     records: list[Record] = [TopicRecord(wish.name, topic_id)]
-    records += (
-        PartitionRecord(topic_id, index, replicas[0], 0, replicas, replicas, 0)
-        for index, replicas in enumerate(replicas_of)
-    )
+    if wish.assignments:
+        replicas_of = _assigned_replicas(image, wish)
+        records += (_assigned(image, topic_id, index, replicas) for index, replicas in enumerate(replicas_of))
+    else:
+        replicas_of = _placed_replicas(image, wish, defaults)
+        records += (_placed(image, topic_id, index, replicas) for index, replicas in enumerate(replicas_of))
     records += (ConfigRecord(ResourceType.TOPIC, wish.name, name, value) for name, value in configs.items())
     return records
+
+
+def _assigned(image: MetadataImage, topic_id: UUID, index: int, replicas: tuple[int, ...]) -> PartitionRecord:
+    """A partition on brokers that were named by hand."""
+    isr = _active(image, replicas)
+    if not isr:
+        message = (
+            f"All brokers specified in the manual partition assignment for partition {index} are fenced or in "
+            "controlled shutdown."
+        )
+        raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, message)
+    return PartitionRecord(topic_id, index, isr[0], 0, replicas, isr, 0)
+
+
+def _placed(image: MetadataImage, topic_id: UUID, index: int, replicas: tuple[int, ...]) -> PartitionRecord:
+    isr = _active(image, replicas)
+    if not isr:
+        message = (
+            f"Unable to replicate the partition {len(replicas)} time(s): All brokers are currently fenced or in "
+            "controlled shutdown."
+        )
+        raise KafkaError(ErrorCode.INVALID_REPLICATION_FACTOR, message)
+    return PartitionRecord(topic_id, index, isr[0], 0, replicas, isr, 0)
+
+
+def _active(image: MetadataImage, replicas: Sequence[int]) -> tuple[int, ...]:
+    """Those that may be in sync from the beginning."""
+    return tuple(each for each in replicas if active_epoch(image, each) is not None)
+
+
+def _usable(image: MetadataImage) -> list[UsableBroker]:
+    return [UsableBroker(each.broker_id, each.rack, image.is_fenced(each.broker_id)) for each in image.brokers.values()]
 
 
 def _assigned_replicas(image: MetadataImage, wish: TopicWish) -> list[tuple[int, ...]]:
@@ -152,7 +186,7 @@ def _placed_replicas(image: MetadataImage, wish: TopicWish, defaults: TopicDefau
     factor = defaults.replication_factor if wish.replication_factor == -1 else wish.replication_factor
     if count > PARTITIONS_PER_REQUEST_MAX:
         raise KafkaError(ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request.")
-    return place_replicas(wish.name, 0, count, factor, image.live_brokers)
+    return place_replicas(Placing(wish.name, 0, count, factor), _usable(image))
 
 
 def decide_delete_topic(image: MetadataImage, topic: TopicImage) -> list[Record]:
@@ -178,14 +212,11 @@ def decide_create_partitions(
     if added > PARTITIONS_PER_REQUEST_MAX:
         raise KafkaError(ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request.")
     if assignments is None:
-        factor = len(topic.partitions[0].replicas)
-        replicas_of = place_replicas(name, existing, added, factor, image.live_brokers)
-    else:
-        replicas_of = _assigned_additions(image, topic, added, assignments)
-    return [
-        PartitionRecord(topic.topic_id, existing + index, replicas[0], 0, replicas, replicas, 0)
-        for index, replicas in enumerate(replicas_of)
-    ]
+        factor = len(topic.partitions[0].target_replicas)
+        placed = place_replicas(Placing(name, existing, added, factor), _usable(image))
+        return [_placed(image, topic.topic_id, index, each) for index, each in enumerate(placed, existing)]
+    assigned = _assigned_additions(image, topic, added, assignments)
+    return [_assigned(image, topic.topic_id, index, each) for index, each in enumerate(assigned, existing)]
 
 
 def _assigned_additions(
@@ -198,7 +229,7 @@ def _assigned_additions(
             f"but only {len(assignments)} assignment(s) were specified."
         )
         raise KafkaError(code, message)
-    factor = len(topic.partitions[0].replicas)
+    factor = len(topic.partitions[0].target_replicas)
     brokers = list(image.brokers)
     for replicas in assignments:
         check_assignment(replicas, brokers)

@@ -185,12 +185,17 @@ def test_new_partitions_are_placed_on_live_brokers() -> None:
     cluster.claim(1)
     cluster.lose(3)
     cluster.fence(1)
-    decision = decide_create_topics(
-        cluster.image, [TopicWish("a", 6, 2), TopicWish("b", 1, 3)], TopicDefaults(1, 1), lambda: UUID(int=9)
-    )
+    wishes = [TopicWish("a", 6, 2), TopicWish("b", 1, 3), TopicWish("c", 1, 4), TopicWish("d", -1, -1, {0: [3, 2]})]
+    wishes.append(TopicWish("e", -1, -1, {0: [3]}))
+    decision = decide_create_topics(cluster.image, wishes, TopicDefaults(1, 1), lambda: UUID(int=9))
     placed = [record for record in decision.granted["a"] if isinstance(record, PartitionRecord)]
     assert {replica for record in placed for replica in record.replicas} == {1, 2}
-    assert decision.refused["b"].code is ErrorCode.INVALID_REPLICATION_FACTOR
+    (three,) = (record for record in decision.granted["b"] if isinstance(record, PartitionRecord))
+    assert (set(three.replicas), set(three.isr), three.leader in (1, 2)) == ({1, 2, 3}, {1, 2}, True)
+    assert decision.refused["c"].code is ErrorCode.INVALID_REPLICATION_FACTOR
+    (by_hand,) = (record for record in decision.granted["d"] if isinstance(record, PartitionRecord))
+    assert (by_hand.leader, by_hand.isr) == (2, (2,)), "who is not there is not in sync"
+    assert decision.refused["e"].code is ErrorCode.INVALID_REPLICA_ASSIGNMENT
 
 
 def test_the_shortest_records_of_a_cluster_replay_to_the_same() -> None:
