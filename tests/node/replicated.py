@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,11 @@ class SharedStore:
 
 
 class Cluster:
-    """Brokers 1, 2, ..."""
+    """Brokers 1, 2, ...; `settings` over those in FAST, with the broker's id in place of "%d"."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: Path, count: int, settings: Mapping[str, str] | None = None) -> None:
         self.directory = directory
+        self.settings = settings or {}
         self.store = MemoryStore(SystemClock())
         self.ports = dict(enumerate(free_ports(count), 1))
         self.hosts: dict[int, Host] = {}
@@ -104,6 +105,7 @@ class Cluster:
     def start(self, node_id: int) -> None:
         address = f"127.0.0.1:{self.ports[node_id]}"
         settings = {**FAST, "node.id": str(node_id), "advertised.listeners": f"PLAINTEXT://{address}"}
+        settings |= {name: value.replace("%d", str(node_id)) for name, value in self.settings.items()}
 
         def make() -> Server:
             store: Any = SharedStore(self.store)

@@ -11,11 +11,17 @@ from tests.node.replicated import Cluster, until
 
 from node.served import RawClient
 from tailrace.base.errors import ErrorCode
+from tailrace.cluster.records import ResourceType
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     ReassignablePartition,
     ReassignableTopic,
+)
+from tailrace.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
 )
 from tailrace.wire.messages.list_partition_reassignments import (
     ListPartitionReassignmentsRequest,
@@ -122,3 +128,40 @@ def test_a_broker_that_was_away_while_its_replica_moved_serves_it_no_more(cluste
     cluster.produce(b"b")
     until(lambda: cluster.ends() == dict.fromkeys((leader, gone), (2, 2)))
     assert cluster.log_bytes(leader) == cluster.log_bytes(gone)
+
+
+@pytest.mark.parametrize("side", ["leader", "follower"])
+def test_a_throttled_move_takes_its_time(tmp_path: Path, side: str) -> None:
+    """100 kB/s: a window of two samples lets through a second's worth at once, and then that in each second."""
+    settings = {
+        "replication.quota.window.num": "2",
+        "replica.fetch.max.bytes": "20000",
+        "replica.fetch.response.max.bytes": "20000",
+    }
+    with Cluster(tmp_path, 3, settings) as cluster:
+        cluster.create(1)
+        for _ in range(15):
+            cluster.produce(b"x" * 20_000)
+        (first,) = cluster.image().replicas
+        added = first % 3 + 1
+        alter(cluster, ResourceType.TOPIC, "t", f"{side}.replication.throttled.replicas", "*")
+        alter(cluster, ResourceType.BROKER, "", f"{side}.replication.throttled.rate", "100000")
+        servers = [cluster.server(each) for each in cluster.hosts]
+        rate = f"{side}.replication.throttled.rate"
+        until(lambda: all(server.services.settings.integer(rate) == 100_000 for server in servers))
+        started = time.monotonic()
+        assert reassign(cluster, [first, added]) == 0
+        until(lambda: set(cluster.image().isr) == {first, added})
+        assert time.monotonic() - started > 1.0, "300 kB"
+        cluster.produce(b"y" * 20_000)
+        cluster.produce(b"y" * 20_000)
+        assert reassign(cluster, [added]) == 0, "who is in sync is not held back"
+        until(lambda: cluster.image().replicas == (added,))
+
+
+def alter(cluster: Cluster, kind: ResourceType, resource: str, name: str, value: str) -> None:
+    wanted = [AlterConfigsResource(kind, resource, [AlterableConfig(name, config_operation=0, value=value)])]
+    asked = IncrementalAlterConfigsRequest(wanted)
+    with RawClient(("127.0.0.1", cluster.ports[next(iter(cluster.hosts))])) as client:
+        answer = client.ask(ApiKey.INCREMENTAL_ALTER_CONFIGS, 1, asked)
+    assert answer.responses[0].error_code == 0

@@ -150,7 +150,7 @@ def test_who_does_not_lead_says_so(cluster: Cluster) -> None:
         assert refused.value.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
     cluster.ask(1, lambda it: create_topic(it, "one", 1, {}))
     cluster.produce(b"v", "one")
-    with RawClient(("127.0.0.1", cluster.ports[follower])) as client:
+    with RawClient(("127.0.0.1", cluster.ports[6 - leader - follower])) as client:
         batch = build_batch([Record(0, 1, None, b"v")])
         wanted = [TopicProduceData("t", partition_data=[PartitionProduceData(0, batch)])]
         produced = client.ask(ApiKey.PRODUCE, 12, ProduceRequest(acks=-1, timeout_ms=1000, topic_data=wanted))

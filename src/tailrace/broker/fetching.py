@@ -16,7 +16,7 @@ from tailrace.base.errors import ErrorCode, KafkaError, StorageError
 from tailrace.base.limits import COLD_WAIT_MAX_MS, FETCH_FILES_MAX, INLINE_MAX_BYTES, INLINE_TOTAL_MAX_BYTES
 from tailrace.base.page_cache import NotResident
 from tailrace.base.pending import Pending
-from tailrace.base.types import TopicId
+from tailrace.base.types import TopicId, TopicPartition
 from tailrace.broker.context import RequestContext
 from tailrace.broker.fetch_sessions import FINAL_EPOCH, INITIAL_EPOCH, FetchSession, SessionPartition
 from tailrace.broker.leader_hints import LeaderHints
@@ -26,6 +26,7 @@ from tailrace.net.timers import Timer
 from tailrace.records.legacy import down_convert
 from tailrace.replication.follower_reads import diverging_epoch
 from tailrace.replication.partition import FetchSlice, IsolationLevel, Partition
+from tailrace.replication.read_replica import THE_LEADER, closest_replica
 from tailrace.wire.messages.fetch import (
     AbortedTransaction,
     EpochEndOffset,
@@ -38,6 +39,7 @@ from tailrace.wire.messages.fetch import (
     PartitionData,
 )
 
+FIRST_VERSION_WITH_RACKS = 11
 FIRST_VERSION_WITH_IDS = 13
 FIRST_VERSION_WITH_LEADERS = 16
 _MOVED = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH})
@@ -64,6 +66,7 @@ class Fetch:
         "_missing",
         "_partitions",
         "_pending",
+        "_rack",
         "_scheduled",
         "_scope",
         "_services",
@@ -82,6 +85,7 @@ class Fetch:
         self._isolation = request.isolation_level
         self._min_bytes = request.min_bytes
         self._max_bytes = min(request.max_bytes, max_bytes)
+        self._rack = request.rack_id if services.knows_racks else ""
         self._session: FetchSession | None = None
         self._incremental = request.session_epoch not in (INITIAL_EPOCH, FINAL_EPOCH)
         self._partitions = self._of_session(request) if self._incremental else self._of_full_fetch(request)
@@ -193,7 +197,9 @@ class Fetch:
             name = self._services.partitions.name_of(entry.topic_id)
             if name is None:
                 raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
-        return self._services.partitions.of(name, entry.partition)
+        return self._services.partitions.of(
+            name, entry.partition, or_followed=self._version >= FIRST_VERSION_WITH_RACKS
+        )
 
     def _read_one(self, entry: SessionPartition) -> PartitionData:
         if self._broken and id(entry) in self._broken:
@@ -208,6 +214,8 @@ class Fetch:
             entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
         )
         data.records = b""
+        if self._rack and self._is_elsewhere(partition, entry, data):
+            return data
         try:
             if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
                 return data
@@ -215,6 +223,23 @@ class Fetch:
         except NotResident as missing:
             self._missing.append((entry, missing))
         return data
+
+    def _is_elsewhere(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> bool:
+        """Name the replica in the consumer's rack, if there is one; then it gets nothing here."""
+        if not partition.is_leader:
+            return False
+        brokers = self._services.metadata.image.brokers
+
+        def rack_of(broker_id: int) -> str | None:
+            return brokers[broker_id].rack if broker_id in brokers else None
+
+        data.preferred_read_replica = closest_replica(
+            partition, entry.fetch_offset, self._rack, self._services.node_id, rack_of
+        )
+        if data.preferred_read_replica == THE_LEADER:
+            return False
+        self._failed = True
+        return True
 
     def _read_records(self, partition: Partition, entry: SessionPartition, data: PartitionData) -> None:
         limit = min(entry.max_bytes, max(self._max_bytes - self._bytes, 0))
@@ -279,9 +304,11 @@ class Fetch:
         partitions = self._services.partitions
         for entry in self._partitions:
             name = entry.topic if entry.topic is not None else partitions.name_of(entry.topic_id)
-            found = None if name is None else partitions.get_present(name, entry.partition)
-            if found is not None:
-                yield found
+            if name is not None:
+                found = partitions.get_present(name, entry.partition)
+                found = found or partitions.get_followed(TopicPartition(name, entry.partition))
+                if found is not None:
+                    yield found
 
     def _wait_at(self, partition: Partition) -> None:
         partition.add_waiter(self._on_progress)
@@ -340,7 +367,7 @@ class Fetch:
         topics: dict[TopicId | str, FetchableTopicResponse] = {}
         returned = []
         for entry, data in self._answers:
-            has_records = bool(data.records) or data.diverging_epoch.epoch >= 0
+            has_records = bool(data.records) or data.diverging_epoch.epoch >= 0 or data.preferred_read_replica >= 0
             told = entry.told(data.error_code, data.high_watermark, data.log_start_offset, has_records)
             if self._incremental and not told:
                 continue

@@ -24,6 +24,7 @@ from tailrace.broker.services import Services
 from tailrace.net.timers import Timer
 from tailrace.replication.follower_reads import Follower, check_follower, read_for_follower
 from tailrace.replication.partition import FetchSlice, Partition
+from tailrace.replication.throttle import Throttle
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, PartitionData
 
 UNBOUNDED_BYTES: Final = 2**31 - 1
@@ -32,7 +33,7 @@ UNBOUNDED_BYTES: Final = 2**31 - 1
 class FollowerFetch(Fetch):
     """One request of a follower on its way."""
 
-    __slots__ = ("_asked", "_follower", "_has_news", "_is_news_due", "_news_timer", "_served", "_watching")
+    __slots__ = ("_asked", "_counted", "_follower", "_has_news", "_is_news_due", "_news_timer", "_served", "_watching")
 
     SESSION = FollowerSession
 
@@ -42,6 +43,8 @@ class FollowerFetch(Fetch):
 
     def __init__(self, services: Services, context: RequestContext, request: FetchRequest, follower: Follower) -> None:
         self._follower = follower
+        self._counted: list[tuple[Throttle, int]] = []
+        """Bytes of the latest reading that replicas on the move are throttled by."""
         self._asked: list[FollowerPartition] = []
         self._served: list[FollowerPartition] = []
         self._has_news = self._is_news_due = False
@@ -96,6 +99,8 @@ class FollowerFetch(Fetch):
             session.heat(session.entries())
         self._has_news = False
         self._served = []
+        if self._counted:
+            self._counted = []
         self._partitions = session.take_hot()
         super().read()
         if self._failed or self._missing:
@@ -142,7 +147,10 @@ class FollowerFetch(Fetch):
     ) -> FetchSlice:
         assert isinstance(entry, FollowerPartition)
         at = entry.fetch_offset, entry.follower_log_start_offset
-        return read_for_follower(partition, self._follower, at, limit_bytes, min_one_batch=min_one_batch)
+        found = read_for_follower(partition, self._follower, at, limit_bytes, min_one_batch=min_one_batch)
+        if partition.followers is not None and partition.followers.throttle is not None:
+            self._counted.append((partition.followers.throttle, found.size))
+        return found
 
     def _sort(self, partition: Partition, entry: FollowerPartition, data: PartitionData) -> None:
         """When is it to be read again?"""
@@ -189,6 +197,8 @@ class FollowerFetch(Fetch):
 
     def response(self) -> FetchResponse:
         """The answer that the latest reading gives."""
+        for throttle, size in self._counted:
+            throttle.note(size)
         if self._session is None:
             self._watching.end()
         return super().response()

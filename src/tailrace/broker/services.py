@@ -73,6 +73,8 @@ class Services:
     """Of a broker in a cluster: whether it lacks its lease at this moment and speaks for no partition (`fence`)."""
     ask_elsewhere: AskElsewhere | None = None
     """Of a broker that may have others beside it: how a coordinator on another one is asked about a transaction."""
+    knows_racks: bool = False
+    """Whether consumers are told of a replica in their own rack (`replica.selector.class`)."""
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""

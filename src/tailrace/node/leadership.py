@@ -139,13 +139,15 @@ class Leadership:
             if resource.type == ResourceType.TOPIC:
                 self._logs.update_config(resource.name)
         if delta.configs_changed:
-            self._refresh_in_sync_counts()
+            self._refresh_roles()
 
-    def _refresh_in_sync_counts(self) -> None:
-        """`min.insync.replicas` may have changed."""
+    def _refresh_roles(self) -> None:
+        """`min.insync.replicas`, or who is throttled, may have changed."""
         for partition in list(self._partitions):
             if partition.followers is not None:
                 self._lead_by_name(partition.topic_partition)
+        if self._partitions.followed:
+            self._replication_of().apply_settings()
 
     def on_directory_failed(self, directory: LogDirectory, partitions: list[TopicPartition]) -> None:
         """Take the partitions of a log directory offline; the others are served on. Of those with other replicas

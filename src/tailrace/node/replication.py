@@ -43,6 +43,7 @@ from tailrace.replication.leader_role import LeaderRole
 from tailrace.replication.partition import Partition
 from tailrace.replication.partitions import Partitions
 from tailrace.replication.ports import ReplicationEnvironment, Told
+from tailrace.replication.throttle import Throttle, ThrottleLimits, names_replica
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.fetch import FetchRequest, FetchResponse
 
@@ -73,6 +74,10 @@ class Replication:
         self._leader_of: dict[tuple[Any, int], int] = {}
         """(topic id, partition) -> the leader whose fetcher has it."""
         self._laggard_timer: Timer | None = None
+        self._throttles = {
+            side: Throttle(around.clock, partial(self._limits, f"{side}.replication.throttled.rate"))
+            for side in ("leader", "follower")
+        }
         self._troubles: dict[int, str] = {}
         """Leaders that cannot be fetched from, and why: each said once."""
         self._is_closed = False
@@ -83,6 +88,7 @@ class Replication:
             self._active_epoch,
             self._min_insync_replicas,
             lambda: self._settings.integer("replica.lag.time.max.ms"),
+            partial(self._throttle_of, "leader"),
         )
 
     def give_up_in_sync(self) -> None:
@@ -163,6 +169,29 @@ class Replication:
 
         self._around.metadata.propose(decide).on_complete(answer)
 
+    # -- throttles -------------------------------------------------------------------------------------------------
+
+    def _limits(self, rate_setting: str) -> ThrottleLimits:
+        number = self._settings.integer
+        return ThrottleLimits(
+            number(rate_setting),
+            number("replication.quota.window.num"),
+            number("replication.quota.window.size.seconds"),
+        )
+
+    def _throttle_of(self, side: str, topic_partition: TopicPartition) -> Throttle | None:
+        """What holds a replica of this broker back, on the side of its leader or of its follower."""
+        name, index = topic_partition
+        throttled = self._around.metadata.topic_configs(name)[f"{side}.replication.throttled.replicas"]
+        is_named = names_replica(throttled, index, self._around.metadata.node_id)
+        return self._throttles[side] if is_named else None
+
+    def apply_settings(self) -> None:
+        """Topics may name other replicas that are throttled. Leaders learn it as they learn of other in-sync ones."""
+        for fetcher, _ in self._fetchers.values():
+            for role in fetcher.roles:
+                role.throttle = self._throttle_of("follower", role.partition.topic_partition)
+
     # -- leading ---------------------------------------------------------------------------------------------------
 
     def leader_role(self, partition: Partition, image: PartitionImage) -> LeaderRole:
@@ -198,7 +227,9 @@ class Replication:
         self.unfollow(partition)
         if image.leader >= 0 and not self._is_closed:
             self._leader_of[topic_id, index] = image.leader
-            self._fetcher_of(image.leader).add(topic_id, index, FollowerRole(partition))
+            role = FollowerRole(partition)
+            role.throttle = self._throttle_of("follower", partition.topic_partition)
+            self._fetcher_of(image.leader).add(topic_id, index, role)
 
     def unfollow(self, partition: Partition) -> None:
         """Fetch it no more; harmless when it is not followed."""

@@ -57,6 +57,7 @@ from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
 from tailrace.node.registration import forget_missing, register_broker, with_directories
+from tailrace.node.settings import knows_racks
 from tailrace.node.share_serving import share_serving
 from tailrace.node.space_watch import SpaceWatch
 from tailrace.node.start_errors import check_apart
@@ -206,6 +207,7 @@ class Server:
     def _build(self, engine: Engine, pools: Pools) -> Services:
         clock, random = SystemClock(), SystemRandom()
         settings = BrokerSettings(self.config.settings)
+        is_rack_aware = knows_racks(settings)
         log_dirs = self._log_dirs(settings)
         node_id = node_id_of(settings, log_dirs)
         open_files_max = settings.integer("log.open.files.max") or int(descriptor_limit() * OPEN_LOG_FILES_SHARE)
@@ -266,6 +268,7 @@ class Server:
             faults=self.faults,
             call_soon=engine.selector.post,
             advertised_address=advertised_address(settings),
+            knows_racks=is_rack_aware,
         )
 
     def _made_replication(self, metadata: Metadata, partitions: Partitions, logs: Logs, engine: Engine) -> Replication:

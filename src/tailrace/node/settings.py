@@ -12,10 +12,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tailrace.base.errors import ConfigError, TailraceError
-from tailrace.cluster.settings import check_static
+from tailrace.cluster.settings import BrokerSettings, check_static
+
+LEADER_SELECTOR: Final = "org.apache.kafka.common.replica.LeaderSelector"
+RACK_AWARE_SELECTOR: Final = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 
 def load_settings(config_file: Path | None, overrides: Mapping[str, str]) -> dict[str, str]:
@@ -27,6 +30,17 @@ def load_settings(config_file: Path | None, overrides: Mapping[str, str]) -> dic
     given = {} if config_file is None else dict(_flatten("", _read(config_file)))
     given.update(overrides)
     return {name: check_static(name, value) for name, value in given.items()}
+
+
+def knows_racks(settings: BrokerSettings) -> bool:
+    """Whether consumers are sent to replicas in their racks. ConfigError for a selector that is not known here."""
+    selector = settings.text("replica.selector.class")
+    if selector not in (None, "", LEADER_SELECTOR, RACK_AWARE_SELECTOR):
+        raise ConfigError(
+            "replica.selector.class",
+            f"replica.selector.class is {selector}; known are {LEADER_SELECTOR} and {RACK_AWARE_SELECTOR}.",
+        )
+    return selector == RACK_AWARE_SELECTOR
 
 
 def _read(path: Path) -> dict[str, Any]:

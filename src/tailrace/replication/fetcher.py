@@ -104,6 +104,11 @@ class Fetcher:
     def __len__(self) -> int:
         return len(self._followed)
 
+    @property
+    def roles(self) -> list[FollowerRole]:
+        """Everything that is followed."""
+        return [followed.role for followed in self._followed.values()]
+
     # -- what is followed ------------------------------------------------------------------------------------------
 
     def add(self, topic_id: UUID, index: int, role: FollowerRole) -> None:
@@ -246,15 +251,24 @@ class Fetcher:
             following = Next.BACK_OFF
         if key not in self._followed:
             return
-        if following is Next.BACK_OFF:
+        if followed.role.throttle is not None:
+            followed.role.throttle.note(len(answer.records))
+        if following is Next.BACK_OFF or self._is_held_back(followed.role):
             self._let_rest(followed)
         else:
             self._changed[key] = None
 
+    def _is_held_back(self, role: FollowerRole) -> bool:
+        is_in_sync = self._options.broker_id in role.partition.in_sync_replicas
+        return role.throttle is not None and not is_in_sync and role.throttle.is_exceeded()
+
     def _let_rest(self, followed: _Followed) -> None:
         def wake() -> None:
             followed.resting = None
-            self._on_changed(followed.key)
+            if self._is_held_back(followed.role):
+                self._let_rest(followed)
+            else:
+                self._on_changed(followed.key)
 
         self._leave_session(followed)
         followed.resting = self._ports.schedule(self._options.backoff_ms, wake)

@@ -35,7 +35,7 @@ def diverging_epoch(partition: Partition, last_fetched_epoch: int, fetch_offset:
 def check_follower(partition: Partition, follower: Follower) -> None:
     """Raise NOT_LEADER_OR_FOLLOWER where the broker has no replica here, or was restarted since it asked."""
     if partition.followers is None:
-        message = f"{partition.topic_partition} has one replica, and broker {follower.broker_id} does not hold it."
+        message = f"{partition.topic_partition} has no other replica, or this broker does not lead it."
         raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, message)
     partition.followers.check_follower(*follower)
 
@@ -48,6 +48,9 @@ def read_for_follower(
     `asked`: (fetch offset, the follower's log start). Raises OFFSET_OUT_OF_RANGE, StorageError.
     """
     fetch_offset, log_start_offset = asked
+    assert partition.followers is not None
+    if partition.followers.is_held_back(follower.broker_id):
+        max_bytes, min_one_batch = 0, False
     found = partition.read_as_replica(fetch_offset, max_bytes, min_one_batch)
     partition.on_follower_fetch(follower, fetch_offset, log_start_offset)
     return found

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.records.batch import iter_whole_batches
 from tailrace.replication.partition import Partition
+from tailrace.replication.throttle import Throttle
 
 _log = logging.getLogger("tailrace.replication")
 
@@ -54,7 +55,7 @@ class Next(Enum):
 class FollowerRole:
     """The follower's side of one partition, in one leader epoch."""
 
-    __slots__ = ("_reason", "lost_count", "partition")
+    __slots__ = ("_reason", "lost_count", "partition", "throttle")
 
     lost_count: int
     """Committed records that were cut away, after unclean elections."""
@@ -63,6 +64,8 @@ class FollowerRole:
         assert not partition.is_leader
         self.partition = partition
         self.lost_count = 0
+        self.throttle: Throttle | None = None
+        """What it is counted by, and waits for while it is out of sync, where the topic's settings name it."""
         self._reason = ""
 
     def position(self) -> Position | None:

@@ -25,6 +25,7 @@ from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH
 from tailrace.cluster.image import PartitionImage
 from tailrace.replication.ports import ReplicationEnvironment, Told
 from tailrace.replication.remote_replica import NEVER_MS, UNKNOWN, RemoteReplica
+from tailrace.replication.throttle import Throttle
 
 _REVERTING: Final = frozenset({ErrorCode.INELIGIBLE_REPLICA, ErrorCode.OPERATION_NOT_ATTEMPTED})
 """Refusals after which nothing has changed, for certain: the proposal is forgotten."""
@@ -71,12 +72,15 @@ class LeaderRole:
         "is_under_min_isr",
         "isr",
         "replicas",
+        "throttle",
     )
 
     isr: frozenset[int]
     """As the metadata has it."""
     is_under_min_isr: bool
     """Whether fewer are in sync than a write with acks=all needs."""
+    throttle: Throttle | None
+    """What followers that are out of sync wait for, and all are counted by."""
 
     def __init__(
         self,
@@ -117,6 +121,7 @@ class LeaderRole:
                 self.replicas[broker_id] = made
         wanted = min(self._env.min_insync_replicas_of(self._topic_partition.topic), len(image.replicas))
         self.is_under_min_isr = len(self.isr) < wanted
+        self.throttle = self._env.leader_throttle_of(self._topic_partition)
         self._set_maximal()
         if image.is_recovering and self._proposal is None:  # whoever led before, this log is what there is
             self._propose(self.isr, is_recovering=False)
@@ -174,6 +179,10 @@ class LeaderRole:
         if 0 <= broker_epoch < replica.broker_epoch:
             message = f"Broker {broker_id} has been restarted since epoch {broker_epoch}."
             raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, message)
+
+    def is_held_back(self, broker_id: int) -> bool:
+        """Whether a follower gets nothing now, for it is throttled."""
+        return self.throttle is not None and broker_id not in self.isr and self.throttle.is_exceeded()
 
     def on_fetch(
         self, follower: tuple[int, int], offset: int, log_start_offset: int, log_end_offset: int, high_watermark: int

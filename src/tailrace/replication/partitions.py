@@ -46,10 +46,15 @@ class Partitions:
         of_topic = self._by_name.get(topic)
         return None if of_topic is None else of_topic.get(partition)
 
-    def of(self, topic: str, partition: int) -> Partition:
-        """The partition; raises KAFKA_STORAGE_ERROR when it is offline, NOT_LEADER_OR_FOLLOWER when another broker
-        leads it, or nobody, UNKNOWN_TOPIC_OR_PARTITION when unknown."""
+    def of(self, topic: str, partition: int, *, or_followed: bool = False) -> Partition:
+        """The partition, one that is followed only where that is asked for.
+
+        Raises KAFKA_STORAGE_ERROR when it is offline, NOT_LEADER_OR_FOLLOWER when another broker leads it, or nobody,
+        UNKNOWN_TOPIC_OR_PARTITION when unknown.
+        """
         found = self.get(topic, partition)
+        if found is None and or_followed:
+            found = self._followed.get(TopicPartition(topic, partition))
         if found is None:
             if self.is_offline(topic, partition):
                 raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"The log directory of {topic}-{partition} is offline.")

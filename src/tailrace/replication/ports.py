@@ -11,7 +11,9 @@ from typing import Protocol
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.alter_partition import AlterPartition
+from tailrace.replication.throttle import Throttle
 
 Told = Callable[[ErrorCode | None], object]
 
@@ -40,3 +42,5 @@ class ReplicationEnvironment:
     """`min.insync.replicas` of a topic."""
     lag_max_ms: Callable[[], int]
     """`replica.lag.time.max.ms`."""
+    leader_throttle_of: Callable[[TopicPartition], Throttle | None] = lambda _: None
+    """What holds back followers that are out of sync, where the topic's settings name this leader's replica."""

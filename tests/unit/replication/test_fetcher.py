@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from tailrace.base.clock import ManualClock
 from tailrace.base.errors import ErrorCode, StorageError
 from tailrace.replication.fetcher import Fetcher, FetcherOptions, FetcherPorts
 from tailrace.replication.follower_role import LeaderAnswer, Next, Position
+from tailrace.replication.throttle import Throttle, ThrottleLimits
 from tailrace.wire.messages.fetch import (
     EpochEndOffset,
     FetchableTopicResponse,
@@ -28,7 +30,8 @@ class Role:
         self.at: Position | None = Position(3, offset, -1, 0, 0)
         self.taken: list[LeaderAnswer] = []
         self.following: Next | Exception = Next.GO_ON
-        self.partition = SimpleNamespace(on_flushed_as_follower=None)
+        self.partition = SimpleNamespace(on_flushed_as_follower=None, in_sync_replicas=[1])
+        self.throttle: Throttle | None = None
 
     def position(self) -> Position | None:
         return self.at
@@ -256,3 +259,22 @@ def test_a_closed_fetcher_takes_nothing_more() -> None:
     bench.fetcher.close()
     bench.answer(records(0, 4))
     assert role.taken == [] and bench.told is None and len(bench.fetcher) == 0
+
+
+def test_a_partition_that_is_throttled_rests_unless_it_is_in_sync() -> None:
+    bench = Bench()
+    moved, other, in_sync = bench.add(0, Role()), bench.add(1, Role()), bench.add(2, Role())
+    clock = ManualClock()
+    moved.throttle = in_sync.throttle = Throttle(clock, lambda: ThrottleLimits(10, 2, 1))
+    in_sync.partition.in_sync_replicas = [1, 2]
+    bench.answer()
+    bench.answer(records(0, 11), records(1, 11), records(2, 11))
+    assert bench.last == (9, 2, [(1, 11), (2, 11)], [0])
+    bench.ring()
+    bench.answer(records(1, 1))
+    assert bench.last == (9, 3, [(1, 12)], []), "still"
+    clock.advance(2000)
+    bench.ring()
+    bench.answer(records(1, 1))
+    assert bench.last == (9, 4, [(0, 11), (1, 13)], [])
+    assert len(other.taken) == 3

@@ -5,8 +5,9 @@ Behaviour: answers at once when `min_bytes` are readable, when a partition has a
     batch; the first batch of an answer is returned even if it is larger than the limits, so that nobody is stuck.
     v0-v3 readers, who want magic 0 or 1, cost a conversion.
 Versions: v3 answer limit; v4 isolation level; v5 log start; v7 sessions (KIP-227); v9 epoch fencing (KIP-320); v10
-    zstd; v11 rack, not used; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516); v15 broker epoch of a follower
+    zstd; v11 rack; v12 diverging epoch (KIP-595); v13 topic ids (KIP-516); v15 broker epoch of a follower
     (KIP-903); v16 who leads instead (KIP-951); v18 the high watermark that a follower knows (KIP-1166).
+Consumers from v11 on may read from followers too, and are told of one in their rack (KIP-392).
 The work is done by `broker.fetching`, and for followers by `broker.follower_fetching`.
 """
 
