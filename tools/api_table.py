@@ -111,6 +111,7 @@ NOTES = {
     ApiKey.ALTER_REPLICA_LOG_DIRS: "to where it is; nothing is moved",
     ApiKey.DESCRIBE_CLIENT_QUOTAS: "there are none",
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: "there are none",
+    ApiKey.UNREGISTER_BROKER: "of a broker that is not alive",
     ApiKey.UPDATE_FEATURES: "to the level it has",
     ApiKey.API_VERSIONS: "any other version is answered in v0 with error 35 (KIP-511)",
 }

@@ -18,6 +18,7 @@ from tailrace.wire.messages.alter_partition_reassignments import (
     ReassignablePartition,
     ReassignableTopic,
 )
+from tailrace.wire.messages.delete_topics import DeleteTopicsRequest
 from tailrace.wire.messages.incremental_alter_configs import (
     AlterableConfig,
     AlterConfigsResource,
@@ -123,11 +124,45 @@ def test_a_broker_that_was_away_while_its_replica_moved_serves_it_no_more(cluste
     cluster.start(gone)
     cluster.unfence(gone)
     assert set(cluster.replicas()) == {leader, added}
+    assert not has_log(cluster, gone), "the metadata told it to delete that"
     assert reassign(cluster, [leader, gone]) == 0
-    until(lambda: cluster.image().isr == (leader, gone) and not moving(cluster), "its old log is taken on")
+    until(lambda: cluster.image().isr == (leader, gone) and not moving(cluster), "it begins anew")
     cluster.produce(b"b")
     until(lambda: cluster.ends() == dict.fromkeys((leader, gone), (2, 2)))
     assert cluster.log_bytes(leader) == cluster.log_bytes(gone)
+
+
+def test_a_topic_deleted_while_a_broker_was_away_is_deleted_there_too_and_its_namesake_is_not(
+    cluster: Cluster,
+) -> None:
+    cluster.create(3)
+    cluster.produce(b"old")
+    until(lambda: cluster.ends() == dict.fromkeys((1, 2, 3), (1, 1)))
+    cluster.stop(3)
+    cluster.fence(3)
+    asked = DeleteTopicsRequest(topic_names=["t"], timeout_ms=10_000)
+    with RawClient(("127.0.0.1", cluster.ports[1])) as client:
+        assert client.ask(ApiKey.DELETE_TOPICS, 5, asked).responses[0].error_code == 0
+    assert has_log(cluster, 3)
+    cluster.start(3)
+    assert not has_log(cluster, 3)
+    cluster.unfence(3)
+    cluster.create(3)
+    cluster.produce(b"new")
+    until(lambda: cluster.ends() == dict.fromkeys((1, 2, 3), (1, 1)))
+    cluster.stop(3)
+    cluster.fence(3)
+    with RawClient(("127.0.0.1", cluster.ports[1])) as client:
+        assert client.ask(ApiKey.DELETE_TOPICS, 5, asked).responses[0].error_code == 0
+    cluster.create(2)
+    cluster.produce(b"newest")
+    cluster.start(3)
+    cluster.unfence(3)
+    assert reassign(cluster, [1, 2, 3]) == 0
+    until(lambda: len(cluster.image().isr) == 3)
+    until(lambda: cluster.ends() == dict.fromkeys((1, 2, 3), (1, 1)))
+    assert cluster.read() == [b"newest"]
+    assert cluster.log_bytes(1) == cluster.log_bytes(2) == cluster.log_bytes(3)
 
 
 @pytest.mark.parametrize("side", ["leader", "follower"])

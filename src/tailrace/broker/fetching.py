@@ -39,7 +39,6 @@ from tailrace.wire.messages.fetch import (
     PartitionData,
 )
 
-FIRST_VERSION_WITH_RACKS = 11
 FIRST_VERSION_WITH_IDS = 13
 FIRST_VERSION_WITH_LEADERS = 16
 _MOVED = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH})
@@ -77,6 +76,8 @@ class Fetch:
     )
 
     SESSION: type[FetchSession] = FetchSession
+    FROM_FOLLOWERS: int = 11
+    """The first version that may read from a follower (KIP-392)."""
 
     def __init__(self, services: Services, context: RequestContext, request: FetchRequest, max_bytes: int) -> None:
         self._services = services
@@ -197,9 +198,7 @@ class Fetch:
             name = self._services.partitions.name_of(entry.topic_id)
             if name is None:
                 raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
-        return self._services.partitions.of(
-            name, entry.partition, or_followed=self._version >= FIRST_VERSION_WITH_RACKS
-        )
+        return self._services.partitions.of(name, entry.partition, or_followed=self._version >= self.FROM_FOLLOWERS)
 
     def _read_one(self, entry: SessionPartition) -> PartitionData:
         if self._broken and id(entry) in self._broken:

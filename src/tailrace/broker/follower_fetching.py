@@ -28,6 +28,8 @@ from tailrace.replication.throttle import Throttle
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, PartitionData
 
 UNBOUNDED_BYTES: Final = 2**31 - 1
+NEVER: Final = 2**15 - 1
+"""A version that there will not be."""
 
 
 class FollowerFetch(Fetch):
@@ -36,6 +38,7 @@ class FollowerFetch(Fetch):
     __slots__ = ("_asked", "_counted", "_follower", "_has_news", "_is_news_due", "_news_timer", "_served", "_watching")
 
     SESSION = FollowerSession
+    FROM_FOLLOWERS = NEVER
 
     _has_news: bool
     """Whether the latest reading found no records but a high watermark, or a log's start, that the follower does not

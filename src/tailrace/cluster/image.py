@@ -20,9 +20,11 @@ from tailrace.cluster.records import (
     ClusterRecord,
     ConfigRecord,
     ControllerRecord,
+    DepartedRecord,
     PartitionRecord,
     ProducerIdsRecord,
     Record,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     ResourceType,
     TopicRecord,
@@ -34,6 +36,10 @@ TRANSACTION_STATE_TOPIC: Final = "__transaction_state"
 SHARE_GROUP_STATE_TOPIC: Final = "__share_group_state"
 INTERNAL_TOPICS: Final = frozenset({GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC, SHARE_GROUP_STATE_TOPIC})
 """Topics that Kafka calls internal. Source: Kafka Topic."""
+
+DEPARTED_MAX: Final = 1000
+"""Replicas that a broker which is heard of was told to delete are remembered for its next start, as many as this: it
+may have died before it did. Of one that is not there all are."""
 
 _NO_CONFIGS: Final[Mapping[str, str]] = {}
 
@@ -138,6 +144,7 @@ class MetadataImage:
         "brokers",
         "cluster_id",
         "controller",
+        "departed",
         "next_producer_id",
         "topics",
         "version",
@@ -149,6 +156,9 @@ class MetadataImage:
         self.brokers: dict[int, BrokerRecord] = {}
         self.broker_states: dict[int, BrokerState] = {}
         """Of the brokers of a cluster. A broker that is alone has none: it is there, or nobody is."""
+        self.departed: dict[int, dict[tuple[UUID, int], None]] = {}
+        """Of the brokers of a cluster: (topic id, partition) of replicas they held and hold no more, the oldest first,
+        until they return. A log that is found at a start is deleted for this alone."""
         self.controller = ControllerImage()
         self.topics: dict[str, TopicImage] = {}
         self.next_producer_id = 0
@@ -226,8 +236,18 @@ class MetadataImage:
                     self._replay_broker(record, version)
                     delta.brokers_changed.append(record.broker_id)
                 case BrokerStateRecord():
+                    if self.is_fenced(record.broker_id) and not record.is_fenced:
+                        self.departed.pop(record.broker_id, None)  # it has seen them
                     self.broker_states[record.broker_id] = BrokerState(*record[1:])
                     delta.brokers_changed.append(record.broker_id)
+                case RemoveBrokerRecord():
+                    for of_brokers in (self.brokers, self.broker_states, self.departed):
+                        of_brokers.pop(record.broker_id, None)
+                    delta.brokers_changed.append(record.broker_id)
+                case DepartedRecord():
+                    self.departed.pop(record.broker_id, None)
+                    if record.replicas:
+                        self.departed[record.broker_id] = dict.fromkeys(record.replicas)
                 case ControllerRecord():
                     self.controller = ControllerImage(*record)
                 case ProducerIdsRecord():
@@ -249,6 +269,9 @@ class MetadataImage:
         topic = self._topics_by_id[record.topic_id]
         image = PartitionImage(*record[2:])
         if record.partition < len(topic.partitions):
+            before = topic.partitions[record.partition]
+            if before.replicas != image.replicas:
+                self._note_moved(topic.topic_id, record.partition, before, image)
             topic.partitions[record.partition] = image
             delta.partitions_changed.append(TopicPartition(topic.name, record.partition))
             return
@@ -257,8 +280,30 @@ class MetadataImage:
         if topic not in delta.topics_created[-1:] and topic not in delta.topics_created:
             delta.partitions_added.append(TopicPartition(topic.name, record.partition))
 
+    def _note_moved(self, topic_id: UUID, index: int, before: PartitionImage, after: PartitionImage) -> None:
+        for broker in after.replicas:
+            departed = self.departed.get(broker, {})
+            departed.pop((topic_id, index), None)
+            if not departed:
+                self.departed.pop(broker, None)
+        for broker in before.replicas:
+            if broker not in after.replicas:
+                self._note_departed(broker, topic_id, index)
+
+    def _note_departed(self, broker: int, topic_id: UUID, index: int) -> None:
+        if broker not in self.broker_states:
+            return
+        departed = self.departed.setdefault(broker, {})
+        departed[topic_id, index] = None
+        if len(departed) > DEPARTED_MAX and not self.is_fenced(broker):
+            del departed[next(iter(departed))]
+
     def _replay_remove_topic(self, record: RemoveTopicRecord, delta: MetadataDelta) -> None:
         topic = self._topics_by_id.pop(record.topic_id)
+        if self.broker_states:
+            for index, partition in enumerate(topic.partitions):
+                for broker in partition.replicas:
+                    self._note_departed(broker, record.topic_id, index)
         del self.topics[topic.name]
         self._unified_names.pop(unified_name(topic.name), None)
         self._configs.pop(ConfigResource(ResourceType.TOPIC, topic.name), None)
@@ -290,6 +335,7 @@ class MetadataImage:
             records += (PartitionRecord(topic.topic_id, index, *image) for index, image in enumerate(topic.partitions))
         for resource, configs in self._configs.items():
             records += (ConfigRecord(*resource, name, value) for name, value in configs.items())
+        records += (DepartedRecord(broker, tuple(replicas)) for broker, replicas in self.departed.items())
         if self.next_producer_id:
             records.append(ProducerIdsRecord(-1, self.next_producer_id))
         return records

@@ -13,9 +13,11 @@ from tailrace.cluster.records import (
     ClusterRecord,
     ConfigRecord,
     ControllerRecord,
+    DepartedRecord,
     PartitionRecord,
     ProducerIdsRecord,
     Record,
+    RemoveBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
 )
@@ -27,6 +29,7 @@ def difference(before: MetadataImage, after: MetadataImage) -> list[Record]:
     if after.cluster_id != before.cluster_id:
         records.append(ClusterRecord(after.cluster_id))
     records += (broker for broker in after.brokers.values() if before.brokers.get(broker.broker_id) != broker)
+    records += (RemoveBrokerRecord(broker_id) for broker_id in before.brokers if broker_id not in after.brokers)
     records += (
         BrokerStateRecord(broker_id, *state)
         for broker_id, state in after.broker_states.items()
@@ -42,6 +45,8 @@ def difference(before: MetadataImage, after: MetadataImage) -> list[Record]:
     for topic in after.topics.values():
         records += _topic(before.topic_by_id(topic.topic_id), topic)
     records += _configs(before, after)
+    if records or after.departed != before.departed:  # what is replayed here may have changed any of them
+        records += (DepartedRecord(each, tuple(after.departed.get(each, ()))) for each in after.broker_states)
     if after.next_producer_id != before.next_producer_id:
         records.append(ProducerIdsRecord(-1, after.next_producer_id))
     return records

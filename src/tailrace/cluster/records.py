@@ -60,6 +60,22 @@ class BrokerStateRecord(NamedTuple):
     is_shutting_down: bool = False
 
 
+class RemoveBrokerRecord(NamedTuple):
+    """A broker is no more. Partitions may name it still."""
+
+    broker_id: int
+
+
+class DepartedRecord(NamedTuple):
+    """Replicas that a broker held, and shall delete when it sees this: theirs are no topics and partitions of it any
+    more. All of them; those noted before are forgotten. Written into snapshots alone.
+    """
+
+    broker_id: int
+    replicas: tuple[tuple[UUID, int], ...]
+    """(topic id, partition)."""
+
+
 class ControllerRecord(NamedTuple):
     """A broker, in this life, settles from here on what brokers that are gone leave behind. Epochs rise by one."""
 
@@ -124,6 +140,8 @@ Record: TypeAlias = (
     ClusterRecord
     | BrokerRecord
     | BrokerStateRecord
+    | RemoveBrokerRecord
+    | DepartedRecord
     | ControllerRecord
     | TopicRecord
     | PartitionRecord
@@ -136,6 +154,8 @@ _TYPES: Final[dict[str, Callable[..., Record]]] = {
     "cluster": ClusterRecord,
     "broker": BrokerRecord,
     "broker_state": BrokerStateRecord,
+    "remove_broker": RemoveBrokerRecord,
+    "departed": DepartedRecord,
     "controller": ControllerRecord,
     "topic": TopicRecord,
     "partition": PartitionRecord,
@@ -146,7 +166,7 @@ _TYPES: Final[dict[str, Callable[..., Record]]] = {
 _NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 _FROM_JSON: Final[dict[str, Callable[[Any], object]]] = {
     "topic_id": UUID,
-    "replicas": tuple,
+    "replicas": lambda rows: tuple(row if isinstance(row, int) else (UUID(row[0]), row[1]) for row in rows),
     "isr": tuple,
     "elr": tuple,
     "adding_replicas": tuple,

@@ -25,7 +25,7 @@ from tailrace.cluster.elections import (
     decide_failover,
 )
 from tailrace.cluster.image import MetadataImage
-from tailrace.cluster.records import BrokerRecord, BrokerStateRecord, ControllerRecord, Record
+from tailrace.cluster.records import BrokerRecord, BrokerStateRecord, ControllerRecord, Record, RemoveBrokerRecord
 
 CONTROLLER_LEASE: Final = "controller"
 _BROKER_LEASES: Final = "brokers/"
@@ -86,6 +86,18 @@ def decide_claim(image: MetadataImage, life: Life) -> list[Record]:
     if is_in_office(image, life):
         return []
     return [ControllerRecord(life.broker_id, image.controller.epoch + 1, life.incarnation_id)]
+
+
+def decide_unregister(image: MetadataImage, broker_id: int) -> list[Record]:
+    """Forget a broker that is not there any more.
+
+    Raises BROKER_ID_NOT_REGISTERED, and INVALID_REQUEST for one that is heard of, which Kafka would cut off.
+    """
+    if broker_id not in image.brokers:
+        raise KafkaError(ErrorCode.BROKER_ID_NOT_REGISTERED, f"Broker ID {broker_id} is not currently registered")
+    if not image.is_fenced(broker_id):
+        raise KafkaError(ErrorCode.INVALID_REQUEST, f"Broker {broker_id} is alive. Stop it first.")
+    return [RemoveBrokerRecord(broker_id)]
 
 
 class Fenced(NamedTuple):

@@ -75,6 +75,7 @@ class Leadership:
             self._logs.with_reserve(partial(self._metadata.settle, self._next_epochs))
             if self._has_replicated():
                 self._replication_of().give_up_in_sync()
+        self._delete_departed()
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic)
         self._tell_of_strays()
@@ -83,17 +84,31 @@ class Leadership:
         self._metadata.listen(self.on_delta)
         self._is_started = True
 
+    def _delete_departed(self) -> None:
+        """Delete the logs of replicas that went while this broker was away: those that the metadata names, by topic
+        id. What it merely does not know may be the only copy, where the metadata was lost."""
+        departed = self._metadata.image.departed.get(self._metadata.node_id)
+        if not departed:
+            return
+        for topic_partition in self._strays():
+            log = self._logs.get(topic_partition)
+            if log is not None and (log.topic_id, topic_partition.partition) in departed:
+                _log.info("%s was deleted, or moved to other brokers: its log is deleted", topic_partition)
+                self._delete_log(topic_partition)
+
+    def _strays(self) -> list[TopicPartition]:
+        """Partitions with a log and no replica here."""
+        image, node_id = self._metadata.image, self._metadata.node_id
+        found = ((each, image.partition(*each)) for each in self._logs.topic_partitions)
+        return [each for each, partition in found if partition is None or node_id not in partition.replicas]
+
     def _tell_of_strays(self) -> None:
         """Name the logs that belong to no topic, of one whose deletion a crash cut short, or put there by hand; and
         those of partitions that other brokers have by now."""
-        image, node_id = self._metadata.image, self._metadata.node_id
-        strays, moved = [], []
-        for each in self._logs.topic_partitions:
-            found = image.partition(*each)
-            if image.topic(each.topic) is None:
-                strays.append(each)
-            elif found is not None and node_id not in found.replicas:
-                moved.append(each)
+        strays: list[TopicPartition] = []
+        moved: list[TopicPartition] = []
+        for each in self._strays():
+            (strays if self._metadata.image.partition(*each) is None else moved).append(each)
         for what, logs in (("no topic", strays), ("partitions that were moved to other brokers", moved)):
             if logs:
                 shown = ", ".join(map(str, logs[:STRAYS_SHOWN_MAX]))
@@ -306,7 +321,7 @@ class Leadership:
     def _give_away(self, topic: TopicImage, index: int) -> None:
         """The partition is on other brokers: let go of it, and of its log if it was moved under our eyes.
 
-        At the start the metadata may be an older copy, and this log be the better one: it is left where it is.
+        At the start the metadata may be an older copy, and this log be the better one: see `_delete_departed`.
         """
         topic_partition = TopicPartition(topic.name, index)
         self._to_follow.pop(topic_partition, None)

@@ -18,6 +18,7 @@ from tailrace.base.background import Background
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError, TailraceError
 from tailrace.base.pending import Pending
+from tailrace.cluster.elections import active_brokers, decide_preferred
 from tailrace.cluster.image import MetadataDelta, MetadataImage
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.proposal import Decided
@@ -44,6 +45,9 @@ _log = logging.getLogger("tailrace.cluster")
 
 CATCH_UP_LOOK_MS: Final = 50
 """How soon a broker that has its lease back looks again whether it has read what it missed."""
+
+ELECTIONS_PER_BALANCE_MAX: Final = 1000
+"""Leaders that go back to their preferred replicas at a time. Source: Kafka ReplicationControlManager."""
 
 
 class MembershipSurroundings(NamedTuple):
@@ -97,6 +101,8 @@ class Membership:
         self._followed_ms = around.clock.monotonic_ms()
         """When the image last held what the look before had found."""
         self._trouble = ""
+        self._balanced_ms = self._followed_ms
+        """When leaders were last given back to their preferred replicas; while another is the controller, now."""
 
     # -- coming ----------------------------------------------------------------------------------------------------
 
@@ -211,6 +217,9 @@ class Membership:
             self._timers[0].reset(CATCH_UP_LOOK_MS)
         if beat.is_controller:
             self._settle(without_lease(lives, beat.leases))
+            self._balance(now_ms)
+        else:
+            self._balanced_ms = now_ms
             metadata.compact_if_long()
 
     # -- the fence -------------------------------------------------------------------------------------------------
@@ -234,6 +243,8 @@ class Membership:
         image = self._around.metadata.image
         known = image.brokers.get(self.life.broker_id)
         is_present = known is not None and known.incarnation_id == self.life.incarnation_id
+        if known is None and not self._was_fenced:
+            self._tell_trouble(f"broker {self.life.broker_id} was removed from the cluster; start it again to join")
         is_unfenced = is_present and not image.is_fenced(self.life.broker_id)
         if is_held and self._session.deadline_ms is not None:
             self._timers[1].reset(self._session.deadline_ms - now_ms)
@@ -310,6 +321,28 @@ class Membership:
                 _log.warning("brokers fenced, for their leases are gone: %s", _numbers(outcome.brokers))
             for topic, index in outcome.unclean:
                 _log.error("%s-%d has a leader that may lack committed records", topic, index)
+
+    def _balance(self, now_ms: float) -> None:
+        """Now and then, have the preferred replicas lead again."""
+        metadata = self._around.metadata
+        interval_ms = metadata.settings.integer("leader.imbalance.check.interval.seconds") * 1000
+        if now_ms - self._balanced_ms < interval_ms:
+            return
+        self._balanced_ms = now_ms
+        if not metadata.settings.boolean("auto.leader.rebalance.enable"):
+            return
+
+        def decide(image: MetadataImage) -> Decided[int]:
+            if not is_in_office(image, self.life):
+                return Decided(0, [])
+            records = decide_preferred(image, active_brokers(image))[:ELECTIONS_PER_BALANCE_MAX]
+            return Decided(len(records), records)
+
+        def answer(outcome: int | TailraceError) -> None:
+            if isinstance(outcome, int) and outcome:
+                _log.info("%d partitions are led by their preferred replicas again", outcome)
+
+        metadata.propose(decide).on_complete(answer)
 
     # -- going -----------------------------------------------------------------------------------------------------
 

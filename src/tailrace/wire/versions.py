@@ -58,6 +58,7 @@ class ApiKey(IntEnum):
     UPDATE_FEATURES = 57
     DESCRIBE_CLUSTER = 60
     DESCRIBE_PRODUCERS = 61
+    UNREGISTER_BROKER = 64
     DESCRIBE_TRANSACTIONS = 65
     LIST_TRANSACTIONS = 66
     CONSUMER_GROUP_HEARTBEAT = 68
@@ -122,6 +123,7 @@ VERSIONS: Final[dict[int, tuple[int, int, int]]] = {
     57: (0, 2, 0),
     60: (0, 2, 0),
     61: (0, 0, 0),
+    64: (0, 0, 0),
     65: (0, 0, 0),
     66: (0, 2, 0),
     68: (0, 1, 0),

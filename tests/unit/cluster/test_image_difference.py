@@ -11,8 +11,10 @@ from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.image_difference import difference
 from tailrace.cluster.records import (
     BrokerRecord,
+    BrokerStateRecord,
     ClusterRecord,
     ConfigRecord,
+    DepartedRecord,
     PartitionRecord,
     ProducerIdsRecord,
     Record,
@@ -47,6 +49,11 @@ def images(draw: st.DrawFn, version: int) -> MetadataImage:
     for ((kind, resource), name), value in draw(CONFIGS).items():
         if kind != ResourceType.TOPIC or resource in topics:
             records.append(ConfigRecord(kind, resource, name, value))
+    for broker_id in draw(st.sets(st.integers(2, 4))):
+        records.append(BrokerRecord(broker_id, "h", 1, None, (), "life"))
+        records.append(BrokerStateRecord(broker_id, draw(st.integers(1, 2)), is_fenced=draw(st.booleans())))
+        departed = draw(st.lists(st.tuples(st.uuids(version=4), st.integers(0, 2)), max_size=2, unique=True))
+        records.append(DepartedRecord(broker_id, tuple(departed)))
     records.append(ProducerIdsRecord(1, draw(st.sampled_from([1000, 2000]))))
     image = MetadataImage()
     image.replay(records, version)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from tests.support.memberships import INTERVAL_MS, STEP_MS, TIMEOUT_MS, TOPIC, World
 
-from tailrace.base.errors import TailraceError
-from tailrace.cluster.records import ConfigRecord, ResourceType, TopicRecord
+from tailrace.base.errors import ErrorCode, KafkaError, TailraceError
+from tailrace.cluster.records import ConfigRecord, PartitionRecord, ResourceType, TopicRecord
+from tailrace.cluster.registration import decide_unregister
 
 
 @pytest.fixture
@@ -202,3 +203,48 @@ def test_the_controller_shortens_a_long_history(world: World, monkeypatch: pytes
     assert len(world.first.load().records) < 50
     late = world.start(4)
     assert late.metadata.image.records() == world.brokers[1].metadata.image.records()
+
+
+def test_preferred_replicas_lead_again_after_a_while() -> None:
+    world = World()
+    for broker_id in (1, 2, 3):
+        world.start(broker_id)
+    world.advance(2000)
+    world.create((1, 2), (2, 1), (1, 3))
+    world.brokers[1].die()
+    world.advance(6000)
+    image = world.brokers[2].metadata.image
+    assert [each.leader for each in image.topics["t"].partitions] == [2, 2, 3]
+    world.start(1)
+    world.advance(2000)
+    for index, partition in enumerate(image.topics["t"].partitions):  # it has caught up
+        back = partition._replace(isr=partition.replicas, partition_epoch=partition.partition_epoch + 1)
+        world.brokers[2].metadata.commit_now([PartitionRecord(TOPIC, index, *back)])
+    world.advance(200_000)
+    assert [each.leader for each in image.topics["t"].partitions] == [2, 2, 3]
+    world.advance(110_000)
+    assert [each.leader for each in image.topics["t"].partitions] == [1, 2, 1]
+
+
+def test_a_broker_that_was_removed_is_fenced_until_it_is_started_again() -> None:
+    world = World()
+    for broker_id in (1, 2):
+        world.start(broker_id)
+    world.advance(2000)
+    metadata = world.brokers[1].metadata
+    with pytest.raises(KafkaError) as alive:
+        decide_unregister(metadata.image, 2)
+    assert alive.value.code is ErrorCode.INVALID_REQUEST
+    world.brokers[2].store.is_cut = True
+    world.advance(6000)
+    metadata.commit_now(decide_unregister(metadata.image, 2))
+    with pytest.raises(KafkaError) as unknown:
+        decide_unregister(metadata.image, 2)
+    assert unknown.value.code is ErrorCode.BROKER_ID_NOT_REGISTERED
+    world.brokers[2].store.is_cut = False
+    world.advance(6000)
+    assert world.fenced == {1: False, 2: True}
+    world.brokers[2].stop()
+    world.start(2)
+    world.advance(2000)
+    assert world.fenced == {1: False, 2: False}
