@@ -123,7 +123,7 @@ class FollowerFetch(Fetch):
         check_follower(partition, self._follower)
         role = partition.followers
         assert role is not None
-        entry.watch(role)
+        entry.watch(role, is_asked=self._pending is None)
         data = PartitionData(
             entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
         )

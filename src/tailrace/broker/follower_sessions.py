@@ -47,11 +47,15 @@ class FollowerPartition(SessionPartition):
         self.session = None
         self.watched = None
 
-    def watch(self, role: LeaderRole) -> None:
-        """Be told what happens at `role`, from now on or still."""
+    def watch(self, role: LeaderRole, *, is_asked: bool) -> None:
+        """Be told what happens at `role`, from now on or still.
+
+        Who came in its place is replaced only where the follower has just asked (`is_asked`): of two fetches that wait,
+        for the follower was restarted, the later one is told, and the earlier does not take it back.
+        """
         assert self.session is not None
         broker_id = self.session.follower.broker_id
-        if self.watched is role and role.is_watched_by(broker_id, self):
+        if self.watched is role and (not is_asked or role.is_watched_by(broker_id, self)):
             return
         self.unwatch()
         self.watched = role

@@ -145,8 +145,9 @@ class Replication:
         return active_epoch(self._around.metadata.image, broker_id)
 
     def _own_epoch(self) -> int:
-        epoch = self._active_epoch(self._around.metadata.node_id)
-        return UNKNOWN_BROKER_EPOCH if epoch is None else epoch
+        """Of this life, fenced or not: a leader must be able to tell its fetches from those of the next."""
+        state = self._around.metadata.image.broker_states.get(self._around.metadata.node_id)
+        return UNKNOWN_BROKER_EPOCH if state is None else state.epoch
 
     def _min_insync_replicas(self, topic: str) -> int:
         found = self._around.metadata.topic_configs(topic)["min.insync.replicas"]

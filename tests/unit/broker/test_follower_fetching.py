@@ -186,6 +186,18 @@ def test_another_life_of_the_broker_says_everything_anew(leader: Leader) -> None
     assert all(it.followers is not None and it.followers.replicas[2].broker_epoch == 8 for it in leader.partitions)
 
 
+def test_of_two_fetches_that_wait_the_later_is_told_and_the_earlier_rests(leader: Leader) -> None:
+    """A follower that was killed and started again at once: its first life's fetch still waits here."""
+    earlier = leader.ask(2)
+    del leader.sessions[2]
+    later = leader.ask(2, *((index, 0, 0) for index in range(3)), epoch=-1)
+    leader.bench.run_soon()
+    assert len(leader.read) <= 6, "each looks once"
+    assert not earlier.done
+    leader.append(1)
+    assert told(later)[1] == (0, True)
+
+
 def test_the_end_of_a_term_is_answered(leader: Leader) -> None:
     partition = leader.partitions[0]
     waiting = leader.ask(2)
