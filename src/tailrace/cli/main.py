@@ -26,6 +26,7 @@ class CommandEntry(NamedTuple):
 
 COMMANDS: Final = {
     "serve": CommandEntry("tailrace.cli.serve:serve", "Run a broker."),
+    "cluster": CommandEntry("tailrace.cli.cluster_commands:cluster", "Start a local cluster; describe any cluster."),
     "demo": CommandEntry("tailrace.cli.demo.command:demo", "Start a broker and watch a live event feed go through it."),
     "topics": CommandEntry("tailrace.cli.topics:topics", "List, create, describe, alter and delete topics."),
     "produce": CommandEntry("tailrace.cli.produce:produce", "Send records to a topic from stdin or files."),

@@ -29,7 +29,7 @@ class RawCluster(PlainRequests):
 
     def __init__(self, bootstrap_servers: str, timeout_s: float) -> None:
         """Raises CommandFailed for addresses that are none."""
-        super().__init__([_address(text) for text in bootstrap_servers.split(",")], timeout_s, CLIENT_ID)
+        super().__init__(addresses(bootstrap_servers), timeout_s, CLIENT_ID)
         self._bootstrap_servers = bootstrap_servers
 
     async def ask(self, key: ApiKey, request: Any, broker: BrokerAddress | None = None) -> Any:
@@ -81,6 +81,11 @@ class RawCluster(PlainRequests):
         if found.error_code:
             raise refusal(found.error_code, f"no coordinator for {key}")
         return found
+
+
+def addresses(bootstrap_servers: str) -> list[BrokerAddress]:
+    """Host and port of each. Raises CommandFailed for one that is none."""
+    return [_address(text) for text in bootstrap_servers.split(",")]
 
 
 def _address(text: str) -> BrokerAddress:

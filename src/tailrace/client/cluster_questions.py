@@ -62,13 +62,14 @@ async def describe_cluster(asks: Asks) -> ClusterState:
         )
         for each in sorted(described.brokers, key=lambda broker: int(broker.broker_id))
     ]
+    brokers += _unregistered(metadata, {broker.broker for broker in brokers})
     minimums = await _minimums(asks, [topic.name for topic in metadata.topics])
     partitions = [
         _partition(topic.name, found, minimums.get(topic.name))
         for topic in sorted(metadata.topics, key=lambda topic: str(topic.name))
         for found in sorted(topic.partitions, key=lambda found: int(found.partition_index))
     ]
-    alive = [broker for broker in brokers if not broker.is_fenced]
+    alive = [broker for broker in brokers if not broker.is_fenced and not broker.trouble]
     told = await asyncio.gather(*(_ask_broker(asks, broker, partitions) for broker in alive))
     _fill(brokers, partitions, {broker.broker: each for broker, each in zip(alive, told, strict=True)})
     await _fill_eligible(asks, partitions)
@@ -85,6 +86,12 @@ async def leader_of(asks: Asks, topic: str, partition: int) -> int | None:
             leader: int = found.leader_id
             return leader
     return None
+
+
+def _unregistered(metadata: Any, known: set[int]) -> list[BrokerState]:
+    """Brokers that have replicas, and that nobody knows."""
+    placed = {each for topic in metadata.topics for partition in topic.partitions for each in partition.replica_nodes}
+    return [BrokerState(each, "", 0, None, False, False, "is not registered") for each in sorted(placed - known)]
 
 
 def _partition(topic: str, found: Any, minimum: int | None) -> PartitionState:
@@ -157,7 +164,7 @@ def _fill(brokers: list[BrokerState], partitions: list[PartitionState], told: di
             replica.lag_bytes = _behind(leader.sizes.get(place), replica.size_bytes)
     for broker in brokers:
         own = told.get(broker.broker, nothing)
-        broker.trouble, broker.failed_log_dirs = own.trouble, list(own.failed_log_dirs)
+        broker.trouble, broker.failed_log_dirs = broker.trouble or own.trouble, list(own.failed_log_dirs)
         broker.leaders = sum(each.leader == broker.broker for each in partitions)
         broker.replicas = sum(replica.broker == broker.broker for each in partitions for replica in each.replicas)
         if broker.broker in told and not own.trouble:

@@ -7,6 +7,7 @@ SASL (a cluster that wants them closes the connection), trying again.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, Final
 
 from tailrace.base.errors import TailraceError
@@ -56,8 +57,7 @@ class PlainRequests:
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             if broker is None:
                 self._chosen = None
-            why = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise NotAnswered(why) from error
+            raise NotAnswered(_words(error)) from error
 
     async def close(self) -> None:
         """End every connection."""
@@ -110,3 +110,12 @@ class PlainRequests:
             del self._connections[address]
             writer.close()
             raise
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "the connection was closed"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    number = error.errno if isinstance(error, OSError) else None
+    return str(error) if number is None or number < 0 else os.strerror(number).lower()  # below 0: of getaddrinfo

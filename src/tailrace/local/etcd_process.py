@@ -9,6 +9,7 @@ from typing import Final
 from tailrace.base.errors import TailraceError
 from tailrace.local.processes import Process
 
+ETCD_DIRECTORY: Final = "etcd"
 READY: Final = b"serving client traffic"
 """What etcd 3.4 to 3.6 write when they answer."""
 
@@ -24,7 +25,7 @@ def etcd_process(directory: Path, port: int, peer_port: int) -> Process:
     if program is None:
         raise TailraceError("etcd is not installed: no program `etcd` on the path")
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
-    arguments = ["exec", program, "--name", "local", "--data-dir", str(directory / "etcd"),
+    arguments = ["exec", program, "--name", "local", "--data-dir", str(directory / ETCD_DIRECTORY),
                  "--logger", "zap", "--log-outputs", "stderr",
                  "--listen-client-urls", client, "--advertise-client-urls", client,
                  "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
