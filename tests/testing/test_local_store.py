@@ -107,6 +107,21 @@ def test_what_was_appended_outlives_the_gateway_and_leases_do_not(tmp_path: Path
         gateway.close()
 
 
+def test_a_lease_of_one_second_ends_after_one_second(stores: GatewayStores) -> None:
+    """By what the gateway says of its last renewal, as with etcd: it was granted two."""
+    one, keeper = stores.open(), stores.open()
+    assert keeper.acquire_lease("controller", "b", 1000)
+    assert one.acquire_lease("broker-1", "a", 1000)
+    began = time.monotonic()
+    while "broker-1" in keeper.read_leases():
+        assert time.monotonic() - began < 5
+        assert keeper.acquire_lease("controller", "b", 1000)
+        time.sleep(0.05)
+    took_s = time.monotonic() - began
+    assert took_s > 0.95
+    assert one.acquire_lease("broker-1", "c", 1000)
+
+
 def test_a_file_that_another_has_open_is_refused_in_one_sentence(tmp_path: Path) -> None:
     gateway = GatewayThread(tmp_path / "cluster.db")
     with pytest.raises(TailraceError, match="another process has it open"):

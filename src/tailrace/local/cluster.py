@@ -37,14 +37,9 @@ REPLICAS: Final = 3
 ANSWER_S: Final = 5.0
 """Longest wait for one broker's answer: one that is paused or cut off gives none."""
 
-REPLICATED: Final = (
-    "default.replication.factor",
-    "offsets.topic.replication.factor",
-    "share.coordinator.state.topic.replication.factor",
-    "transaction.state.log.replication.factor",
-)
-"""Settings that default to three replicas, or to as many as there are brokers: one replica of a topic in a cluster
-would be a surprise when its broker is killed."""
+DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
+"""Defaults to three replicas here, or to as many as there are brokers: one replica of a topic in a cluster would be a
+surprise when its broker is killed. What brokers keep for themselves has three of itself."""
 MANAGED: Final = frozenset({"node.id", "broker.id", "cluster.url", "listeners", "advertised.listeners"})
 """Settings that the cluster gives its brokers itself."""
 
@@ -150,7 +145,8 @@ class LocalCluster:
             for other, port in self.ports.items():
                 if other != node_id:
                     routes.append((options.host, port, thread.wait(links.open(node_id, other, options.host, port))))
-            settings = {**self._defaults(), **options.settings}
+            replicas = str(min(REPLICAS, options.brokers))
+            settings = {DEFAULT_REPLICATION_FACTOR: replicas, **options.settings}
             settings |= {"node.id": str(node_id), "cluster.url": f"etcd://127.0.0.1:{by}/local"}
             address = f"[{options.host}]" if ":" in options.host else options.host
             listen = f"{address}:{self.ports[node_id]}"
@@ -176,9 +172,6 @@ class LocalCluster:
         path = options.directory / METADATA_FILE if options.store == "sqlite" else None
         gateway = self._gateway = thread.call(partial(Gateway, SystemClock(), path))
         return thread.wait(gateway.start())
-
-    def _defaults(self) -> dict[str, str]:
-        return dict.fromkeys(REPLICATED, str(min(REPLICAS, self.options.brokers)))
 
     # -- brokers ---------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Answers brokers as etcd's JSON gateway does, from `keys.Keys`: what `cluster/etcd_client.py` asks, and no more.
 
-    POST /v3/kv/range /v3/kv/put /v3/kv/txn        /v3/lease/grant /v3/lease/keepalive /v3/lease/revoke
+    POST /v3/kv/range /v3/kv/put /v3/kv/txn        /v3/lease/grant keepalive revoke timetolive
     POST /v3/watch                                 a stream of lines, chunked, from a revision on
 
 So the brokers of a local cluster run the code they run with etcd. One member, no users, no TLS: it listens on loopback
@@ -64,6 +64,7 @@ class Gateway:
             "/v3/lease/grant": self._grant,
             "/v3/lease/keepalive": self._keep_alive,
             "/v3/lease/revoke": self._revoke,
+            "/v3/lease/timetolive": self._time_to_live,
         }
 
     async def start(self, host: str = "127.0.0.1") -> int:
@@ -199,6 +200,13 @@ class Gateway:
     def _revoke(self, body: Json) -> Json:
         self._keys.revoke(int(body["ID"]))
         return {"header": self._header()}
+
+    def _time_to_live(self, body: Json) -> Json:
+        left = self._keys.time_to_live(int(body["ID"]), self._clock.monotonic_ms())
+        answer: Json = {"header": self._header(), "ID": str(body["ID"])}
+        if left is None:
+            return {**answer, "TTL": "-1"}
+        return {**answer, "TTL": str(int(left[0] // 1000)), "grantedTTL": str(int(left[1] // 1000))}
 
     def _time_leases(self) -> None:
         next_ms = self._keys.next_end_ms

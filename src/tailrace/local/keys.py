@@ -209,6 +209,11 @@ class Keys:
         lease.until_ms = now_ms + lease.ttl_ms
         return lease.ttl_ms
 
+    def time_to_live(self, lease_id: int, now_ms: float) -> tuple[float, float] | None:
+        """How long it has left and how long it was granted, in ms; None when it has ended."""
+        lease = self._leases.get(lease_id)
+        return None if lease is None else (max(0.0, lease.until_ms - now_ms), lease.ttl_ms)
+
     def revoke(self, lease_id: int) -> None:
         """End it now, and its keys. Raises LeaseNotFound."""
         lease = self._leases.get(lease_id)

@@ -61,10 +61,12 @@ def test_keys_go_with_their_lease_unless_they_were_put_again_without_it() -> Non
     found.expire(1500)
     assert values(found) == {b"a": b"1", b"b": b"kept"}
     assert found.next_end_ms == 1900
+    assert found.time_to_live(lease, now_ms=1500) == (400, 1000)
     found.expire(1900)
     assert values(found) == {b"b": b"kept"}
     assert found.keep_alive(lease, now_ms=1900) == 0
     assert found.next_end_ms is None
+    assert found.time_to_live(lease, now_ms=1900) is None
     for gone in (lambda: found.revoke(lease), lambda: found.change([Put(b"c", b"3", lease)])):
         with pytest.raises(LeaseNotFound):
             gone()
