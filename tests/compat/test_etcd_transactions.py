@@ -22,7 +22,7 @@ pytestmark = pytest.mark.compat
 PARTITIONS = 3
 RECORDS = int(os.environ.get("TAILRACE_CLUSTER_TRANSACTIONS_RECORDS", "600"))
 """Records of each partition. The default takes some 60 s; with more the brokers are killed as long as copies run."""
-WAIT_S = max(150.0, RECORDS / 4)
+WAIT_S = max(90.0, RECORDS / 5)
 SETTINGS = {
     "broker.session.timeout.ms": "1500",
     "broker.heartbeat.interval.ms": "300",
@@ -78,7 +78,7 @@ def java_copier(cluster: EtcdCluster, source: str, target: str) -> list[str]:
 
 def our_copier(cluster: EtcdCluster, source: str, target: str) -> list[str]:
     module = [sys.executable, "-m", "tests.compat.transactional_copier"]
-    return [*module, cluster.servers(), "librdkafka", source, target, str(2 * RECORDS), "1", "2"]
+    return [*module, cluster.servers(), "librdkafka", source, target, str(2 * RECORDS), str(WAIT_S), "1", "2"]
 
 
 class Copies:
@@ -149,6 +149,7 @@ def read_committed(cluster: EtcdCluster, topic: str) -> list[int]:
         consumer.close()
 
 
+@pytest.mark.timeout(WAIT_S + 90)
 def test_copies_are_exact_while_one_broker_after_the_other_is_killed(cluster: EtcdCluster, tmp_path: Path) -> None:
     create(cluster, "source", "target")
     fill(cluster, "source")

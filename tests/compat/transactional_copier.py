@@ -1,6 +1,6 @@
 """Copies partitions of a topic exactly once with confluent-kafka, through whatever happens to the brokers.
 
-    python -m tests.compat.transactional_copier SERVERS NAME SOURCE TARGET COUNT PARTITION...
+    python -m tests.compat.transactional_copier SERVERS NAME SOURCE TARGET COUNT SECONDS PARTITION...
 
 Each record goes to the partition of TARGET that its number says, so that a transaction writes to several. Ends when
 COUNT records are copied and committed. What a client is told to do after an error is done: again, abort, begin anew.
@@ -14,15 +14,15 @@ import time
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 CALL_S = 20.0
-TOTAL_S = 150.0
 TRANSACTION_RECORDS = 20
 
 
 class Copier:
-    def __init__(self, servers: str, name: str, source: str, target: str, partitions: list[int]) -> None:
-        self._servers, self._name, self._target = servers, name, target
+    def __init__(self, who: tuple[str, str], topics: tuple[str, str], until: float, partitions: list[int]) -> None:
+        (self._servers, self._name), (source, self._target) = who, topics
+        servers, name = who
         self._partitions = [TopicPartition(source, each) for each in partitions]
-        self._until = time.monotonic() + TOTAL_S
+        self._until = until
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
@@ -121,4 +121,5 @@ class Copier:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    Copier(given[0], given[1], given[2], given[3], [int(each) for each in given[5:]]).run(int(given[4]))
+    until = time.monotonic() + float(given[5])
+    Copier((given[0], given[1]), (given[2], given[3]), until, [int(each) for each in given[6:]]).run(int(given[4]))

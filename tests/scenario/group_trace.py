@@ -403,12 +403,11 @@ class GroupTrace(ConsumerCommands):
         self.bench.groups.unload(int(args[0]))
 
     def do_loading(self, args: list[str], options: Options) -> None:
-        self._loading = self.bench.groups.begin_load(int(args[0]))
+        self._loading = self.bench.groups.load_steps(int(args[0]), self.bench.log)
 
     def do_loaded(self, args: list[str], options: Options) -> None:
-        for record in self.bench.log.records(self._loading.partition):
-            self._loading.replay(record)
-        self.bench.groups.finish_load(self._loading)
+        for _ in self._loading:
+            pass
 
     def do_set(self, args: list[str], options: Options) -> None:
         for name, value in options.items():

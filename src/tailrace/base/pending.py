@@ -51,6 +51,17 @@ class Pending(Generic[T]):
             self._callbacks.append(callback)
 
 
+class Answer(Pending[T]):
+    """A value that somebody may stop waiting for: the first one that is given counts, and later ones concern nobody."""
+
+    __slots__ = ()
+
+    def complete(self, value: T) -> None:
+        """Give the value, unless one was given."""
+        if not self._done:
+            super().complete(value)
+
+
 def completed(value: T) -> Pending[T]:
     """A value that is there."""
     pending: Pending[T] = Pending()

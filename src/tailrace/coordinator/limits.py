@@ -19,6 +19,9 @@ HASHED_KEYS_MAX: Final = 4096
 """Group ids and transactional ids whose hash is remembered: every heartbeat needs it, and in Python it costs as much as
 the rest of one. Half a megabyte at most; beyond it the least used is computed again."""
 
+RECORDS_PER_STEP: Final = 50
+"""Records that a coordinator loads between two looks at the clock: half a millisecond. The loop's turns are of some."""
+
 MARKER_RETRY_MS: Final = 100
 """Pause before a transaction marker that could not be written is tried again: Kafka's request retry back-off. There is
 no limit to how often: a transaction that is decided must end, and only its own partitions wait for it."""

@@ -3,6 +3,9 @@
     operation ──> decide ──> append ──> committed: replay, follow up
                                         refused:   follow up, change nothing
 
+Whoever waits longer than the limit for its turn, or for its records, is refused; what was on its way into the log goes
+on, and is replayed when it is committed: a coordinator knows what its log says.
+
 Invariant: turns of one key never overlap, not even when an answer makes a connection deliver the next request; while a
 key's records are on their way into the log, what comes for it waits. Keys do not wait for each other.
 Not its business: what is decided, which partition a key belongs to. Source: Kafka's `CoordinatorRuntime`.
@@ -16,9 +19,10 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from tailrace.base.errors import ErrorCode, KafkaError
+from tailrace.base.pending import Pending
 from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.limits import QUEUE_MAX_OPERATIONS
-from tailrace.coordinator.ports import PartitionWriter
+from tailrace.coordinator.ports import PartitionWriter, Timers
 
 _APPEND_ERRORS: Final = {
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -58,13 +62,21 @@ def refuse_nobody(_: ErrorCode) -> None:
     """A timer's operation has nobody to answer. Turns with it are never refused for want of room."""
 
 
+class Limit(NamedTuple):
+    """How long somebody waits for the log, in ms, and what tells the time."""
+
+    timers: Timers
+    limit_ms: Callable[[], float]
+
+
 class Turns:
-    """Gives turns over one writer. One owner, one thread."""
+    """Gives turns over one writer. One owner, one thread. Requests' answers must bear being given twice (`Answer`)."""
 
-    __slots__ = ("_writer",)
+    __slots__ = ("_limit", "_writer")
 
-    def __init__(self, writer: PartitionWriter) -> None:
+    def __init__(self, writer: PartitionWriter, limit: Limit) -> None:
         self._writer = writer
+        self._limit = limit
 
     def take(self, shard: Shard, key: str, turn: Turn) -> None:
         """Run `turn` when `key` is free: at once, or later in order of arrival."""
@@ -74,6 +86,8 @@ class Turns:
             self._run(shard, key)
         elif len(waiting) < QUEUE_MAX_OPERATIONS or turn.refuse is refuse_nobody:
             waiting.append(turn)  # a key's timers are few; losing one would lose a rebalance or a transaction's end
+            if turn.refuse is not refuse_nobody:
+                self._limit.timers.schedule(self._limit.limit_ms(), partial(_give_up, shard, key, turn))
         else:
             turn.refuse(ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
@@ -94,6 +108,7 @@ class Turns:
                 while decision is not None:
                     appended = self._writer.append(shard.partition, decision.records, decision.transaction)
                     if not appended.done:
+                        self._limit_wait(turn, appended)
                         appended.on_complete(partial(self._on_appended, shard, key, decision))
                         return
                     decision = _settle(shard, decision, appended.value)
@@ -106,6 +121,14 @@ class Turns:
             raise
         del shard.turns[key]
 
+    def _limit_wait(self, turn: Turn, appended: Pending[ErrorCode | None]) -> None:
+        """Tell who asked that it takes too long, if it does."""
+        if turn.refuse is not refuse_nobody:
+            timer = self._limit.timers.schedule(
+                self._limit.limit_ms(), partial(turn.refuse, _APPEND_ERRORS[ErrorCode.REQUEST_TIMED_OUT])
+            )
+            appended.on_complete(lambda _: timer.cancel())
+
     def _on_appended(self, shard: Shard, key: str, decision: Decision, code: ErrorCode | None) -> None:
         try:
             following = _settle(shard, decision, code)
@@ -113,6 +136,14 @@ class Turns:
                 shard.turns[key].appendleft(Turn(lambda: following, refuse_nobody))
         finally:
             self._run(shard, key)
+
+
+def _give_up(shard: Shard, key: str, turn: Turn) -> None:
+    """Refuse a turn that has waited too long for its key, unless it had its turn."""
+    waiting = shard.turns.get(key)
+    if waiting is not None and turn in waiting:
+        waiting.remove(turn)
+        turn.refuse(_APPEND_ERRORS[ErrorCode.REQUEST_TIMED_OUT])
 
 
 def refuse_waiting(shard: Shard) -> None:

@@ -10,6 +10,8 @@ Invariant: a partition of such a topic is coordinated here exactly while this br
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tailrace.base.errors import KafkaError, StorageError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tailrace.net.loop import Engine
     from tailrace.node.peers import Peers
     from tailrace.node.remote_questions import RemoteQuestions
+    from tailrace.node.turns import Turns
 
 _log = logging.getLogger("tailrace.node")
 
@@ -58,6 +61,9 @@ class Coordinators:
         self._share_states: ShareStateCoordinator | None = None
         self._questions: RemoteQuestions | None = None
         self._peers: list[Peers] = []
+        self._turns: Turns | None = None
+        self._to_load: deque[tuple[str, int, Iterator[None]]] = deque()
+        self._is_loading = False
 
     def _image(self) -> MetadataImage:
         return self._around.metadata.image
@@ -161,19 +167,42 @@ class Coordinators:
             self.share_states().settings.share_coordinator_state_topic_num_partitions = partition_count
 
     def lead(self, topic: str, partition: int, leader_epoch: int) -> None:
-        """Coordinate a partition, if it is of an internal topic; one that cannot be read is not, the others are."""
-        try:
-            if topic == GROUP_METADATA_TOPIC:
-                self.groups.load(partition, self._group_log)
-            elif topic == TRANSACTION_STATE_TOPIC:
-                self.transactions().load(partition, leader_epoch, self._transaction_log)
-            elif topic == SHARE_GROUP_STATE_TOPIC:
-                self.share_states().load(partition)
-        except (DecodeError, KafkaError, StorageError) as error:
-            self.drop(topic, partition)
-            _log.error("what %s-%d coordinates is not served: %s", topic, partition, error)
-            if isinstance(error, StorageError):
-                self._around.logs.on_storage_error(error)
+        """Coordinate a partition, if it is of an internal topic; one that cannot be read is not, the others are.
+
+        From `load_in_turns` on it is loaded a few records at a time, and clients are told meanwhile that it is.
+        """
+        if topic == GROUP_METADATA_TOPIC:
+            steps = self.groups.load_steps(partition, self._group_log)
+        elif topic == TRANSACTION_STATE_TOPIC:
+            steps = self.transactions().load_steps(partition, leader_epoch, self._transaction_log)
+        elif topic == SHARE_GROUP_STATE_TOPIC:
+            steps = self.share_states().load_steps(partition)
+        else:
+            return
+        self._to_load.append((topic, partition, steps))
+        if self._turns is None:
+            deque(self._load(), maxlen=0)
+        elif not self._is_loading:
+            self._is_loading = True
+            self._turns.run(self._load())
+
+    def load_in_turns(self, turns: Turns) -> None:
+        """Clients are served from now on: loading lets them in between."""
+        self._turns = turns
+
+    def _load(self) -> Iterator[None]:
+        """Load one partition after the other."""
+        while self._to_load:
+            topic, partition, steps = self._to_load.popleft()
+            try:
+                yield from steps
+            except (DecodeError, KafkaError, StorageError) as error:
+                self.drop(topic, partition)
+                _log.error("what %s-%d coordinates is not served: %s", topic, partition, error)
+                if isinstance(error, StorageError):
+                    self._around.logs.on_storage_error(error)
+            yield
+        self._is_loading = False
 
     def drop(self, topic: str, partition: int) -> None:
         """Coordinate a partition no longer."""

@@ -23,6 +23,7 @@ def apply_group_settings(target: GroupSettings, settings: BrokerSettings) -> Non
     target.group_max_session_timeout_ms = settings.integer("group.max.session.timeout.ms")
     target.group_max_size = settings.integer("group.max.size")
     target.offset_metadata_max_bytes = settings.integer("offset.metadata.max.bytes")
+    target.offsets_commit_timeout_ms = settings.integer("offsets.commit.timeout.ms")
     target.offsets_retention_ms = settings.integer("offsets.retention.minutes") * _MINUTE_MS
     target.offsets_retention_check_interval_ms = settings.integer("offsets.retention.check.interval.ms")
     consumer = target.consumer

@@ -78,6 +78,7 @@ class Leadership:
         self._delete_departed()
         for topic in sorted(self._metadata.image.topics.values(), key=_coordinated_last):
             self._lead_topic(topic)
+        self._coordinators.load_in_turns(self._turns)
         self._tell_of_strays()
         if self._partitions.offline:
             _log.error("%d partitions are offline and answer KAFKA_STORAGE_ERROR", len(self._partitions.offline))

@@ -56,5 +56,6 @@ def share_state_settings(settings: BrokerSettings) -> ShareStateSettings:
         share_coordinator_snapshot_update_records_per_snapshot=settings.integer(
             f"{prefix}.snapshot.update.records.per.snapshot"
         ),
+        share_coordinator_write_timeout_ms=settings.integer("share.coordinator.write.timeout.ms"),
         share_coordinator_state_topic_num_partitions=settings.integer(f"{prefix}.state.topic.num.partitions"),
     )

@@ -17,5 +17,6 @@ def transaction_settings(settings: BrokerSettings) -> TransactionSettings:
         transaction_remove_expired_transaction_cleanup_interval_ms=settings.integer(
             "transaction.remove.expired.transaction.cleanup.interval.ms"
         ),
+        offsets_commit_timeout_ms=settings.integer("offsets.commit.timeout.ms"),
         transaction_state_log_num_partitions=settings.integer("transaction.state.log.num.partitions"),
     )

@@ -11,10 +11,12 @@ from tailrace.base.errors import ErrorCode
 from tailrace.base.pending import Pending
 from tailrace.coordinator.decision import Decision
 from tailrace.coordinator.groups.joining import Caller
+from tailrace.coordinator.groups.offsets import CommittedOffset
+from tailrace.coordinator.groups.records import offset_record
 from tailrace.coordinator.groups.settings import GroupSettings
-from tailrace.coordinator.limits import QUEUE_MAX_OPERATIONS
+from tailrace.coordinator.limits import QUEUE_MAX_OPERATIONS, RECORDS_PER_STEP
 from tailrace.coordinator.partitioning import java_hash
-from tailrace.coordinator.ports import CoordinatorRecord
+from tailrace.coordinator.ports import CoordinatorRecord, LogEntry, TransactionalRecord
 from tailrace.wire.messages.heartbeat import HeartbeatRequest
 from tailrace.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from tailrace.wire.messages.offset_commit import (
@@ -167,3 +169,59 @@ def test_two_thousand_members_join() -> None:
     again = join(bench, member_id=members[0].value.member_id)
     assert len(again.value.members) == 2_000
     assert all(answer.done for answer in members)
+
+
+def test_a_commit_that_is_not_replicated_in_time_is_refused_and_holds_all_the_same() -> None:
+    bench = GroupBench()
+    bench.log.is_holding = True
+    committed = commit(bench, 5)
+    bench.advance(5_000)
+    assert code_of(committed.value) == ErrorCode.COORDINATOR_NOT_AVAILABLE
+    bench.log.is_holding = False
+    bench.log.release()
+    group = bench.groups.find_group("g")
+    assert group is not None
+    found = group.offsets.get("t", 0)
+    assert found is not None and found.offset == 5
+
+
+class Commits:
+    """A log of one group's commits, and of a transaction that was open when the last leader died."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.read = 0
+
+    def records(self, partition: int) -> Iterator[LogEntry]:
+        for number in range(self._count):
+            self.read += 1
+            yield offset_record("g", "t", number % 200, CommittedOffset(number, -1, "", 0))
+        yield TransactionalRecord(7, offset_record("g", "in transaction", 0, CommittedOffset(42, -1, "", 0)))
+
+
+def test_a_log_is_read_step_by_step_and_clients_are_told_meanwhile() -> None:
+    bench = GroupBench()
+    log = Commits(1000)
+    steps = bench.groups.load_steps(0, log)
+    assert code_of(commit(bench, 1).value) == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, "before the first step"
+    next(steps)
+    assert log.read == RECORDS_PER_STEP
+    bench.groups.end_transaction(0, 7, True)  # its marker comes while the log is read
+    assert sum(1 for _ in steps) > 1000 / RECORDS_PER_STEP - 1, "and then what is left of it is replayed so"
+    assert code_of(commit(bench, 1).value) == ErrorCode.NONE
+    group = bench.groups.find_group("g")
+    assert group is not None
+    offsets = [group.offsets.get(*place) for place in (("t", 199), ("in transaction", 0))]
+    assert [each and each.offset for each in offsets] == [999, 42]
+
+
+def test_a_partition_that_goes_while_it_is_read_is_read_no_further() -> None:
+    bench = GroupBench()
+    log = Commits(1000)
+    steps = bench.groups.load_steps(0, log)
+    next(steps)
+    bench.groups.unload(0)
+    bench.groups.load(0, bench.log)
+    assert list(steps) == []
+    assert log.read == RECORDS_PER_STEP
+    assert code_of(commit(bench, 1).value) == ErrorCode.NONE, "what was loaded since is served"

@@ -102,6 +102,25 @@ def test_requests_wait_for_the_log_in_their_order() -> None:
     assert bench.state is TransactionState.COMPLETE_COMMIT
 
 
+def test_who_waits_too_long_is_refused_and_what_is_on_its_way_comes_true() -> None:
+    bench = Bench()
+    bench.init()
+    bench.log.is_holding = True
+    added = bench.add(T0)
+    bench.advance(2_000)
+    queued = bench.add(T1)
+    bench.advance(3_000)
+    assert added.value is ErrorCode.COORDINATOR_NOT_AVAILABLE, "offsets.commit.timeout.ms"
+    assert not queued.done
+    bench.advance(2_000)
+    assert queued.value is ErrorCode.COORDINATOR_NOT_AVAILABLE
+    bench.log.is_holding = False
+    bench.log.release()
+    assert bench.transactions.describe("x").partitions == [T0], "the second never had its turn"
+    assert bench.add(T0, T1).value is ErrorCode.NONE
+    assert bench.end().value == Outcome(ErrorCode.NONE, 0, 1)
+
+
 def test_nothing_has_happened_when_the_log_refuses() -> None:
     bench = Bench()
     bench.init()

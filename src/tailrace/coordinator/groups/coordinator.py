@@ -12,20 +12,21 @@ Source: Kafka's `GroupCoordinatorService` and `CoordinatorRuntime`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.pending import Pending
+from tailrace.base.pending import Answer, Pending
 from tailrace.base.rand import Random
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.decision import Decision, Operation
 from tailrace.coordinator.groups import commits, joining, listing, membership
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState, refused_join
 from tailrace.coordinator.groups.joining import Caller, Join
-from tailrace.coordinator.groups.loading import remains
+from tailrace.coordinator.groups.loading import replay_log
 from tailrace.coordinator.groups.offsets import Offsets
 from tailrace.coordinator.groups.pending_offsets import PendingOffsets
 from tailrace.coordinator.groups.settings import GroupSettings
@@ -37,10 +38,9 @@ from tailrace.coordinator.ports import (
     PartitionLoader,
     PartitionWriter,
     Timers,
-    TransactionalRecord,
 )
 from tailrace.coordinator.rebalances import Rebalanced, Rebalances
-from tailrace.coordinator.turns import Turn, Turns, refuse_nobody, refuse_waiting
+from tailrace.coordinator.turns import Limit, Turn, Turns, refuse_nobody, refuse_waiting
 from tailrace.wire.messages.delete_groups import DeletableGroupResult
 from tailrace.wire.messages.describe_groups import DescribedGroup
 from tailrace.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -83,7 +83,7 @@ class GroupCoordinator:
         image: Callable[[], MetadataImage] = MetadataImage,
     ) -> None:
         self.settings = settings
-        self._turns = Turns(writer)
+        self._turns = Turns(writer, Limit(timers, lambda: settings.offsets_commit_timeout_ms))
         self._timers = timers
         self._clock = clock
         self._random = random
@@ -105,15 +105,28 @@ class GroupCoordinator:
         """Partition of `__consumer_offsets` that keeps this group."""
         return partition_for(group_id, self.settings.offsets_topic_num_partitions)
 
-    def begin_load(self, partition: int) -> GroupShard:
-        """This broker leads `partition`: its groups are loading until `finish_load`. Feed its records to `.replay`."""
+    def load(self, partition: int, loader: PartitionLoader) -> None:
+        """Load a partition in one go, as `load_steps` does it."""
+        deque(self.load_steps(partition, loader), maxlen=0)
+
+    def load_steps(self, partition: int, loader: PartitionLoader) -> Iterator[None]:
+        """This broker leads `partition`: its groups are loading from now on, until the last of these steps.
+
+        A step raises DecodeError for a record nobody can read, or as `loader` does: the partition is then not served,
+        as in Kafka, because going on could take back commits. Once it is unloaded there are no more steps.
+        """
         self.unload(partition)
         shard = GroupShard(partition, self.settings, self._clock, self._timers, self._take_timer_turn, self._journal)
         self._shards[partition] = shard
-        return shard
+        return self._load(shard, loader)
 
-    def finish_load(self, shard: GroupShard) -> None:
-        """Serve the groups of a shard whose log has been read."""
+    def _load(self, shard: GroupShard, loader: PartitionLoader) -> Iterator[None]:
+        try:
+            yield from replay_log(shard, loader.records(shard.partition))
+        except BaseException:
+            if not shard.is_closed:
+                self.unload(shard.partition)
+            raise
         if not shard.is_closed:
             shard.finish_load()
             if any(group.consumer is not None for group in shard.groups.values()):
@@ -121,29 +134,11 @@ class GroupCoordinator:
             if any(group.share is not None for group in shard.groups.values()):
                 self.share.begin_sessions(shard)
 
-    def load(self, partition: int, loader: PartitionLoader) -> None:
-        """Load a partition in one go.
-
-        Raises DecodeError for a record nobody can read: the partition is then not served, as in Kafka, because going
-        on could take back commits.
-        """
-        shard = self.begin_load(partition)
-        try:
-            for entry in remains(loader.records(partition)):
-                if isinstance(entry, TransactionalRecord):
-                    shard.replay_transactional(*entry)
-                else:
-                    shard.replay(entry)
-        except BaseException:
-            self.unload(partition)
-            raise
-        self.finish_load(shard)
-
     def end_transaction(self, partition: int, producer_id: int, is_commit: bool) -> None:
         """A marker of this producer was written to `partition` of the topic, after all it committed there."""
         shard = self._shards.get(partition)
         if shard is not None:
-            shard.replay_end(producer_id, is_commit)
+            shard.end_transaction(producer_id, is_commit)
 
     def unload(self, partition: int) -> None:
         """This broker no longer leads `partition`: refuse what waits there, forget its groups."""
@@ -234,7 +229,7 @@ class GroupCoordinator:
         from tailrace.coordinator.consumer_groups.heartbeats import Beat
         from tailrace.coordinator.consumer_groups.requests import check_heartbeat, refused_heartbeat
 
-        answer: Pending[ConsumerGroupHeartbeatResponse] = Pending()
+        answer: Pending[ConsumerGroupHeartbeatResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             member_id = request.member_id or str(self._random.uuid())
@@ -255,7 +250,7 @@ class GroupCoordinator:
 
     def join_group(self, request: JoinGroupRequest, caller: Caller) -> Pending[JoinGroupResponse]:
         """JoinGroup: completes when the join phase ends, which may take the rebalance timeout."""
-        answer: Pending[JoinGroupResponse] = Pending()
+        answer: Pending[JoinGroupResponse] = Answer()
         join = Join(request, caller, answer)
 
         def decide(shard: GroupShard) -> Decision | None:
@@ -294,7 +289,7 @@ class GroupCoordinator:
 
     def sync_group(self, request: SyncGroupRequest) -> Pending[SyncGroupResponse]:
         """SyncGroup: completes when the leader's assignment is committed."""
-        answer: Pending[SyncGroupResponse] = Pending()
+        answer: Pending[SyncGroupResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
@@ -314,7 +309,7 @@ class GroupCoordinator:
 
     def heartbeat(self, request: HeartbeatRequest) -> Pending[HeartbeatResponse]:
         """Heartbeat. While the group is loading the answer is yes: the member can only wait."""
-        answer: Pending[HeartbeatResponse] = Pending()
+        answer: Pending[HeartbeatResponse] = Answer()
 
         def decide(shard: GroupShard) -> None:
             group = _known(shard, request.group_id, ErrorCode.UNKNOWN_MEMBER_ID)
@@ -336,7 +331,7 @@ class GroupCoordinator:
 
     def leave_group(self, group_id: str, leavers: list[MemberIdentity]) -> Pending[LeaveGroupResponse]:
         """LeaveGroup of one or more members, in the form of v3 and later."""
-        answer: Pending[LeaveGroupResponse] = Pending()
+        answer: Pending[LeaveGroupResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(group_id)
@@ -360,7 +355,7 @@ class GroupCoordinator:
 
     def commit_offsets(self, request: OffsetCommitRequest, api_version: int) -> Pending[OffsetCommitResponse]:
         """OffsetCommit for partitions that exist, by topic name and id: completes when the records are committed."""
-        answer: Pending[OffsetCommitResponse] = Pending()
+        answer: Pending[OffsetCommitResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
@@ -389,7 +384,7 @@ class GroupCoordinator:
         """
         from tailrace.coordinator.groups import transactional_commits  # start-up time: as its messages
 
-        answer: Pending[TxnOffsetCommitResponse] = Pending()
+        answer: Pending[TxnOffsetCommitResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
@@ -434,7 +429,7 @@ class GroupCoordinator:
 
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete for partitions that exist (KIP-496)."""
-        answer: Pending[OffsetDeleteResponse] = Pending()
+        answer: Pending[OffsetDeleteResponse] = Answer()
         if not request.group_id:
             answer.complete(OffsetDeleteResponse(error_code=ErrorCode.INVALID_GROUP_ID))
             return answer
@@ -522,7 +517,7 @@ class GroupCoordinator:
 
     def delete_group(self, group_id: str) -> Pending[DeletableGroupResult]:
         """Delete an Empty group and its offsets."""
-        answer: Pending[DeletableGroupResult] = Pending()
+        answer: Pending[DeletableGroupResult] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _known(shard, group_id, ErrorCode.GROUP_ID_NOT_FOUND)

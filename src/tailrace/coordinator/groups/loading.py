@@ -7,9 +7,11 @@ the marker does: a later plain record of the same key is newer than they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from tailrace.coordinator.groups.shard import GroupShard
+from tailrace.coordinator.limits import RECORDS_PER_STEP
 from tailrace.coordinator.ports import CoordinatorRecord, LogEntry, TransactionalRecord, TransactionEnd
 
 
@@ -20,28 +22,68 @@ class _Written(NamedTuple):
     record: CoordinatorRecord
 
 
-def remains(entries: Iterable[LogEntry]) -> list[CoordinatorRecord | TransactionalRecord]:
-    """What to replay, in the order of the log: last values without tombstones, then records of open transactions."""
-    latest: dict[bytes, _Written] = {}
-    open_transactions: dict[int, dict[bytes, _Written]] = {}
-    for place, entry in enumerate(entries):
+class Remains:
+    """Gathers what is left of a log. Feed it the entries in order, then ask once."""
+
+    __slots__ = ("_latest", "_open_transactions", "_place")
+
+    def __init__(self) -> None:
+        self._latest: dict[bytes, _Written] = {}
+        self._open_transactions: dict[int, dict[bytes, _Written]] = {}
+        self._place = 0
+
+    def add(self, entry: LogEntry) -> None:
+        """The next entry of the log."""
+        place = self._place = self._place + 1
         if isinstance(entry, TransactionEnd):
-            ended = open_transactions.pop(entry.producer_id, None)
+            ended = self._open_transactions.pop(entry.producer_id, None)
             if ended is not None and entry.is_commit:
-                _merge(latest, ended)
+                _merge(self._latest, ended)
         elif isinstance(entry, TransactionalRecord):
-            open_transactions.setdefault(entry.producer_id, {})[entry.record.key] = _Written(place, entry.record)
+            written = self._open_transactions.setdefault(entry.producer_id, {})
+            written[entry.record.key] = _Written(place, entry.record)
         elif entry.value is not None:
-            latest[entry.key] = _Written(place, entry)
+            self._latest[entry.key] = _Written(place, entry)
         else:
-            latest.pop(entry.key, None)
-            for waiting in open_transactions.values():
+            self._latest.pop(entry.key, None)
+            for waiting in self._open_transactions.values():
                 waiting.pop(entry.key, None)
-    found: list[tuple[int, CoordinatorRecord | TransactionalRecord]] = list(latest.values())
-    for producer_id, waiting in open_transactions.items():
-        found += [(place, TransactionalRecord(producer_id, record)) for place, record in waiting.values()]
-    found.sort(key=lambda written: written[0])
-    return [record for _, record in found]
+
+    def found(self) -> list[CoordinatorRecord | TransactionalRecord]:
+        """What to replay, in the order of the log: last values without tombstones, and records of open transactions."""
+        found: list[tuple[int, CoordinatorRecord | TransactionalRecord]] = list(self._latest.values())
+        for producer_id, waiting in self._open_transactions.items():
+            found += [(place, TransactionalRecord(producer_id, record)) for place, record in waiting.values()]
+        found.sort(key=lambda written: written[0])
+        return [record for _, record in found]
+
+
+def remains(entries: Iterable[LogEntry]) -> list[CoordinatorRecord | TransactionalRecord]:
+    """What is left of a log that is at hand."""
+    gathered = Remains()
+    for entry in entries:
+        gathered.add(entry)
+    return gathered.found()
+
+
+def replay_log(shard: GroupShard, entries: Iterable[LogEntry]) -> Iterator[None]:
+    """Bring a shard to where its log is, step by step; no further once it is closed. Raises DecodeError."""
+    gathered = Remains()
+    for count, entry in enumerate(entries, 1):
+        gathered.add(entry)
+        if count % RECORDS_PER_STEP == 0:
+            yield
+            if shard.is_closed:
+                return
+    for count, left in enumerate(gathered.found(), 1):
+        if isinstance(left, TransactionalRecord):
+            shard.replay_transactional(*left)
+        else:
+            shard.replay(left)
+        if count % RECORDS_PER_STEP == 0:
+            yield
+            if shard.is_closed:
+                return
 
 
 def _merge(latest: dict[bytes, _Written], committed: dict[bytes, _Written]) -> None:

@@ -18,6 +18,8 @@ class GroupSettings:
     group_max_session_timeout_ms: int = 1_800_000
     group_max_size: int = 2**31 - 1
     offset_metadata_max_bytes: int = 4096
+    offsets_commit_timeout_ms: int = 5_000
+    """How long a request waits for what it writes to be replicated."""
     offsets_retention_ms: int = 7 * 24 * 3600 * 1000
     offsets_retention_check_interval_ms: int = 600_000
     offsets_topic_num_partitions: int = 50

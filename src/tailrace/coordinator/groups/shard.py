@@ -34,6 +34,7 @@ class GroupShard:
     """State machine of one partition."""
 
     __slots__ = (
+        "_ends",
         "_offset_count",
         "groups",
         "is_closed",
@@ -59,6 +60,8 @@ class GroupShard:
         """A group has an entry while it is in a turn: what waits for it."""
         self.open_transactions: dict[int, set[str]] = {}
         """Producer id -> the groups it has committed offsets of, in a transaction without a marker."""
+        self._ends: list[tuple[int, bool]] = []
+        """Markers that were written while the log was read, which may have been beyond them by then."""
         self._offset_count = 0
         self.is_loading = True
         self.is_closed = False
@@ -219,9 +222,19 @@ class GroupShard:
             if member.session is not None:
                 member.session.clear()
 
+    def end_transaction(self, producer_id: int, is_commit: bool) -> None:
+        """A marker was written and committed."""
+        if self.is_loading:
+            self._ends.append((producer_id, is_commit))
+        else:
+            self.replay_end(producer_id, is_commit)
+
     def finish_load(self) -> None:
         """The log has been read: serve, and give every member a session timeout to show up."""
         self.is_loading = False
+        ends, self._ends = self._ends, []
+        for end in ends:
+            self.replay_end(*end)
         for group in self.groups.values():
             for member in group.members.values():
                 self.rebalance.extend_session(group, member)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.pending import Pending
+from tailrace.base.pending import Answer, Pending
 from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.records import ResourceType
 from tailrace.coordinator.decision import Decision
@@ -96,7 +96,7 @@ class ShareGroupCoordinator:
 
     def heartbeat(self, request: ShareGroupHeartbeatRequest, caller: Caller) -> Pending[ShareGroupHeartbeatResponse]:
         """ShareGroupHeartbeat: completes when what it changes is in the log."""
-        answer: Pending[ShareGroupHeartbeatResponse] = Pending()
+        answer: Pending[ShareGroupHeartbeatResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             if request.member_epoch == LEAVING_EPOCH:
@@ -281,7 +281,7 @@ class ShareGroupCoordinator:
 
     def alter_offsets(self, request: AlterShareGroupOffsetsRequest) -> Pending[AlterShareGroupOffsetsResponse]:
         """AlterShareGroupOffsets: a group without members begins anew where it is told; made if it does not exist."""
-        answer: Pending[AlterShareGroupOffsetsResponse] = Pending()
+        answer: Pending[AlterShareGroupOffsetsResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _group(shard, request.group_id, may_be_new=True)
@@ -312,7 +312,7 @@ class ShareGroupCoordinator:
 
     def delete_offsets(self, request: DeleteShareGroupOffsetsRequest) -> Pending[DeleteShareGroupOffsetsResponse]:
         """DeleteShareGroupOffsets: a group without members forgets topics."""
-        answer: Pending[DeleteShareGroupOffsetsResponse] = Pending()
+        answer: Pending[DeleteShareGroupOffsetsResponse] = Answer()
 
         def decide(shard: GroupShard) -> Decision | None:
             group = _group(shard, request.group_id, what="Group")

@@ -10,15 +10,17 @@ any crash. Not its business: what the offsets mean, who may consume them. Source
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.pending import Pending
+from tailrace.base.pending import Answer, Pending
 from tailrace.cluster.image import MetadataImage
 from tailrace.coordinator.decision import Decision
+from tailrace.coordinator.limits import RECORDS_PER_STEP
 from tailrace.coordinator.partitioning import partition_for
 from tailrace.coordinator.ports import CoordinatorRecord, PartitionWriter, Timers
 from tailrace.coordinator.share_state import state as states
@@ -34,7 +36,7 @@ from tailrace.coordinator.share_state.records import snapshot_record, state_tomb
 from tailrace.coordinator.share_state.settings import ShareStateSettings
 from tailrace.coordinator.share_state.shard import ShareStateShard
 from tailrace.coordinator.share_state.state import ShareState, Update
-from tailrace.coordinator.turns import Turn, Turns, refuse_nobody, refuse_waiting
+from tailrace.coordinator.turns import Limit, Turn, Turns, refuse_nobody, refuse_waiting
 
 Refuse = Callable[[ErrorCode], None]
 
@@ -68,7 +70,7 @@ class ShareStateCoordinator:
     ) -> None:
         self.settings = settings
         self._log = log
-        self._turns = Turns(log)
+        self._turns = Turns(log, Limit(timers, lambda: settings.share_coordinator_write_timeout_ms))
         self._clock = clock
         self._image = image
         self._shards: dict[int, ShareStateShard] = {}
@@ -81,17 +83,30 @@ class ShareStateCoordinator:
         return partition_for(key_text, self.settings.share_coordinator_state_topic_num_partitions)
 
     def load(self, partition: int) -> None:
-        """This broker leads `partition`: read it.
+        """Load a partition in one go, as `load_steps` does it."""
+        deque(self.load_steps(partition), maxlen=0)
 
-        Raises DecodeError for a record nobody can read: the partition is then not served.
+    def load_steps(self, partition: int) -> Iterator[None]:
+        """This broker leads `partition`: its states are loading from now on, until the last of these steps.
+
+        A step raises DecodeError for a record nobody can read, or as the log does: the partition is then not served.
+        Once it is unloaded there are no more steps.
         """
         self.unload(partition)
         shard = self._shards[partition] = ShareStateShard(partition)
+        return self._load(shard)
+
+    def _load(self, shard: ShareStateShard) -> Iterator[None]:
         try:
-            for offset, record in self._log.records_with_offsets(partition):
+            for count, (offset, record) in enumerate(self._log.records_with_offsets(shard.partition), 1):
                 shard.replay(record, offset)
+                if count % RECORDS_PER_STEP == 0:
+                    yield
+                    if shard.is_closed:
+                        return
         except BaseException:
-            self.unload(partition)
+            if not shard.is_closed:
+                self.unload(shard.partition)
             raise
         shard.is_loading = False
 
@@ -112,7 +127,7 @@ class ShareStateCoordinator:
 
     def read_state(self, key: SharePartitionKey, leader_epoch: int) -> Pending[PartitionState | ErrorCode]:
         """The state, for a leader: see `ShareStates`."""
-        answer: Pending[PartitionState | ErrorCode] = Pending()
+        answer: Pending[PartitionState | ErrorCode] = Answer()
 
         def decide(shard: ShareStateShard) -> Decision | None:
             state = _known(shard, key)
@@ -131,7 +146,7 @@ class ShareStateCoordinator:
 
     def write_state(self, key: SharePartitionKey, write: StateWrite) -> Pending[ErrorCode | None]:
         """What a leader has to say: see `ShareStates`."""
-        answer: Pending[ErrorCode | None] = Pending()
+        answer: Pending[ErrorCode | None] = Answer()
 
         def decide(shard: ShareStateShard) -> Decision:
             state = _known(shard, key)
@@ -147,7 +162,7 @@ class ShareStateCoordinator:
         self, key: SharePartitionKey, state_epoch: int, start_offset: int
     ) -> Pending[ErrorCode | None]:
         """Make a state, or make it anew: see `ShareStateKeeper`."""
-        answer: Pending[ErrorCode | None] = Pending()
+        answer: Pending[ErrorCode | None] = Answer()
 
         def decide(shard: ShareStateShard) -> Decision:
             made = states.initialized(shard.states.get(key), state_epoch, start_offset, self._clock.wall_ms())
@@ -159,7 +174,7 @@ class ShareStateCoordinator:
 
     def delete_state(self, key: SharePartitionKey) -> Pending[ErrorCode | None]:
         """Forget a state; one that does not exist is forgotten already."""
-        answer: Pending[ErrorCode | None] = Pending()
+        answer: Pending[ErrorCode | None] = Answer()
 
         def decide(shard: ShareStateShard) -> Decision | None:
             self._check_topic(key)
@@ -173,7 +188,7 @@ class ShareStateCoordinator:
 
     def summary(self, key: SharePartitionKey) -> Pending[StateSummary | ErrorCode]:
         """How far the group has come: see `ShareStateKeeper`."""
-        answer: Pending[StateSummary | ErrorCode] = Pending()
+        answer: Pending[StateSummary | ErrorCode] = Answer()
 
         def decide(shard: ShareStateShard) -> None:
             self._check_topic(key)

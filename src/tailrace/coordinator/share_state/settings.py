@@ -12,3 +12,5 @@ class ShareStateSettings:
     share_coordinator_snapshot_update_records_per_snapshot: int = 500
     share_coordinator_state_topic_num_partitions: int = 4
     """Fixed once the topic exists: a key's partition depends on it."""
+    share_coordinator_write_timeout_ms: int = 5_000
+    """How long a request waits for what it writes to be replicated."""

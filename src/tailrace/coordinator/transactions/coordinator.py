@@ -11,17 +11,19 @@ Not its business: bytes on a connection, whether topics exist, the logs. Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import ErrorCode, KafkaError
-from tailrace.base.pending import Pending
+from tailrace.base.pending import Answer, Pending
 from tailrace.base.types import TopicPartition
 from tailrace.coordinator.decision import Decision
+from tailrace.coordinator.limits import RECORDS_PER_STEP
 from tailrace.coordinator.partitioning import partition_for
-from tailrace.coordinator.ports import CoordinatorRecord, PartitionLoader, PartitionWriter, Timers
+from tailrace.coordinator.ports import CoordinatorRecord, LogEntry, PartitionLoader, PartitionWriter, Timers
 from tailrace.coordinator.transactions import listing, steps
 from tailrace.coordinator.transactions.listing import Filters
 from tailrace.coordinator.transactions.markers import Markers, MarkerWriter, keep_last_epoch
@@ -37,7 +39,7 @@ from tailrace.coordinator.transactions.transaction import (
     TransactionState,
     new_transaction,
 )
-from tailrace.coordinator.turns import Turn, Turns, refuse_nobody, refuse_waiting
+from tailrace.coordinator.turns import Limit, Turn, Turns, refuse_nobody, refuse_waiting
 
 Refuse = Callable[[ErrorCode], None]
 
@@ -69,7 +71,7 @@ class TransactionCoordinator:
         clock: Clock,
     ) -> None:
         self.settings = settings
-        self._turns = Turns(writers[0])
+        self._turns = Turns(writers[0], Limit(timers, lambda: settings.offsets_commit_timeout_ms))
         self._markers = Markers(writers[1], self._turns, timers, clock)
         self._new_producer_id = new_producer_id
         self._clock = clock
@@ -89,22 +91,29 @@ class TransactionCoordinator:
         return partition_for(transactional_id, self.settings.transaction_state_log_num_partitions)
 
     def load(self, partition: int, coordinator_epoch: int, loader: PartitionLoader) -> None:
-        """This broker leads `partition` in this leader epoch: read it, and go on with what was being ended.
+        """Load a partition in one go, as `load_steps` does it."""
+        deque(self.load_steps(partition, coordinator_epoch, loader), maxlen=0)
 
-        Raises DecodeError for a record nobody can read: the partition is then not served.
+    def load_steps(self, partition: int, coordinator_epoch: int, loader: PartitionLoader) -> Iterator[None]:
+        """This broker leads `partition` in this leader epoch: its ids are loading from now on, until the last of these
+        steps, which goes on with what was being ended.
+
+        A step raises DecodeError for a record nobody can read, or as `loader` does: the partition is then not served.
+        Once it is unloaded there are no more steps.
         """
         self.unload(partition)
         shard = self._shards[partition] = TransactionShard(partition, coordinator_epoch)
+        return self._load(shard, loader)
+
+    def _load(self, shard: TransactionShard, loader: PartitionLoader) -> Iterator[None]:
         try:
-            latest: dict[bytes, CoordinatorRecord] = {}
-            for entry in loader.records(partition):
-                if isinstance(entry, CoordinatorRecord):
-                    latest[entry.key] = entry
-            for record in latest.values():
-                shard.replay(record)
+            yield from _replay_log(shard, loader.records(shard.partition))
         except BaseException:
-            self.unload(partition)
+            if not shard.is_closed:
+                self.unload(shard.partition)
             raise
+        if shard.is_closed:
+            return
         shard.is_loading = False
         for transaction in list(shard.transactions.values()):
             if transaction.state in PREPARED:
@@ -166,7 +175,7 @@ class TransactionCoordinator:
 
         CONCURRENT_TRANSACTIONS while what the last one left open is being aborted: the client asks again.
         """
-        answer: Pending[Outcome] = Pending()
+        answer: Pending[Outcome] = Answer()
 
         def refuse(code: ErrorCode) -> None:
             answer.complete(Outcome(code))
@@ -204,7 +213,7 @@ class TransactionCoordinator:
         client_version: int,
     ) -> Pending[ErrorCode]:
         """AddPartitionsToTxn and AddOffsetsToTxn, by a client or, from transactions v2 on, by a partition's leader."""
-        answer: Pending[ErrorCode] = Pending()
+        answer: Pending[ErrorCode] = Answer()
 
         def decide(shard: TransactionShard) -> Decision | None:
             known = shard.transactions.get(transactional_id)
@@ -240,7 +249,7 @@ class TransactionCoordinator:
 
         From transactions v2 on the answer says who the producer is in its next transaction.
         """
-        answer: Pending[Outcome] = Pending()
+        answer: Pending[Outcome] = Answer()
         bumps = client_version >= LATEST_VERSION
 
         def refuse(code: ErrorCode) -> None:
@@ -324,6 +333,24 @@ class TransactionCoordinator:
             for transaction in [each for each in shard.transactions.values() if concerns(each)]:
                 turn = Turn(partial(_act_if, shard, transaction.transactional_id, concerns, act), refuse_nobody)
                 self._turns.take(shard, transaction.transactional_id, turn)
+
+
+def _replay_log(shard: TransactionShard, entries: Iterable[LogEntry]) -> Iterator[None]:
+    """Bring a shard to where its log is, step by step; no further once it is closed."""
+    latest: dict[bytes, CoordinatorRecord] = {}
+    for count, entry in enumerate(entries, 1):
+        if isinstance(entry, CoordinatorRecord):
+            latest[entry.key] = entry
+        if count % RECORDS_PER_STEP == 0:
+            yield
+            if shard.is_closed:
+                return
+    for count, record in enumerate(latest.values(), 1):
+        shard.replay(record)
+        if count % RECORDS_PER_STEP == 0:
+            yield
+            if shard.is_closed:
+                return
 
 
 def _act_if(
