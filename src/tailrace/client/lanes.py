@@ -11,16 +11,14 @@ TransactionMarkerChannelManager, which gather so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tailrace.client.broker_client import Refusal, Told
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-
-Ask = Callable[[int, Any, Told], None]
-"""Asks a broker, by its id, with a message; tells once."""
 
 
 class Gathering(NamedTuple, Generic[T]):
@@ -33,34 +31,37 @@ class Gathering(NamedTuple, Generic[T]):
     """Most items of one request; the others wait for the next."""
 
 
-class Lanes(Generic[T]):
-    """A lane for each broker that was asked."""
+class Lanes(Generic[K, T]):
+    """A lane for each broker that is being asked, or for what else tells apart what cannot go into one request.
 
-    def __init__(self, ask: Ask, gathering: Gathering[T]) -> None:
+    `ask` asks with a message, and tells once, later.
+    """
+
+    def __init__(self, ask: Callable[[K, Any, Told], None], gathering: Gathering[T]) -> None:
         self._ask = ask
         self._gathering = gathering
-        self._waiting: dict[int, deque[T]] = {}
-        """By broker; a broker has an entry while a request to it is on its way."""
+        self._waiting: dict[K, deque[T]] = {}
+        """By lane; one has an entry while a request to it is on its way."""
 
-    def put(self, broker_id: int, item: T) -> None:
-        """Ask `broker_id` about `item`: at once, or with the next request."""
-        waiting = self._waiting.get(broker_id)
+    def put(self, lane: K, item: T) -> None:
+        """Ask in `lane` about `item`: at once, or with the next request."""
+        waiting = self._waiting.get(lane)
         if waiting is None:
-            self._waiting[broker_id] = deque()
-            self._send(broker_id, [item])
+            self._waiting[lane] = deque()
+            self._send(lane, [item])
         else:
             waiting.append(item)
 
-    def _send(self, broker_id: int, items: Sequence[T]) -> None:
-        told = partial(self._on_response, broker_id, items)
-        self._ask(broker_id, self._gathering.message_of(items), told)
+    def _send(self, lane: K, items: Sequence[T]) -> None:
+        told = partial(self._on_response, lane, items)
+        self._ask(lane, self._gathering.message_of(items), told)
 
-    def _on_response(self, broker_id: int, items: Sequence[T], response: Any | Refusal) -> None:
+    def _on_response(self, lane: K, items: Sequence[T], response: Any | Refusal) -> None:
         try:
             self._gathering.on_response(items, response)
         finally:
-            waiting = self._waiting[broker_id]
+            waiting = self._waiting[lane]
             if waiting:
-                self._send(broker_id, [waiting.popleft() for _ in range(min(len(waiting), self._gathering.items_max))])
+                self._send(lane, [waiting.popleft() for _ in range(min(len(waiting), self._gathering.items_max))])
             else:
-                del self._waiting[broker_id]
+                del self._waiting[lane]

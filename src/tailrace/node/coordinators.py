@@ -32,12 +32,12 @@ from tailrace.wire.primitives import DecodeError
 if TYPE_CHECKING:
     from tailrace.base.pending import Pending
     from tailrace.broker.transaction_questions import Codes, Question
-    from tailrace.client.lanes import Ask
     from tailrace.coordinator.share_state.coordinator import ShareStateCoordinator
+    from tailrace.coordinator.share_state.ports import ShareStateKeeper
     from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
     from tailrace.coordinator.transactions.markers import MarkerWriter
     from tailrace.net.loop import Engine
-    from tailrace.node.peers import Peers
+    from tailrace.node.peers import Ask, Peers
     from tailrace.node.remote_questions import RemoteQuestions
     from tailrace.node.turns import Turns
 
@@ -54,11 +54,12 @@ class Coordinators:
         self.groups = GroupCoordinator(
             group_settings(settings), self._group_log, around.timers, around.clock, around.random, self._image
         )
-        self.groups.share_states = self.share_states
+        self.groups.share_states = self.share_state_keeper
         self.groups.report = logging.getLogger("tailrace.groups").info
         self._transaction_log = self._log_of(TRANSACTION_STATE_TOPIC)
         self._transactions: TransactionCoordinator | None = None
         self._share_states: ShareStateCoordinator | None = None
+        self._share_state_keeper: ShareStateKeeper | None = None
         self._questions: RemoteQuestions | None = None
         self._peers: list[Peers] = []
         self._turns: Turns | None = None
@@ -138,6 +139,20 @@ class Coordinators:
                 self._image,
             )
         return self._share_states
+
+    def share_state_keeper(self) -> ShareStateKeeper:
+        """Who keeps the states of share partitions: the coordinator here, or, of what others lead, theirs."""
+        if self._around.engine is None:
+            return self.share_states()
+        if self._share_state_keeper is None:
+            from tailrace.node.peers import Peers  # start-up time: as above
+            from tailrace.node.routed_share_states import RoutedShareStates
+
+            around = self._around
+            peers = Peers(around.metadata, self._around.engine, "share-states")
+            self._peers.append(peers)
+            self._share_state_keeper = RoutedShareStates(self.share_states(), around.metadata, peers.ask)
+        return self._share_state_keeper
 
     def on_topics_deleted(self, names: list[str]) -> None:
         """Forget what is kept of topics that are gone."""

@@ -8,6 +8,7 @@ Not its business: what is asked, trying again. Source: Kafka InterBrokerSendThre
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,9 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.net.address import Address
 from tailrace.net.loop import Engine
 from tailrace.wire.api import ApiKey
+
+Ask = Callable[[int, Any, Told], None]
+"""Asks a broker, by its id, with a message of one API; tells once, later."""
 
 _log = logging.getLogger("tailrace.node")
 

@@ -15,7 +15,8 @@ from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.broker.transaction_questions import Codes, Question
 from tailrace.client.broker_client import Refusal
-from tailrace.client.lanes import Ask, Gathering, Lanes
+from tailrace.client.lanes import Gathering, Lanes
+from tailrace.node.peers import Ask
 from tailrace.wire.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnResponse,
@@ -33,7 +34,7 @@ class RemoteQuestions:
     """Asks coordinators on other brokers. One owner, the loop's thread."""
 
     def __init__(self, ask: Ask) -> None:
-        self._lanes: Lanes[_Asked] = Lanes(ask, Gathering(_message, _tell, QUESTIONS_PER_REQUEST_MAX))
+        self._lanes: Lanes[int, _Asked] = Lanes(ask, Gathering(_message, _tell, QUESTIONS_PER_REQUEST_MAX))
 
     def ask(self, broker_id: int, question: Question) -> Pending[Codes]:
         """The answer of the coordinator on that broker, or NETWORK_EXCEPTION for every partition."""

@@ -22,10 +22,11 @@ from tailrace.base.limits import MARKERS_PER_REQUEST_MAX
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
 from tailrace.client.broker_client import Refusal
-from tailrace.client.lanes import Ask, Gathering, Lanes
+from tailrace.client.lanes import Gathering, Lanes
 from tailrace.cluster.metadata import Metadata
 from tailrace.coordinator.transactions.markers import Ending
 from tailrace.node.local_markers import LocalMarkers
+from tailrace.node.peers import Ask
 from tailrace.wire.messages.write_txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
@@ -56,7 +57,7 @@ class RoutedMarkers:
     def __init__(self, local: LocalMarkers, metadata: Metadata, ask: Ask) -> None:
         self._local = local
         self._metadata = metadata
-        self._lanes: Lanes[_Item] = Lanes(ask, Gathering(_message, self._on_response, MARKERS_PER_REQUEST_MAX))
+        self._lanes: Lanes[int, _Item] = Lanes(ask, Gathering(_message, self._on_response, MARKERS_PER_REQUEST_MAX))
 
     def write(self, ending: Ending, partitions: Remaining) -> Pending[Remaining]:
         """Write a marker to each partition; completes with those that are to be tried again."""

@@ -259,7 +259,7 @@ class Server:
             transactions_of=coordinators.transactions,
             ask_elsewhere=coordinators.ask_elsewhere if has_others else None,
             share_states_of=coordinators.share_states,
-            share_of=share_serving(around, coordinators.share_states),
+            share_of=share_serving(around, coordinators.share_state_keeper),
             logs=logs,
             fetch_sessions=sessions,
             timers=engine.timers,

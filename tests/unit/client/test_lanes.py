@@ -17,7 +17,7 @@ class Bench:
         self.asked: list[tuple[int, list[str]]] = []
         self.answers: list[Told] = []
         self.told: list[tuple[str, Any]] = []
-        self.lanes: Lanes[str] = Lanes(self._ask, Gathering(list, self._on_response, items_max))
+        self.lanes: Lanes[int, str] = Lanes(self._ask, Gathering(list, self._on_response, items_max))
 
     def _ask(self, broker_id: int, message: list[str], told: Told) -> None:
         self.asked.append((broker_id, message))

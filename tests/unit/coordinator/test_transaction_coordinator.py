@@ -3,6 +3,8 @@ tests/scenario/transactions."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from tests.scenario.group_bench import FakeGroupLog
 
@@ -10,7 +12,7 @@ from tailrace.base.clock import ManualClock
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.pending import Pending
 from tailrace.base.types import TopicPartition
-from tailrace.coordinator.limits import MARKER_RETRY_MS
+from tailrace.coordinator.limits import MARKER_RETRY_MS, RECORDS_PER_STEP
 from tailrace.coordinator.ports import CoordinatorRecord
 from tailrace.coordinator.transactions.coordinator import Outcome, TransactionCoordinator
 from tailrace.coordinator.transactions.markers import Ending
@@ -49,7 +51,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.log, self.markers = FakeGroupLog(), FakeMarkers()
-        self.producer_ids = iter(range(100))
+        self.producer_ids = iter(range(1000))
         self.restart(coordinator_epoch=0)
 
     def restart(self, coordinator_epoch: int) -> None:
@@ -119,6 +121,26 @@ def test_who_waits_too_long_is_refused_and_what_is_on_its_way_comes_true() -> No
     assert bench.transactions.describe("x").partitions == [T0], "the second never had its turn"
     assert bench.add(T0, T1).value is ErrorCode.NONE
     assert bench.end().value == Outcome(ErrorCode.NONE, 0, 1)
+
+
+def test_what_is_loading_is_left_alone_by_time() -> None:
+    """Its ids are known one after the other: nothing is aborted, and no marker written, before all are."""
+    bench = Bench()
+    for number in range(2 * RECORDS_PER_STEP):
+        bench.transactions.init_producer_id(f"id-{number}", TIMEOUT_MS, None)
+    bench.init()
+    producer = bench.transactions.describe("x").transaction
+    identity = ProducerIdAndEpoch(producer.producer_id, producer.producer_epoch)
+    assert bench.transactions.add_partitions("x", identity, frozenset({T0}), 2).value is ErrorCode.NONE
+    steps = bench.transactions.load_steps(0, 1, bench.log)
+    assert sum(1 for _ in itertools.islice(steps, 4)) == 4
+    bench.advance(10 * TIMEOUT_MS)
+    assert bench.markers.written == []
+    assert bench.init().value.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    for _ in steps:
+        pass
+    bench.advance(TIMEOUT_MS)
+    assert [(ending.is_commit, partitions) for ending, partitions in bench.markers.written] == [(False, {T0})]
 
 
 def test_nothing_has_happened_when_the_log_refuses() -> None:

@@ -47,8 +47,10 @@ def handle(
 
     if not waiting:
         later.complete(response)
+    assert services.groups.share_states is not None
+    keeper = services.groups.share_states()
     for key, topic, partition in waiting:
-        services.share_states.summary(key).on_complete(partial(note, topic, partition))
+        keeper.summary(key).on_complete(partial(note, topic, partition))
     return later
 
 

@@ -47,6 +47,8 @@ def handle(
     later: Pending[TxnOffsetCommitResponse] = Pending()
 
     def refuse(code: ErrorCode) -> None:
+        if code is ErrorCode.NETWORK_EXCEPTION:  # older clients know no such answer; after this one they ask again
+            code = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
         if code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS and version < _LOADING_FROM:
             code = ErrorCode.COORDINATOR_NOT_AVAILABLE
         codes: Codes = {

@@ -263,7 +263,7 @@ class ShareStateCoordinator:
         """Write again what nobody changed for long, once, so that what is older can be deleted."""
         until_ms = self._clock.wall_ms() - COLD_SNAPSHOT_MS
         for shard in list(self._shards.values()):
-            if not all(state.is_cold for state in shard.states.values()):
+            if not shard.is_loading and not all(state.is_cold for state in shard.states.values()):
                 for key in [key for key, state in shard.states.items() if state.written_ms <= until_ms]:
                     turn = Turn(partial(self._snapshot_cold, shard, key, until_ms), refuse_nobody)
                     self._turns.take(shard, key.text, turn)
@@ -277,8 +277,8 @@ class ShareStateCoordinator:
     def prune(self) -> None:
         """Delete what is below the oldest snapshot that counts."""
         for shard in self._shards.values():
-            if shard.turns:
-                continue  # a snapshot may be on its way into the log
+            if shard.is_loading or shard.turns:
+                continue  # not all snapshots are known, or one may be on its way into the log
             needed_from = shard.needed_from(self._log.next_offset(shard.partition))
             if needed_from > shard.pruned_to and self._log.delete_before(shard.partition, needed_from):
                 shard.pruned_to = needed_from

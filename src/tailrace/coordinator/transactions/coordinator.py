@@ -329,7 +329,7 @@ class TransactionCoordinator:
         act: Callable[[TransactionShard, Transaction], Decision],
     ) -> None:
         """Give each id that it concerns a turn, in which it is asked again: something may have come before."""
-        for shard in list(self._shards.values()):
+        for shard in [each for each in self._shards.values() if not each.is_loading]:
             for transaction in [each for each in shard.transactions.values() if concerns(each)]:
                 turn = Turn(partial(_act_if, shard, transaction.transactional_id, concerns, act), refuse_nobody)
                 self._turns.take(shard, transaction.transactional_id, turn)
