@@ -190,7 +190,8 @@ class Fetch:
                 except NotResident as missing:  # of a log that has to be opened first
                     self._missing.append((entry, missing))
                     data = _failure(entry, ErrorCode.KAFKA_STORAGE_ERROR)
-                self._answers.append((entry, data))
+                if data is not None:
+                    self._answers.append((entry, data))
 
     def _partition_of(self, entry: SessionPartition) -> Partition:
         name = entry.topic
@@ -200,7 +201,7 @@ class Fetch:
                 raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
         return self._services.partitions.of(name, entry.partition, or_followed=self._version >= self.FROM_FOLLOWERS)
 
-    def _read_one(self, entry: SessionPartition) -> PartitionData:
+    def _read_one(self, entry: SessionPartition) -> PartitionData | None:
         if self._broken and id(entry) in self._broken:
             raise self._broken[id(entry)]
         partition = self._partition_of(entry)

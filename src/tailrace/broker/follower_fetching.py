@@ -82,7 +82,7 @@ class FollowerFetch(Fetch):
         if isinstance(entry, FollowerPartition):
             entry.follower_high_watermark = asked.high_watermark
             entry.follower_log_start_offset = asked.log_start_offset
-            entry.is_at_end = False
+            entry.is_at_end = entry.is_noted = False
             self._asked.append(entry)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -114,24 +114,37 @@ class FollowerFetch(Fetch):
         if self._has_news and self._pending is not None:
             self._on_news()
 
-    def _read_one(self, entry: SessionPartition) -> PartitionData:
+    def _read_one(self, entry: SessionPartition) -> PartitionData | None:
         assert isinstance(entry, FollowerPartition)
         if self._broken and id(entry) in self._broken:
             raise self._broken[id(entry)]
         partition = self._partition_of(entry)
         partition.check_leader_epoch(entry.current_leader_epoch)
-        check_follower(partition, self._follower)
         role = partition.followers
-        assert role is not None
-        entry.watch(role, is_asked=self._pending is None)
-        data = PartitionData(
-            entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
-        )
-        data.records = b""
+        is_noted = entry.is_noted and role is not None and entry.watched is role
+        if not is_noted:
+            check_follower(partition, self._follower)
+            assert role is not None
+            entry.is_noted = False
+            entry.watch(role, is_asked=self._pending is None)
+            if entry.last_fetched_epoch >= 0:
+                data = self._data_of(partition, entry)
+                if self._diverged(partition, entry, data):
+                    self._watching.heat((entry,))
+                    return data
+        if entry.fetch_offset != partition.log_end_offset:
+            return self._read_more(partition, entry)
+        if not is_noted:
+            at = entry.fetch_offset, entry.follower_log_start_offset
+            entry.is_noted = True
+            partition.on_follower_fetch(self._follower, *at)
+        is_told = self._sort(partition, entry, has_records=False)
+        return self._data_of(partition, entry) if is_told or not self._incremental else None
+
+    def _read_more(self, partition: Partition, entry: FollowerPartition) -> PartitionData:
+        """The follower has not everything."""
+        data = self._data_of(partition, entry)
         try:
-            if entry.last_fetched_epoch >= 0 and self._diverged(partition, entry, data):
-                self._watching.heat((entry,))
-                return data
             self._read_records(partition, entry, data)
         except NotResident as missing:
             self._missing.append((entry, missing))
@@ -142,35 +155,50 @@ class FollowerFetch(Fetch):
             data.error_code = error.code  # where the log starts is what the follower needs to know next
             self._failed = True
         else:
-            self._sort(partition, entry, data)
+            entry.is_noted = True
+            self._sort(partition, entry, has_records=bool(data.records))
+            data.high_watermark = partition.high_watermark  # what the fetch itself has moved
+        return data
+
+    def _data_of(self, partition: Partition, entry: SessionPartition) -> PartitionData:
+        data = PartitionData(
+            entry.partition, 0, partition.high_watermark, partition.last_stable_offset, partition.log_start_offset
+        )
+        data.records = b""
         return data
 
     def _find(
         self, partition: Partition, entry: SessionPartition, limit_bytes: int, *, min_one_batch: bool
     ) -> FetchSlice:
         assert isinstance(entry, FollowerPartition)
+        throttle = None if partition.followers is None else partition.followers.throttle
+        if entry.is_noted and throttle is None:
+            return partition.read_as_replica(entry.fetch_offset, limit_bytes, min_one_batch)
         at = entry.fetch_offset, entry.follower_log_start_offset
         found = read_for_follower(partition, self._follower, at, limit_bytes, min_one_batch=min_one_batch)
-        if partition.followers is not None and partition.followers.throttle is not None:
-            self._counted.append((partition.followers.throttle, found.size))
+        if throttle is not None:
+            self._counted.append((throttle, found.size))
         return found
 
-    def _sort(self, partition: Partition, entry: FollowerPartition, data: PartitionData) -> None:
-        """When is it to be read again?"""
-        high_watermark = data.high_watermark = partition.high_watermark  # what the fetch itself has moved
+    def _sort(self, partition: Partition, entry: FollowerPartition, *, has_records: bool) -> bool:
+        """When is it to be read again, and is there anything to tell?"""
+        high_watermark = partition.high_watermark
         entry.is_at_end = entry.fetch_offset >= partition.log_end_offset
-        if data.records:
+        if has_records:
             self._served.append(entry)
-        elif not entry.is_at_end:
+            return True
+        if not entry.is_at_end:
             self._watching.heat((entry,))  # there was no room
         elif (
             entry.follower_high_watermark < high_watermark != entry.high_watermark
-            or entry.log_start_offset != data.log_start_offset
+            or entry.log_start_offset != partition.log_start_offset
         ):
             self._has_news = True
             self._watching.heat((entry,))
+            return True
         elif high_watermark < partition.log_end_offset or not partition.followers or not partition.followers.is_settled:
             self._watching.unsettled[entry] = None
+        return False
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 

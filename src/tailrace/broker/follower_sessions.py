@@ -30,10 +30,20 @@ NOBODY: Final = Follower(-1, -1)
 class FollowerPartition(SessionPartition):
     """One partition of a follower's fetches. It is the `FollowerWatch` of its partition."""
 
-    __slots__ = ("follower_high_watermark", "follower_log_start_offset", "is_at_end", "is_hot", "session", "watched")
+    __slots__ = (
+        "follower_high_watermark",
+        "follower_log_start_offset",
+        "is_at_end",
+        "is_hot",
+        "is_noted",
+        "session",
+        "watched",
+    )
 
     is_at_end: bool
     """Whether the follower has everything, as far as is known."""
+    is_noted: bool
+    """Whether the leader has noted what the follower said of it last."""
     session: FollowerSession | None
     """None before it is in one, and after."""
     watched: LeaderRole | None
@@ -44,6 +54,7 @@ class FollowerPartition(SessionPartition):
         self.follower_log_start_offset = -1
         self.is_at_end = False
         self.is_hot = False
+        self.is_noted = False
         self.session = None
         self.watched = None
 
@@ -120,6 +131,7 @@ class FollowerSession(FetchSession):
             entries = [*self.entries()]
             for entry in entries:
                 entry.unwatch()
+                entry.is_noted = False
             self.follower = follower
             self.heat(entries)
 
@@ -146,6 +158,8 @@ class FollowerSession(FetchSession):
             return
         self._swept_ms = self.last_used_ms
         unsettled, self.unsettled = self.unsettled, {}
+        for each in unsettled:
+            each.is_noted = False
         self.heat(unsettled)
         for _ in range(min(FOLLOWER_SWEEP_PARTITIONS, len(self.partitions))):
             entry = next(self._rotation, None)
@@ -153,6 +167,7 @@ class FollowerSession(FetchSession):
                 self._rotation = iter(list(self.partitions.values()))
                 entry = next(self._rotation)
             assert isinstance(entry, FollowerPartition)
+            entry.is_noted = False
             self.heat((entry,))
 
     def join(self, entry: FollowerPartition) -> None:
