@@ -79,8 +79,15 @@ class LineDriver:
     def produce(
         self, topic: str, partition: int, records: Sequence[Record], codec: str = "none", acks: str = "all"
     ) -> None:
+        self._produce(topic, partition, records, codec=codec, acks=acks)
+
+    def produce_slowly(self, topic: str, partition: int, records: Sequence[Record], pause_ms: int) -> None:
+        """Send all by one producer, with a pause after each."""
+        self._produce(topic, partition, records, codec="none", acks="all", pause_ms=pause_ms)
+
+    def _produce(self, topic: str, partition: int, records: Sequence[Record], **how: Any) -> None:
         sent = [as_json(record) for record in records]
-        self.ask("produce", topic=topic, partition=partition, records=sent, codec=codec, acks=acks)
+        self.ask("produce", topic=topic, partition=partition, records=sent, **how)
 
     def read(self, topic: str, partition: int, offset: int, count: int) -> list[Stored]:
         return [as_stored(o) for o in self.ask("read", topic=topic, partition=partition, offset=offset, count=count)]

@@ -33,7 +33,8 @@ class Cluster(EtcdCluster):
 
     def state(self, topic: str) -> tuple[int, list[int]]:
         """(leader, in-sync replicas) of partition 0."""
-        admin = AdminClient({"bootstrap.servers": self.servers(), "log_level": 0})
+        alive = [node_id for node_id, broker in self.brokers.items() if broker.process is not None]
+        admin = AdminClient({"bootstrap.servers": self.servers(*alive), "log_level": 0})
         found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
         return (-1, []) if found is None else (found.leader, sorted(found.isrs))
 
@@ -171,3 +172,36 @@ def test_every_broker_is_restarted_in_turn_under_load(cluster: Cluster) -> None:
         wait(lambda: cluster.state("t")[1] == [1, 2, 3], "in sync again")
     values = writer.finish()
     assert read(cluster.servers(), "t") == values
+
+
+def test_with_two_of_three_dead_acks_all_is_refused_and_what_was_committed_is_read(cluster: Cluster) -> None:
+    """min.insync.replicas=2: the last one has everything, says so, and takes nothing that it alone would have."""
+    cluster.start(1, 2, 3)
+    cluster.create("t", 3, 2)
+    wait(lambda: cluster.state("t")[1] == [1, 2, 3], "all in sync")
+    writer = Writer(cluster.servers(), "t")
+    writer.write(200)
+    writer.until_acknowledged()
+    values = writer.finish()
+    time.sleep(1)  # a follower hears of the high watermark with its next Fetch, half a second later at most
+    leader = cluster.state("t")[0]
+    last = next(node_id for node_id in (1, 2, 3) if node_id != leader)
+    for node_id in {1, 2, 3} - {last}:
+        cluster.brokers[node_id].kill()
+    of_last = cluster.brokers[last].address
+    wait(lambda: cluster.state("t")[0] == last, "the last one leads")
+    assert refusal(of_last, "t", "all") is KafkaError.NOT_ENOUGH_REPLICAS
+    assert read(of_last, "t") == values
+    cluster.start(leader)
+    wait(lambda: len(cluster.state("t")[1]) == 2, "two in sync")
+    assert refusal(cluster.servers(), "t", "all") is None
+    assert read(cluster.servers(), "t") == [*values, b"asked"]
+
+
+def refusal(servers: str, topic: str, acks: str) -> int | None:
+    """The error code for one record that is sent once; None when it was taken."""
+    codes: list[int | None] = []
+    producer = Producer({"bootstrap.servers": servers, "acks": acks, "retries": 0, "log_level": 0})
+    producer.produce(topic, b"asked", partition=0, on_delivery=lambda error, _: codes.append(error and error.code()))
+    assert producer.flush(30) == 0
+    return codes[0]

@@ -7,6 +7,7 @@ next one. Between hosts nothing is answered while they are cut: packets are drop
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -20,6 +21,10 @@ from typing import Self
 COMMAND_TIMEOUT_S = 20.0
 SLOW = ("rate", "2mbit", "burst", "20kb", "latency", "400ms")
 """A link on which a second of the runs' load takes several."""
+
+
+_numbers = itertools.chain(range(1 + os.getpid() % 250, 255), itertools.cycle(range(1, 255)))
+"""Of networks. One is not used twice in a row: clients that a test has left would find the brokers of the next."""
 
 
 class NoNetwork(Exception):
@@ -42,7 +47,7 @@ class Network:
         _remove_left()
         self.close()
         taken = _run("ip", "-o", "-4", "address")
-        self._subnet = next(net for number in range(1, 255) if (net := f"10.213.{number}") + "." not in taken)
+        self._subnet = next(net for number in _numbers if (net := f"10.213.{number}") + "." not in taken)
         try:
             self._make()
         except BaseException:

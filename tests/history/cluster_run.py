@@ -6,12 +6,15 @@ Besides what `checker` asks: at the end all replicas are in sync and their files
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from tests.harness.brokers import BrokerFailed
 from tests.harness.networked import NetworkedCluster
 from tests.history.cluster_faults import Fault, Kind, schedule, strike
 from tests.history.producers import LEADER_ONLY, PRODUCERS
@@ -58,12 +61,18 @@ class ClusterPlan(NamedTuple):
         return list(LOSING) if self.is_leader_only else schedule(self.seed, self.seconds, self.brokers)
 
     @property
+    def settings(self) -> dict[str, str]:
+        """Those of the brokers."""
+        copies = {name: str(self.brokers) for name in INTERNAL}
+        return {**SETTINGS, **copies, "min.insync.replicas": self.clients.config["min.insync.replicas"]}
+
+    @property
     def clients(self) -> Clients:
         """Who works. A producer that asks its leader alone is promised nothing that a failover keeps."""
         copies = {"replicas": self.brokers, "config": {"min.insync.replicas": str(min(2, self.brokers - 1))}}
         if self.is_leader_only:
             return LEADER_ONLY_CLIENTS._replace(**copies)
-        return Clients(tuple(sorted(PRODUCERS.keys() - {LEADER_ONLY})), has_transactions=False, **copies)
+        return Clients(tuple(sorted(PRODUCERS.keys() - {LEADER_ONLY})), **copies)
 
 
 def run_cluster(plan: ClusterPlan, directory: Path) -> Result:
@@ -71,15 +80,14 @@ def run_cluster(plan: ClusterPlan, directory: Path) -> Result:
     began = time.monotonic()
     directory.mkdir(parents=True, exist_ok=True)
     faults = plan.schedule()
-    settings = {**SETTINGS, **{name: str(plan.brokers) for name in INTERNAL}}
-    settings["min.insync.replicas"] = plan.clients.config["min.insync.replicas"]
-    with NetworkedCluster(directory, plan.brokers, settings) as cluster:
+    found: list[str] = []
+    with NetworkedCluster(directory, plan.brokers, plan.settings) as cluster:
         workload = Workload(cluster.servers, plan.seed, plan.clients)
         workload.create_topics()
         workload.start()
         for fault in faults:
-            strike(cluster, fault)
-        found = wait_in_sync(cluster)
+            found += told_by(partial(strike, cluster, fault))
+        found += wait_in_sync(cluster)
         workload.finish(lambda: crash_one(cluster, plan.seed, found))
         found += wait_identical(cluster, plan)
         found += [f"broker {node_id} does not run" for node_id, each in cluster.brokers.items() if not each.is_running]
@@ -90,9 +98,18 @@ def run_cluster(plan: ClusterPlan, directory: Path) -> Result:
     return judge(plan, workload.recorder, found, directory, (len(faults), began))
 
 
+def told_by(act: Callable[[], object]) -> list[str]:
+    """What a broker said that did not start or stop."""
+    try:
+        act()
+    except BrokerFailed as error:
+        return [str(error)]
+    return []
+
+
 def crash_one(cluster: NetworkedCluster, seed: int, found: list[str]) -> None:
     """Between the two last readings another broker leads than in the first."""
-    cluster.brokers[Random(seed).choice(cluster.node_ids)].kill_and_restart()
+    found += told_by(cluster.brokers[Random(seed).choice(cluster.node_ids)].kill_and_restart)
     found += wait_in_sync(cluster)
 
 

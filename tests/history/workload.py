@@ -77,7 +77,8 @@ class Workload:
         return [*writers, *(Copier(f"copier-{number}", run, protocol) for number in range(2))]
 
     def create_topics(self) -> None:
-        admin = AdminClient({**COMMON, "bootstrap.servers": self._address})
+        # No answer within `COMMON`'s socket timeout would be a retry, and the topics would be there already.
+        admin = AdminClient({**COMMON, "socket.timeout.ms": 30_000, "bootstrap.servers": self._address})
         replicas, more = self._clients.replicas, self._clients.config
         topics = [
             NewTopic(name, count, replicas, config={**ROLLING, **more, **config})

@@ -33,6 +33,8 @@ _log = logging.getLogger("tailrace.replication")
 
 FULL_EPOCH: Final = 0
 EPOCH_MAX: Final = 2**31 - 1
+FIRST_BACKOFF_MS: Final = 50
+"""Rest after a first failure; each further one doubles it. A new leader may hear of its office after its followers."""
 
 Key = tuple[UUID, int]
 
@@ -59,7 +61,7 @@ class FetcherPorts:
 
 @dataclass(frozen=True, slots=True)
 class FetcherOptions:
-    """`replica.fetch.*`, and who asks."""
+    """`replica.fetch.*`, and who asks. `backoff_ms` is the longest; the first of a row is FIRST_BACKOFF_MS."""
 
     broker_id: int
     broker_epoch: Callable[[], int]
@@ -73,7 +75,7 @@ class FetcherOptions:
 class _Followed:
     """One partition and what the leader's session knows of it."""
 
-    __slots__ = ("key", "resting", "role", "sent")
+    __slots__ = ("failures", "key", "resting", "role", "sent")
 
     def __init__(self, key: Key, role: FollowerRole) -> None:
         self.key = key
@@ -81,6 +83,8 @@ class _Followed:
         self.sent: Position | None = None
         self.resting: Cancellable | None = None
         """Until when it is not asked for."""
+        self.failures = 0
+        """In a row."""
 
 
 class Fetcher:
@@ -99,6 +103,8 @@ class Fetcher:
         self._session_size = 0
         self._is_asking = False
         self._pause: Cancellable | None = None
+        self._failures = 0
+        """Of whole requests, in a row."""
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -118,6 +124,7 @@ class Fetcher:
         if found is None:
             found = self._followed[key] = _Followed(key, role)
         found.role = role
+        found.failures = 0
         if found.resting is not None:
             found.resting.cancel()
             found.resting = None
@@ -223,6 +230,7 @@ class Fetcher:
                 _log.warning("a leader answers %s to a Fetch", ErrorCode(response.error_code).name)
                 self._rest()
         else:
+            self._failures = 0
             for topic in response.responses:
                 for data in topic.partitions:
                     self._take((topic.topic_id, data.partition_index), data)
@@ -256,6 +264,7 @@ class Fetcher:
         if following is Next.BACK_OFF or self._is_held_back(followed.role):
             self._let_rest(followed)
         else:
+            followed.failures = 0
             self._changed[key] = None
 
     def _is_held_back(self, role: FollowerRole) -> bool:
@@ -271,7 +280,8 @@ class Fetcher:
                 self._on_changed(followed.key)
 
         self._leave_session(followed)
-        followed.resting = self._ports.schedule(self._options.backoff_ms, wake)
+        followed.resting = self._ports.schedule(self._backoff_ms(followed.failures), wake)
+        followed.failures += 1
 
     def _rest(self) -> None:
         """The leader does not answer: ask it again after a while, from the beginning."""
@@ -280,7 +290,11 @@ class Fetcher:
             self._pause = None
             self._go_on()
 
-        self._pause = self._ports.schedule(self._options.backoff_ms, wake)
+        self._pause = self._ports.schedule(self._backoff_ms(self._failures), wake)
+        self._failures += 1
+
+    def _backoff_ms(self, failures: int) -> float:
+        return min(self._options.backoff_ms, FIRST_BACKOFF_MS << min(failures, 16))
 
     # -- the session -----------------------------------------------------------------------------------------------
 

@@ -160,6 +160,7 @@ public final class Driver {
                 for (JsonNode h : r.get("headers")) headers.add(new RecordHeader(h.get(0).asText(), bytes(h.get(1))));
                 sent.add(producer.send(new ProducerRecord<>(topic(c), c.get("partition").asInt(),
                     r.get("timestamp_ms").asLong(), bytes(r.get("key")), bytes(r.get("value")), headers)));
+                if (c.has("pause_ms")) Thread.sleep(c.get("pause_ms").asInt());
             }
         }
         for (Future<RecordMetadata> future : sent) future.get();

@@ -61,6 +61,7 @@ class Bench:
         self.asked: list[FetchRequest] = []
         self.told: Callable[[FetchResponse | None], object] | None = None
         self.timers: list[Timer] = []
+        self.rests_ms: list[float] = []
         self.broken: list[object] = []
         ports = FetcherPorts(self._send, self._schedule, lambda role, error: self.broken.append((role, error)))
         self.fetcher = Fetcher(ports, FetcherOptions(2, lambda: 7))
@@ -71,7 +72,7 @@ class Bench:
         self.told = told
 
     def _schedule(self, delay_ms: float, run: Callable[[], object]) -> Timer:
-        assert delay_ms == 1000
+        self.rests_ms.append(delay_ms)
         self.timers.append(Timer(run))
         return self.timers[-1]
 
@@ -278,3 +279,25 @@ def test_a_partition_that_is_throttled_rests_unless_it_is_in_sync() -> None:
     bench.answer(records(1, 1))
     assert bench.last == (9, 4, [(0, 11), (1, 13)], [])
     assert len(other.taken) == 3
+
+
+def test_rests_grow_from_a_short_one_to_the_setting_and_begin_anew_after_an_answer() -> None:
+    bench = Bench()
+    role = bench.add(0, Role())
+    for _ in range(7):
+        bench.fail()
+        bench.ring()
+    assert bench.rests_ms == [50, 100, 200, 400, 800, 1000, 1000]
+    bench.answer(records(0, 10))
+    bench.fail()
+    assert bench.rests_ms[-1] == 50
+    bench.ring()
+    role.following = Next.BACK_OFF
+    bench.rests_ms.clear()
+    for _ in range(3):
+        bench.answer(records(0, 10))
+        bench.ring()
+    assert bench.rests_ms == [50, 100, 200]
+    bench.add(0, role)
+    bench.answer(records(0, 10))
+    assert bench.rests_ms[-1] == 50, "another leader epoch is another matter"

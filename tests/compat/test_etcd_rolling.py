@@ -1,0 +1,75 @@
+"""Every broker of a cluster is restarted in turn, under clients of every kind: none sees an error, a loss or a double.
+
+The clients of the history checker (librdkafka, aiokafka, kafka-python, with transactions and groups) work on three
+brokers, and the Java client's producer besides. A clean stop hands everything over, so that no send is left in doubt.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.compat.java_client import JavaDriver
+from tests.harness.drivers import Record
+from tests.harness.networked import NetworkedCluster
+from tests.history.checker import check
+from tests.history.cluster_run import ClusterPlan, wait_identical, wait_in_sync
+from tests.history.kafka_python import KafkaPythonSender
+from tests.history.run import ACKNOWLEDGED_LEAST, figures_of
+from tests.history.workload import Workload
+
+pytestmark = [pytest.mark.compat, pytest.mark.timeout(240)]
+
+PLAN = ClusterPlan(seed=3, seconds=0)
+JAVA_RECORDS = [Record(None, b"java-%d" % number, (), int(time.time() * 1000)) for number in range(400)]
+JAVA_PAUSE_MS = 40
+"""Between two records: as long as the restarts take, or longer."""
+
+
+class JavaProducer(threading.Thread):
+    """One producer of the Java client, idempotent as it comes, that sends all through the restarts."""
+
+    def __init__(self, servers: str) -> None:
+        super().__init__(daemon=True)
+        self.driver = JavaDriver(servers)
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.driver.produce_slowly("java", 0, JAVA_RECORDS, JAVA_PAUSE_MS)
+        except Exception as error:
+            self.failure = error
+
+
+def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -> None:
+    with NetworkedCluster(tmp_path, PLAN.brokers, PLAN.settings) as cluster:
+        workload = Workload(cluster.servers, PLAN.seed, PLAN.clients)
+        assert any(isinstance(each, KafkaPythonSender) for each in workload.processes)
+        workload.create_topics()
+        admin = AdminClient({"bootstrap.servers": cluster.servers, "log_level": 0})
+        admin.create_topics([NewTopic("java", 1, 3, config={"min.insync.replicas": "2"})])["java"].result(30)
+        workload.start()
+        java = JavaProducer(cluster.servers)
+        java.start()
+        for broker in cluster.brokers.values():
+            assert broker.stop() == 0
+            broker.start()
+            assert not wait_in_sync(cluster)
+        java.join(90)
+        assert not java.is_alive() and java.failure is None, java.failure
+        workload.finish(lambda: None)
+        assert not wait_identical(cluster, PLAN)
+        assert java.driver.bounds("java", 0) == (0, len(JAVA_RECORDS))
+        stored = java.driver.read("java", 0, 0, len(JAVA_RECORDS))
+        java.driver.close()
+    assert [each.record.value for each in stored] == [record.value for record in JAVA_RECORDS]
+    recorder = workload.recorder
+    anomalies = check(recorder.history)
+    assert not recorder.fatal and not anomalies, (recorder.fatal[:5], [str(each) for each in anomalies[:10]])
+    figures = figures_of(recorder)
+    print(figures)
+    assert figures.acknowledged > ACKNOWLEDGED_LEAST
+    assert not figures.unknown, [op.error for op in recorder.history.ops if op.error][:5]
