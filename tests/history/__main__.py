@@ -18,6 +18,7 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_clusters(options: argparse.Namespace) -> int:
     """`run_all` for clusters. Says in one sentence what this machine lacks."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed on the way
     seeds = range(options.seed, options.seed + options.schedules)
     is_leader_only = options.acks == "1"
     try:

@@ -45,6 +45,8 @@ class EtcdLeases:
         self._layout = layout
         self._held: dict[str, str] = {}
         """Lease -> id of the etcd lease under it."""
+        self._over: dict[str, tuple[bytes, str]] = {}
+        """Lease of another, found to be over -> its marked value and its id; etcd deletes it within a second."""
 
     def acquire(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
         call_ms = min(CALL_MS, ttl_ms)  # what comes later than the lease ends is of no use
@@ -61,14 +63,17 @@ class EtcdLeases:
         key = self._layout.lease(name)
         write = put(key, lease_value(holder, is_short=is_short), lease_id)
         replaced = {value for each in (holder, instead_of or holder) for value in lease_values(each)}
+        over, over_id = self._over.get(name, (None, ""))
         for _ in range(TRIES_MAX):
             there = first_value(self._ask("/v3/kv/range", {"key": to_base64(key)}, call_ms))
-            if there is not None and there not in replaced:
+            if there is not None and there not in replaced and there != over:
                 self._revoke(lease_id)
                 return False
             answer = self._ask("/v3/kv/txn", {"compare": [same(key, there)], "success": [write]}, call_ms)
             if answer.get("succeeded"):
                 self._held[name] = lease_id
+                if there is not None and there == over:
+                    self._revoke(over_id)
                 return True  # else it ended meanwhile, or another was faster
         raise StoreUnavailable(f"lease {name} changes hands faster than it can be taken")
 
@@ -111,16 +116,18 @@ class EtcdLeases:
         """
         if KEEPER not in (name, *self._held) or not self._is_over(lease_id):
             return False
-        key, holder = self._layout.lease(name), parse_lease_value(value)[0]
+        holder, state = parse_lease_value(value)
         marked = lease_value(holder, is_short=True, is_ending=True)
-        body = {"compare": [equal(key, value)], "success": [put(key, marked, lease_id)]}
-        try:
-            if not self._client.call("/v3/kv/txn", body).get("succeeded") or not self._is_over(lease_id):
-                return False
-        except EtcdError as error:
-            if error.code != GrpcCode.NOT_FOUND:
-                raise unavailable(error) from error
-        self._revoke(lease_id)
+        if state is LeaseState.SHORT:
+            key = self._layout.lease(name)
+            body = {"compare": [equal(key, value)], "success": [put(key, marked, lease_id)]}
+            try:
+                if not self._client.call("/v3/kv/txn", body).get("succeeded") or not self._is_over(lease_id):
+                    return False
+            except EtcdError as error:
+                if error.code != GrpcCode.NOT_FOUND:
+                    raise unavailable(error) from error
+        self._over[name] = marked, lease_id
         return True
 
     def _is_over(self, lease_id: str) -> bool:
