@@ -5,6 +5,7 @@ Besides what `checker` asks: at the end all replicas are in sync and their files
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -91,11 +92,15 @@ def run_cluster(plan: ClusterPlan, directory: Path) -> Result:
         workload.finish(lambda: crash_one(cluster, plan.seed, found))
         found += wait_identical(cluster, plan)
         found += [f"broker {node_id} does not run" for node_id, each in cluster.brokers.items() if not each.is_running]
-    for node_id, broker in cluster.brokers.items():
-        written = broker.log_path.read_text(errors="replace")
-        if "Traceback" in written:
-            found.append(f"broker {node_id} wrote a traceback:\n{written[written.index('Traceback') :][:3000]}")
-    return judge(plan, workload.recorder, found, directory, (len(faults), began))
+        for node_id, broker in cluster.brokers.items():
+            written = broker.log_path.read_text(errors="replace")
+            if "Traceback" in written:
+                found.append(f"broker {node_id} wrote a traceback:\n{written[written.index('Traceback') :][:3000]}")
+        result = judge(plan, workload.recorder, found, directory, (len(faults), began))
+        if result.found:
+            for broker in cluster.brokers.values():
+                shutil.copytree(broker.data_directory, broker.directory / "kept", dirs_exist_ok=True)
+    return result
 
 
 def told_by(act: Callable[[], object]) -> list[str]:
