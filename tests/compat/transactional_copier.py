@@ -13,7 +13,8 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-CALL_S = 20.0
+CALL_S = 8.0
+AGAIN_S = 20.0
 TRANSACTION_RECORDS = 20
 
 
@@ -50,12 +51,14 @@ class Copier:
         return producer
 
     def _again(self, call: object) -> None:
-        """Call until it is done; raises what is not to be tried again."""
+        """Call until it is done; raises what is not to be tried again, or was for long enough: then a new producer is
+        begun, for librdkafka's calls do not always come to their end (docs/checked.md)."""
+        until = min(time.monotonic() + AGAIN_S, self._until)
         while True:
             try:
                 call()  # type: ignore[operator]
             except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > self._until:
+                if not error.args[0].retriable() or time.monotonic() > until:
                     raise
                 time.sleep(0.1)
             else:
