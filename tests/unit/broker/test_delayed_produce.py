@@ -12,9 +12,10 @@ from tests.support.held_background import HeldBackground
 from tests.support.log_support import idempotent_batch
 
 from tailrace.base.errors import ErrorCode
+from tailrace.base.limits import MARKER_WAIT_MAX_MS
 from tailrace.base.pending import Pending
 from tailrace.base.types import ZERO_TOPIC_ID
-from tailrace.broker.handlers import offset_commit, produce
+from tailrace.broker.handlers import offset_commit, produce, write_txn_markers
 from tailrace.records.builder import BatchBuilder
 from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -22,6 +23,7 @@ from tailrace.wire.messages.offset_commit import (
     OffsetCommitRequestTopic,
 )
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from tailrace.wire.messages.write_txn_markers import WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest
 
 
 class Held(NamedTuple):
@@ -137,3 +139,18 @@ def test_a_committed_offset_waits_for_the_device_and_is_not_told_before(held: He
     assert not waiting.done
     held.syncing.run_all()
     assert only(only(waiting.value.topics).partitions).error_code == 0
+
+
+def test_a_marker_that_is_not_committed_in_time_is_to_be_asked_for_again(held: Held) -> None:
+    """Another broker's coordinator asks, and must not wait for one partition before it hears of the others."""
+    held.bench.topic("t", partitions=2)
+    held.syncing.run_all()
+    topics = [WritableTxnMarkerTopic("t", [0, 1, 7])]
+    request = WriteTxnMarkersRequest([WritableTxnMarker(7, 0, True, topics, 0, 0)])
+    response = write_txn_markers.handle(held.bench.services, held.bench.context(27, 1), request)
+    assert isinstance(response, Pending) and not response.done
+    held.bench.advance(MARKER_WAIT_MAX_MS)
+    found = [each.error_code for each in response.value.markers[0].topics[0].partitions]
+    late, unknown = ErrorCode.REQUEST_TIMED_OUT, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert found == [late, late, unknown]
+    held.syncing.run_all()  # the markers are committed all the same, and nobody is answered twice
