@@ -72,6 +72,19 @@ def ended(run: subprocess.Popen[str]) -> tuple[int, str, str]:
     return run.returncode, out, err
 
 
+def test_a_broker_is_removed_when_it_is_gone_and_holds_nothing(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0", "--brokers", "2") as cluster:
+        assert cluster.tailrace("topics", "create", "orders", "--replication-factor", "2").returncode == 0
+        held = cluster.tailrace("cluster", "remove-broker", "2")
+        assert held.returncode == 1 and "broker 2 holds replicas of 1 partitions, such as orders-0" in held.stderr
+        lives = cluster.tailrace("cluster", "remove-broker", "2", "--force")
+        assert lives.returncode == 1 and "Broker 2 is alive. Stop it first." in lives.stderr
+        os.kill(cluster.pids[2], signal.SIGTERM)
+        until(lambda: cluster.tailrace("cluster", "remove-broker", "2", "--force").returncode == 0, "it is forgotten")
+        again = cluster.tailrace("cluster", "remove-broker", "2")
+        assert again.returncode == 1 and "Broker ID 2 is not currently registered" in again.stderr
+
+
 def alive(pids: dict[int, int]) -> list[int]:
     return [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
 

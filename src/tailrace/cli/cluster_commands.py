@@ -1,10 +1,11 @@
-"""`tailrace cluster`: start a whole cluster on this host; tell how any Kafka cluster is."""
+"""`tailrace cluster`: start a whole cluster on this host; tell how any Kafka cluster is; remove a broker from one."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from tailrace.client.cluster_state import ClusterState
 
 
+T = TypeVar("T")
+
+
 @click.group
 def cluster() -> None:
-    """Start a local cluster; describe any cluster."""
+    """Start a local cluster; describe any cluster; remove a broker."""
 
 
 @cluster.command
@@ -44,10 +48,30 @@ def describe(cluster: Cluster, shows_all: bool, as_json: bool) -> ExitCode:
     return ExitCode.DONE if state.is_healthy else ExitCode.REFUSED
 
 
+@cluster.command
+@click.argument("broker_id", type=click.IntRange(0))
+@click.option("--force", is_flag=True, help="Though partitions name it still: their replicas there are lost.")
+@cluster_options
+def remove_broker(cluster: Cluster, broker_id: int, force: bool) -> ExitCode:
+    """Have the cluster forget a broker that was stopped for good.
+
+    Move its replicas to other brokers first, with kafka-reassign-partitions.sh or any admin client.
+    """
+    from tailrace.cli.broker_removal import remove  # start-up time: `describe` needs none of it
+
+    asyncio.run(_asked(cluster, lambda asks: remove(asks, broker_id, force=force)))
+    click.echo(f"broker {broker_id} is removed")
+    return ExitCode.DONE
+
+
 async def _described(cluster: Cluster) -> ClusterState:
+    return await _asked(cluster, describe_cluster)
+
+
+async def _asked(cluster: Cluster, ask: Callable[[PlainRequests], Awaitable[T]]) -> T:
     asks = PlainRequests(addresses(cluster.bootstrap_servers), cluster.timeout_s, CLIENT_ID)
     try:
-        return await describe_cluster(asks)
+        return await ask(asks)
     except NotAnswered as error:
         raise CommandFailed(
             f"cannot ask a broker at {cluster.bootstrap_servers}: {error}; start some with `tailrace cluster start` or "
