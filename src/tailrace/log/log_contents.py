@@ -22,6 +22,7 @@ from tailrace.log.flushing import Flushing
 from tailrace.log.group_commit import GroupCommit
 from tailrace.log.leader_epochs import LeaderEpochs
 from tailrace.log.producer_state import ProducerEntry, ProducerStates
+from tailrace.log.read_ends import ReadEnds
 from tailrace.log.recovery import LoadedLog
 from tailrace.log.replacement import RunningCleaning, replacement_renames
 from tailrace.log.results import EMPTY_SLICE, FetchSlice
@@ -40,6 +41,7 @@ class LogContents:
         "_env",
         "_flushing",
         "_high_watermark",
+        "_read_ends",
         "_segments",
         "_snapshots",
         "cleaning",
@@ -85,6 +87,8 @@ class LogContents:
         self.topic_id = partition_metadata.read(env.disk, directory)
         self._high_watermark = loaded.log_start_offset
         self._doomed = DoomedFiles(env)
+        self._read_ends: ReadEnds | None = None
+        """Made by the first read of the log's end: most logs of many are never read."""
         self.first_dirty_offset = -1
         self.cleaning = None
         self._config = config
@@ -162,6 +166,12 @@ class LogContents:
             )
         if offset >= upper_bound_offset or offset == self.log_end_offset:
             return EMPTY_SLICE
+        if self._read_ends is not None and upper_bound_offset == self.log_end_offset:
+            active = self._segments.active
+            position = self._read_ends.find(active, offset)
+            if position is not None and 0 < active.size - position <= max_bytes:
+                self._read_ends.note(active, upper_bound_offset)
+                return FetchSlice(active.file, position, active.size - position, offset)
         located = self._segments.locate(offset)
         if located is None:
             return EMPTY_SLICE
@@ -180,6 +190,10 @@ class LogContents:
             size = boundary - first.position if boundary > first.position else wanted
         if size <= 0:
             return EMPTY_SLICE
+        if size == available and upper_bound_offset == self.log_end_offset and segment is self._segments.active:
+            if self._read_ends is None:
+                self._read_ends = ReadEnds()
+            self._read_ends.note(segment, upper_bound_offset)
         return FetchSlice(segment.file, first.position, size, first.base_offset)
 
     def read_bytes(self, fetched: FetchSlice) -> bytes:
@@ -216,6 +230,7 @@ class LogContents:
         """Drop every batch that reaches `offset` or beyond; nothing where the log ends before. Raises StorageError."""
         if offset >= self.log_end_offset:
             return
+        self._read_ends = None
         self._interrupt_cleaning()
         if not len(self._segments) or offset <= self._segments[0].base_offset:
             self.truncate_fully_and_start_at(offset)
@@ -237,6 +252,7 @@ class LogContents:
 
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop everything and go on at `offset`. Raises StorageError; it can then be repeated."""
+        self._read_ends = None
         self._interrupt_cleaning()
         self.first_dirty_offset = -1
         for segment in self._segments:
