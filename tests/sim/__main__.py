@@ -3,16 +3,20 @@
 python -m tests.sim --seeds 0..10000        ends with 1 where a schedule fails, and tells its shortest story
 python -m tests.sim --seeds 17 --story      the story of one, whether it fails or not
 python -m tests.sim --seeds 17 --log        with what the brokers log
+python -m tests.sim --mutant elects-anybody with a mistake in the product, which has to be found
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 import time
+from contextlib import nullcontext
 
-from tests.sim.run import Verdict, run, shrunk
+from tests.sim.mutants import MUTANTS, mutant
+from tests.sim.run import Verdict, harsh, run, shrunk
 from tests.sim.story import told
 
 SAID_EVERY = 500
@@ -24,19 +28,28 @@ def main() -> int:
     parser.add_argument("--seeds", default="0..100", help="A, or A..B without B")
     parser.add_argument("--story", action="store_true", help="tell what happened, also where nothing is wrong")
     parser.add_argument("--log", action="store_true", help="show what the brokers log")
+    parser.add_argument("--mutant", choices=MUTANTS, help="with this mistake in the product, on harsh schedules")
     asked = parser.parse_args()
     if asked.log:
         logging.getLogger("tailrace").addHandler(logging.StreamHandler(sys.stdout))
     first, _, end = asked.seeds.partition("..")
     seeds = range(int(first), int(end) if end else int(first) + 1)
+    with mutant(asked.mutant) if asked.mutant else nullcontext():
+        return run_all(seeds, asked)
+
+
+def run_all(seeds: range, asked: argparse.Namespace) -> int:
+    """Run them, and say what came of it."""
+    one = harsh if asked.mutant else run
+    gc.freeze()  # what was imported is looked at no more: a sixth of the whole
     started = time.monotonic()
     verdicts: list[Verdict] = []
     failed: list[int] = []
     for seed in seeds:
-        verdict = run(seed)
+        verdict = one(seed)
         if verdict.complaints:
             failed.append(seed)
-            print(told(verdict if asked.log else shrunk(verdict)), end="\n\n", flush=True)
+            print(told(verdict if asked.log or asked.mutant else shrunk(verdict)), end="\n\n", flush=True)
         elif asked.story:
             print(told(verdict))
         verdicts.append(verdict._replace(story=[], faults=[]))

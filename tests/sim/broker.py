@@ -51,7 +51,7 @@ SEGMENT_BYTES = 3000
 """So that a log has several; a setting would be refused."""
 SETTINGS = {
     "replica.fetch.backoff.ms": "200",
-    "replica.fetch.wait.max.ms": "500",
+    "replica.fetch.wait.max.ms": "1000",
     "replica.lag.time.max.ms": "3000",
     "replica.socket.timeout.ms": "2000",
     "broker.session.timeout.ms": "3000",

@@ -196,7 +196,7 @@ class Consumer(Client):
             return
         asked = FetchPartition(self._index, epoch, self.position, partition_max_bytes=2000)
         topics = [FetchTopic(topic_id=self.topic_id, partitions=[asked])]
-        request = FetchRequest(max_wait_ms=300, min_bytes=1, max_bytes=4000, session_epoch=-1, topics=topics)
+        request = FetchRequest(max_wait_ms=1000, min_bytes=1, max_bytes=4000, session_epoch=-1, topics=topics)
         self.ask(leader, ApiKey.FETCH, request, lambda answer: self._told(answer, epoch))
 
     def _told(self, answer: Any, epoch: int) -> None:

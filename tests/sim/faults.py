@@ -17,7 +17,7 @@ Each has an end, but for the last two. Ends that could not but lose what was com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
@@ -58,10 +58,10 @@ class Fault(NamedTuple):
         return f"{self.at_ms / 1000:7.3f} {self.kind} broker {self.node_id} {self.other} for {self.for_ms:.0f} ms"
 
 
-def plan(seed: int, brokers: int, lasts_ms: float) -> list[Fault]:
+def plan(seed: int, brokers: int, lasts_ms: float, kinds_of: Mapping[str, int] = KINDS) -> list[Fault]:
     """Some faults within `lasts_ms`, in order of time."""
     random = Random(f"plan {seed}")
-    kinds = random.choices(list(KINDS), list(KINDS.values()), k=random.randint(2, 9))
+    kinds = random.choices(list(kinds_of), list(kinds_of.values()), k=random.randint(2, 9))
     faults = []
     for kind in kinds:
         node_id = random.randint(1, brokers)

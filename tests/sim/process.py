@@ -183,9 +183,12 @@ class Task:
     def __init__(self, process: Process, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._process = process
         self.coroutine = coroutine
-        self._is_over = False
-        process.tasks[self] = None
-        process.post(self._step)
+        self._is_over = not process.is_alive
+        if self._is_over:
+            coroutine.close()
+        else:
+            process.tasks[self] = None
+            process.post(self._step)
 
     def _step(self) -> None:
         if self._is_over:

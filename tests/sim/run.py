@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.sim.faults import Fault, apply, plan
 from tests.sim.world import BugsLogged, Shape, World
 
-LASTS_MS = 12_000.0
+LASTS_MS = 9_000.0
 """Within which faults begin."""
 SETTLES_MS = 60_000.0
 """Within which, after the last fault has ended, everybody has everything."""
@@ -43,6 +43,15 @@ def shape_of(seed: int) -> Shape:
     return Shape(brokers, min(brokers, 3), min_isr=random.choice([1, 2, 2]) if brokers > 2 else 1)
 
 
+HARSH = {"kill": 4, "power": 4, "pause": 3, "isolate": 3, "lease": 2, "cut": 2}
+"""The faults under which leaders change most."""
+
+
+def harsh(seed: int) -> Verdict:
+    """A schedule of one partition on three brokers, under the faults that find mistakes soonest."""
+    return run(seed, Shape(partitions=1), plan(seed, 3, LASTS_MS, HARSH))
+
+
 def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None) -> Verdict:
     """Run one schedule. `faults`: instead of those that the seed plans."""
     shape = shape_of(seed) if shape is None else shape
@@ -56,6 +65,7 @@ def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None
     try:
         lost = _run(world, faults)
     finally:
+        world.close()
         logger.removeHandler(bugs)
         logger.propagate = before
     model = world.model

@@ -7,6 +7,7 @@ happen and holds every replica against the model. What can be done to it is in `
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Shape:
     replicas: int = 3
     partitions: int = 2
     min_isr: int = 2
-    batches: int = 25
+    batches: int = 20
     """That each producer sends."""
     has_acks_1: bool = True
 
@@ -65,7 +66,7 @@ class World:
         self.consumers: list[Consumer] = []
         for node_id in self.machines:
             self.start(node_id)
-        admin = Admin("admin", self.network, list(self.machines), self.model)
+        self.admin = admin = Admin("admin", self.network, list(self.machines), self.model)
         admin.create(shape.partitions, shape.replicas, shape.min_isr, self._start_clients)
 
     def _start_clients(self) -> None:
@@ -81,6 +82,11 @@ class World:
             careless = Producer("q0", self.network, node_ids, self.model)
             careless.start(0, 1, -1, shape.batches)
             self.producers.append(careless)
+
+    def close(self) -> None:
+        """Let go of everything that runs."""
+        for each in (*self.brokers, self.admin, *self.producers, *self.consumers):
+            each.process.kill()
 
     # -- brokers ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +153,11 @@ class World:
 
     def step(self) -> bool:
         """Let one thing happen, and look. False once something is wrong, or nothing is left."""
-        if not self.timeline.step():
+        try:
+            if not self.timeline.step():
+                return False
+        except Exception as error:  # out of a broker: in a process it would end something, here it ends the run
+            self.model.complain("".join(traceback.format_exception(error)))
             return False
         for machine in self.machines.values():
             broker = machine.broker
