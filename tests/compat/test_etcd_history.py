@@ -17,7 +17,7 @@ SCHEDULES = int(os.environ.get("TAILRACE_CLUSTER_SCHEDULES", "2"))
 SEED = int(os.environ.get("TAILRACE_CLUSTER_SEED", "1"))
 SECONDS = 10.0 if IS_LONG else 4.0
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + SCHEDULES))

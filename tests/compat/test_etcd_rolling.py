@@ -21,7 +21,7 @@ from tests.history.kafka_python import KafkaPythonSender
 from tests.history.run import ACKNOWLEDGED_LEAST, figures_of
 from tests.history.workload import Workload
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
 
 PLAN = ClusterPlan(seed=3, seconds=0)
 JAVA_RECORDS = [Record(None, b"java-%d" % number, (), int(time.time() * 1000)) for number in range(400)]

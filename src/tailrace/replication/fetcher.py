@@ -227,7 +227,8 @@ class Fetcher:
             is_session_lost = response.error_code in _SESSION_LOST
             self._begin_session()
             if not is_session_lost:
-                _log.warning("a leader answers %s to a Fetch", ErrorCode(response.error_code).name)
+                if not self._failures:
+                    _log.warning("a leader answers %s to a Fetch", ErrorCode(response.error_code).name)
                 self._rest()
         else:
             self._failures = 0

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from tailrace.base.clock import ManualClock
 from tailrace.base.errors import ErrorCode, StorageError
 from tailrace.replication.fetcher import Fetcher, FetcherOptions, FetcherPorts
@@ -301,3 +303,15 @@ def test_rests_grow_from_a_short_one_to_the_setting_and_begin_anew_after_an_answ
     bench.add(0, role)
     bench.answer(records(0, 10))
     assert bench.rests_ms[-1] == 50, "another leader epoch is another matter"
+
+
+def test_a_leader_that_refuses_again_and_again_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.add(0, Role())
+    for _ in range(3):
+        bench.answer(code=ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        bench.ring()
+    assert len(caplog.messages) == 1
+    bench.answer(records(0, 10))
+    bench.answer(code=ErrorCode.NOT_LEADER_OR_FOLLOWER)
+    assert len(caplog.messages) == 2
