@@ -64,7 +64,7 @@ WEIGHTS = {
     Kind.SLOW: 3,
 }
 LONGEST_S = {Kind.PAUSE: 7.0, Kind.NO_ETCD: 7.0, Kind.ETCD_KILL: 5.0, Kind.ETCD_PAUSE: 5.0, Kind.SLOW: 3.0}
-"""Longer than the leases of the runs (2 s), where that matters."""
+"""Longer than the leases of the runs (3 s), where that matters."""
 ELSE_LONGEST_S = 5.0
 
 

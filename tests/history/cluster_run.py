@@ -24,12 +24,11 @@ from tests.history.run import Result, judge
 from tests.history.topics import BROKER_SETTINGS, COMMON, TOPICS, keys_of
 from tests.history.workload import Clients, Workload
 
-IN_SYNC_TIMEOUT_S = 40.0
+IN_SYNC_TIMEOUT_S = 60.0
 IDENTICAL_TIMEOUT_S = 15.0
 SETTINGS = {
     **BROKER_SETTINGS,
-    "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "400",
+    "broker.heartbeat.interval.ms": "500",
     "replica.lag.time.max.ms": "3000",
     "replica.socket.timeout.ms": "3000",
     "replica.fetch.backoff.ms": "100",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from tests.history.model import History, Op, Outcome, Send, Step
+from tests.history.model import History, Key, Op, Outcome, Send, Step
 from tests.history.topics import FORGETFUL, TIMEOUT_S, TOPICS
 
 
@@ -25,6 +25,8 @@ class Recorder:
         self.history = History(rules={topic: rules for topic, (_, _, rules) in TOPICS.items()})
         self.fatal: list[str] = []
         """What no client should be told."""
+        self._given_up: set[tuple[str, Key]] = set()
+        """Of which partitions a process gave up a send by itself, for it took too long."""
 
     def add(self, process: str, steps: Sequence[Step], outcome: Outcome, invoked: float, error: str = "") -> None:
         """Note an operation that is over."""
@@ -37,8 +39,13 @@ class Recorder:
         self.history.ops.append(op)
 
     def add_refusal(self, process: str, send: Send, invoked: float, error: str) -> None:
-        """Note a send of which nobody knows whether it happened, and what no idempotent producer should be told."""
-        if is_out_of_order(error) and send.key.topic not in FORGETFUL:
+        """Note a send of which nobody knows whether it happened, and what no idempotent producer should be told.
+
+        aiokafka goes on after a send that it gave up, with the numbers after it: then the broker has to refuse.
+        """
+        if not is_out_of_order(error):
+            self._given_up.add((process, send.key))
+        elif send.key.topic not in FORGETFUL and (process, send.key) not in self._given_up:
             self.fatal.append(f"{process}: {error}")
         self.add(process, [send], Outcome.INFO, invoked, error)
 
