@@ -18,7 +18,7 @@ import pytest
 from .conftest import command_line, environment
 
 WAIT_S = 60.0
-FAST = ["--set", "broker.session.timeout.ms=2000", "--set", "broker.heartbeat.interval.ms=300"]
+FAST = ["--set", "broker.heartbeat.interval.ms=500"]
 
 
 class Started:

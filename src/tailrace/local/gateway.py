@@ -81,9 +81,10 @@ class Gateway:
             writer.transport.abort()
         if self._timer is not None:
             self._timer.cancel()
+        while self._open:  # each ends in a coming step
+            await asyncio.sleep(0)
         if self._file is not None:
             self._file.close()
-        await asyncio.sleep(0)
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,15 @@ class LoopThread:
         return self.wait(run())
 
     def close(self) -> None:
-        """End the loop and the thread."""
+        """End the loop and the thread, and what still runs in it."""
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(CALL_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
