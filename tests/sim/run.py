@@ -15,7 +15,7 @@ LASTS_MS = 9_000.0
 SETTLES_MS = 60_000.0
 """Within which, after the last fault has ended, everybody has everything."""
 LOOK_MS = 100.0
-STEPS_MAX = 200_000
+STEPS_MAX = 50_000
 
 
 class Verdict(NamedTuple):

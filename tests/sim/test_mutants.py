@@ -18,6 +18,7 @@ def first_failure(name: str) -> Verdict | None:
         return next((each for each in verdicts if each.complaints), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_it_is_found(name: str) -> None:
     found = first_failure(name)

@@ -19,6 +19,7 @@ PARTS = 10
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + SCHEDULES * 2)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_promised_is_broken(part: int) -> None:
