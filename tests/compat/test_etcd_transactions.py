@@ -24,8 +24,8 @@ RECORDS = int(os.environ.get("TAILRACE_CLUSTER_TRANSACTIONS_RECORDS", "600"))
 """Records of each partition. The default takes some 60 s; with more the brokers are killed as long as copies run."""
 WAIT_S = max(90.0, RECORDS / 5)
 SETTINGS = {
-    "broker.session.timeout.ms": "1500",
-    "broker.heartbeat.interval.ms": "300",
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "replica.fetch.backoff.ms": "100",
     "replica.lag.time.max.ms": "5000",
 }

@@ -25,10 +25,12 @@ class _Written(NamedTuple):
 class Remains:
     """Gathers what is left of a log. Feed it the entries in order, then ask once."""
 
-    __slots__ = ("_latest", "_open_transactions", "_place")
+    __slots__ = ("_is_sorted", "_latest", "_open_transactions", "_place")
 
     def __init__(self) -> None:
         self._latest: dict[bytes, _Written] = {}
+        self._is_sorted = True
+        """Whether `_latest` has the order of the log, as long as no transaction's records came true after others."""
         self._open_transactions: dict[int, dict[bytes, _Written]] = {}
         self._place = 0
 
@@ -38,19 +40,23 @@ class Remains:
         if isinstance(entry, TransactionEnd):
             ended = self._open_transactions.pop(entry.producer_id, None)
             if ended is not None and entry.is_commit:
+                self._is_sorted = False
                 _merge(self._latest, ended)
         elif isinstance(entry, TransactionalRecord):
             written = self._open_transactions.setdefault(entry.producer_id, {})
             written[entry.record.key] = _Written(place, entry.record)
         elif entry.value is not None:
+            self._latest.pop(entry.key, None)
             self._latest[entry.key] = _Written(place, entry)
         else:
             self._latest.pop(entry.key, None)
             for waiting in self._open_transactions.values():
                 waiting.pop(entry.key, None)
 
-    def found(self) -> list[CoordinatorRecord | TransactionalRecord]:
+    def found(self) -> Iterable[CoordinatorRecord | TransactionalRecord]:
         """What to replay, in the order of the log: last values without tombstones, and records of open transactions."""
+        if self._is_sorted and not self._open_transactions:
+            return (written.record for written in self._latest.values())
         found: list[tuple[int, CoordinatorRecord | TransactionalRecord]] = list(self._latest.values())
         for producer_id, waiting in self._open_transactions.items():
             found += [(place, TransactionalRecord(producer_id, record)) for place, record in waiting.values()]
@@ -63,7 +69,7 @@ def remains(entries: Iterable[LogEntry]) -> list[CoordinatorRecord | Transaction
     gathered = Remains()
     for entry in entries:
         gathered.add(entry)
-    return gathered.found()
+    return list(gathered.found())
 
 
 def replay_log(shard: GroupShard, entries: Iterable[LogEntry]) -> Iterator[None]:
