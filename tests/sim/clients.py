@@ -6,7 +6,7 @@ client does one thing at a time, so the order of what it sends is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.sim.broker import PORT
@@ -106,7 +106,7 @@ def _address_of(node_id: int) -> Callable[[], Address]:
 class Admin(Client):
     """Makes the topic."""
 
-    def create(self, partitions: int, replicas: int, min_isr: int, then: Callable[[], object]) -> None:
+    def create(self, partitions: int, replicas: int, configs: Mapping[str, str], then: Callable[[], object]) -> None:
         """Until it is there."""
 
         def told(answer: Any) -> None:
@@ -114,18 +114,18 @@ class Admin(Client):
             if is_there:
                 then()
             else:
-                self.again(lambda: self.create(partitions, replicas, min_isr, then))
+                self.again(lambda: self.create(partitions, replicas, configs, then))
 
-        configs = [CreatableTopicConfig("min.insync.replicas", str(min_isr))]
-        topic = CreatableTopic(TOPIC, partitions, replicas, configs=configs)
+        named = [CreatableTopicConfig(*each) for each in configs.items()]
+        topic = CreatableTopic(TOPIC, partitions, replicas, configs=named)
         self.ask(self.any_broker(), ApiKey.CREATE_TOPICS, CreateTopicsRequest([topic], timeout_ms=1000), told)
 
 
 class Producer(Client):
     """Sends numbered records to one partition, one batch after the other, each until it is acknowledged.
 
-    With acks=all it is idempotent: a batch that is sent again has its sequence numbers. With acks=1 it is not, and what
-    is sent again may be there twice.
+    With a producer id it is idempotent: a batch that is sent again has its sequence numbers. Without one, what is sent
+    again may be there twice.
     """
 
     def __init__(self, name: str, network: SimNetwork, node_ids: list[int], model: Model) -> None:
@@ -160,7 +160,7 @@ class Producer(Client):
             return
         now_ms = int(self.timeline.now_ms)
         records = [Record(each, now_ms, None, value) for each, value in enumerate(self._values)]
-        if self.acks == -1:
+        if self.producer_id >= 0:
             batch = build_batch(records, producer_id=self.producer_id, producer_epoch=0, base_sequence=self._sequence)
         else:
             batch = build_batch(records)

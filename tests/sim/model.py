@@ -6,6 +6,7 @@ nothing there, whatever happens. Complaints are collected, not raised: the run e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -29,8 +30,10 @@ class Model:
         self.leaders: dict[tuple[int, int], int] = {}
         """(partition, leader epoch) -> the one broker that led then."""
         self.complaints: list[str] = []
-        self.lost: dict[int, int] = {}
-        """Partition -> records whose loss was permitted, for nobody was left who had them."""
+        self.lost = 0
+        """Committed records that an unclean election cost."""
+        self.lost_as_logged = 0
+        """The same, as those who cut them away logged it."""
 
     def complain(self, what: str) -> None:
         """Something is not as it was promised."""
@@ -47,6 +50,14 @@ class Model:
         known = self.committed[index].setdefault(offset, value)
         if known != value:
             self.complain(f"t-{index} offset {offset} is {known!r}, and {value!r} at broker {node_id}")
+
+    def lose(self, index: int, held: Mapping[int, bytes | None]) -> None:
+        """Somebody leads by an unclean election, and has what is in `held`: that is all there is from now on."""
+        kept = {offset: value for offset, value in self.committed[index].items() if held.get(offset) == value}
+        self.lost += len(self.committed[index]) - len(kept)
+        self.committed[index] = kept
+        told = self.acknowledged[index]
+        told.all = {value: offset for value, offset in told.all.items() if kept.get(offset) == value}
 
     def on_acknowledged(self, index: int, base_offset: int, values: list[bytes], *, is_all: bool) -> None:
         """A producer was told that its records are stored."""

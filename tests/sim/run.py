@@ -32,6 +32,10 @@ class Verdict(NamedTuple):
     lost_with_acks_1: int
     ends: int
     unclean_elections: int
+    lost: int
+    """Committed records that unclean elections cost,"""
+    lost_as_logged: int
+    """and what the brokers logged of them."""
     is_forgiven: bool
     """Whether it ended early, where nothing is promised any more."""
 
@@ -81,6 +85,8 @@ def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None
         lost,
         world.ends,
         world.unclean_elections,
+        model.lost,
+        model.lost_as_logged,
         world.is_forgiven,
     )
 

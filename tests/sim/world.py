@@ -39,6 +39,8 @@ class Shape:
     batches: int = 20
     """That each producer sends."""
     has_acks_1: bool = True
+    is_unclean: bool = False
+    """Whether anybody may be elected (`unclean.leader.election.enable`). Then nobody reads, and records may be lost."""
 
 
 class World:
@@ -67,17 +69,22 @@ class World:
         for node_id in self.machines:
             self.start(node_id)
         self.admin = admin = Admin("admin", self.network, list(self.machines), self.model)
-        admin.create(shape.partitions, shape.replicas, shape.min_isr, self._start_clients)
+        configs = {
+            "min.insync.replicas": str(shape.min_isr),
+            "unclean.leader.election.enable": str(shape.is_unclean).lower(),
+        }
+        admin.create(shape.partitions, shape.replicas, configs, self._start_clients)
 
     def _start_clients(self) -> None:
         node_ids, shape = list(self.machines), self.shape
         for index in range(shape.partitions):
             producer = Producer(f"p{index}", self.network, node_ids, self.model)
-            producer.start(index, -1, 1000 + index, shape.batches)
+            producer.start(index, -1, -1 if shape.is_unclean else 1000 + index, shape.batches)
             self.producers.append(producer)
-            consumer = Consumer(f"c{index}", self.network, node_ids, self.model)
-            consumer.start(index)
-            self.consumers.append(consumer)
+            if not shape.is_unclean:
+                consumer = Consumer(f"c{index}", self.network, node_ids, self.model)
+                consumer.start(index)
+                self.consumers.append(consumer)
         if shape.has_acks_1:
             careless = Producer("q0", self.network, node_ids, self.model)
             careless.start(0, 1, -1, shape.batches)
@@ -183,6 +190,8 @@ class World:
             for offset, value in records_of(partition, checked, high_watermark):
                 self.model.on_committed(index, broker.node_id, offset, value)
             broker.checked[partition] = high_watermark
+        elif high_watermark < checked and self.shape.is_unclean:
+            broker.checked[partition] = high_watermark
         elif high_watermark < checked or log.log_end_offset < high_watermark:
             name = f"t-{index} at broker {broker.node_id}"
             self.model.complain(
@@ -195,6 +204,8 @@ class World:
         if partition.leader_epoch != self.partitions()[index].leader_epoch:
             return
         held = dict(records_of(partition, 0, partition.log_end_offset))
+        if self.shape.is_unclean and self.partitions()[index].is_recovering:
+            self.model.lose(index, held)
         missing = [at for at, value in self.model.committed[index].items() if held.get(at) != value]
         if missing:
             who = f"broker {broker.node_id} leads t-{index}, epoch {partition.leader_epoch}"
@@ -217,6 +228,8 @@ class World:
             self.model.complain(f"t-{index}: nobody is in sync or eligible, nor known to have led")
         if now.leader >= 0 and now.leader not in now.isr:
             self.model.complain(f"t-{index}: its leader {now.leader} is not in sync")
+        if self.shape.is_unclean and now.is_recovering:
+            return  # what is committed is known when it leads
         end = max(self.model.committed[index], default=-1) + 1
         for node_id in now.isr:
             broker = self.machines[node_id].broker
@@ -243,8 +256,8 @@ class World:
                 return False
             held = [each.replica(TOPIC, index) for each in self.brokers if each.node_id in image.replicas]
             ends = {(None if each is None else (each.high_watermark, each.log_end_offset)) for each in held}
-            end = self.consumers[index].position
-            if len(held) != len(image.replicas) or ends != {(end, end)}:
+            read = [each.position for each in self.consumers[index : index + 1]]
+            if len(held) != len(image.replicas) or len(ends | {(each, each) for each in read}) != 1 or None in ends:
                 return False
         return True
 
@@ -298,3 +311,5 @@ class BugsLogged(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info or record.levelno >= logging.CRITICAL:
             self._model.complain(f"logged: {logging.Formatter().format(record)}")
+        elif "committed records are lost" in record.msg and isinstance(record.args, tuple):
+            self._model.lost_as_logged += int(str(record.args[1]))
