@@ -206,7 +206,7 @@ def verify_replicas(kit: Kit, topic: str) -> str:
     finally:
         alarm.cancel()
         process.kill()
-        process.wait(10)
+        process.communicate(timeout=10)
     return "".join(said)
 
 
@@ -224,7 +224,7 @@ def test_a_broker_is_drained_and_removed_and_an_empty_one_takes_its_place(
     wait(lambda: "No partition reassignments found." in kit.ok(REASSIGN, "--list"), "nothing is on 4 any more")
     cluster.brokers[4].stop()
     wait(lambda: not any(4 in row[1] for row in partitions(kit, "drained").values()), "nor was it needed")
-    assert brokers(kit, "unregister", "--id", "4").status == 0
+    wait(lambda: brokers(kit, "unregister", "--id", "4").status == 0, "it is forgotten")
     wait(lambda: not is_listed(kit, 4), "4 is gone")
     data = cluster.brokers[4].directory / "data"
     data.rename(data.with_name("old-disk"))

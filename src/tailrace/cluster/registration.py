@@ -20,6 +20,7 @@ from tailrace.cluster.elections import (
     Elections,
     RulesOf,
     active_brokers,
+    active_epoch,
     decide_broker_leaves,
     decide_broker_returns,
     decide_failover,
@@ -91,11 +92,12 @@ def decide_claim(image: MetadataImage, life: Life) -> list[Record]:
 def decide_unregister(image: MetadataImage, broker_id: int) -> list[Record]:
     """Forget a broker that is not there any more.
 
-    Raises BROKER_ID_NOT_REGISTERED, and INVALID_REQUEST for one that is heard of, which Kafka would cut off.
+    Raises BROKER_ID_NOT_REGISTERED, and INVALID_REQUEST for one that is heard of and does not stop, which Kafka would
+    cut off.
     """
     if broker_id not in image.brokers:
         raise KafkaError(ErrorCode.BROKER_ID_NOT_REGISTERED, f"Broker ID {broker_id} is not currently registered")
-    if not image.is_fenced(broker_id):
+    if active_epoch(image, broker_id) is not None:
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"Broker {broker_id} is alive. Stop it first.")
     return [RemoveBrokerRecord(broker_id)]
 
