@@ -76,10 +76,11 @@ def with_isr(
         leader = _unclean_leader(target, elr, active, rules)
         is_unclean = leader != NO_LEADER
     if is_unclean:
-        after = target._replace(leader=leader, isr=(leader,), elr=(), is_recovering=True, last_known_leader=NO_LEADER)
+        target = _arrived(target, (leader,))
+        after = target._replace(leader=leader, elr=(), is_recovering=True, last_known_leader=NO_LEADER)
     else:
         if leader != NO_LEADER and leader not in target_isr:  # out of the eligible ones
-            target = target._replace(isr=(leader,))
+            target = _arrived(target, (leader,))
             elr = _elr_after(before, target, rules, lost)
         last = NO_LEADER if leader != NO_LEADER else _last_leader(before)
         after = target._replace(leader=leader, elr=elr, last_known_leader=last)

@@ -9,7 +9,12 @@ import pytest
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.alter_partition import AlterPartition, decide_alter_partition
-from tailrace.cluster.elections import UNKNOWN_BROKER_EPOCH, ElectionRules, active_brokers
+from tailrace.cluster.elections import (
+    UNKNOWN_BROKER_EPOCH,
+    ElectionRules,
+    active_brokers,
+    decide_broker_returns,
+)
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.reassignments import ReassignmentWish, decide_reassignment
 from tailrace.cluster.records import BrokerRecord, PartitionRecord, Record, TopicRecord
@@ -105,6 +110,13 @@ def test_the_only_one_in_sync_is_not_given_up(image: MetadataImage) -> None:
     assert caught.value.code == ErrorCode.INVALID_REPLICA_ASSIGNMENT
     again = move(image, 1, [1, 2])
     assert again == PartitionImage(3, 5, (1, 2, 3), (3,), 10, removing_replicas=(3,))
+
+
+def test_a_move_ends_too_when_the_one_that_stays_is_elected(image: MetadataImage) -> None:
+    """Nobody else may ever change what is in sync."""
+    image.replay([PartitionRecord(TOPIC_ID, 1, -1, 5, (2, 1), (), 9, (2,), 2, False, (), (1,))], 9)
+    (record,) = decide_broker_returns(image, 2, active_brokers(image), lambda _: ElectionRules()).records
+    assert record[2:] == PartitionImage(2, 6, (2,), (2,), 10)
 
 
 @pytest.mark.parametrize(
