@@ -126,6 +126,9 @@ def check_file(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
+    try:
+        status = main()
+    except SystemExit as stopped:
+        status = stopped.code if isinstance(stopped.code, int) else 1
     sys.stdout.flush()
     os._exit(status)  # clients that were dropped in the middle of a transaction would keep the process for a while
