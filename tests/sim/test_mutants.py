@@ -19,6 +19,7 @@ def first_failure(name: str) -> Verdict | None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_it_is_found(name: str) -> None:
     found = first_failure(name)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + SCHEDULES * 2)
+@pytest.mark.timeout(300 + SCHEDULES * 2)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_nothing_promised_is_broken(part: int) -> None:
     for seed in range(part, SCHEDULES, PARTS):
@@ -40,6 +40,7 @@ def test_a_seed_says_everything() -> None:
     assert run(7).digest == run(7).digest != run(8).digest
 
 
+@pytest.mark.timeout(500)
 def test_a_seed_says_everything_in_any_process() -> None:
     """Whatever order its sets of strings have."""
     program = "from tests.sim.run import run; print(run(7).digest)"
@@ -50,7 +51,7 @@ def test_a_seed_says_everything_in_any_process() -> None:
             env={**os.environ, "PYTHONPATH": f"src{os.pathsep}.", "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=True,
         ).stdout
         for hash_seed in ("1", "2")
