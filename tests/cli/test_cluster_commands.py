@@ -81,7 +81,7 @@ def test_a_broker_is_removed_when_it_is_gone_and_holds_nothing(tmp_path: Path) -
         assert lives.returncode == 1 and "Broker 2 is alive. Stop it first." in lives.stderr
         os.kill(cluster.pids[2], signal.SIGTERM)
         until(lambda: cluster.tailrace("cluster", "remove-broker", "2", "--force").returncode == 0, "it is forgotten")
-        again = cluster.tailrace("cluster", "remove-broker", "2")
+        again = cluster.tailrace("cluster", "remove-broker", "2", "--force")
         assert again.returncode == 1 and "Broker ID 2 is not currently registered" in again.stderr
 
 
