@@ -18,7 +18,7 @@ from uuid import UUID
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.scenario.group_bench import GroupBench
+from tests.scenario.group_bench import FakeGroupLog, GroupBench
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.consumer_groups.embedded import places_of, read_assignment, read_subscription
@@ -571,10 +571,11 @@ class ConsumerGroupMachine(RuleBasedStateMachine):
         if is_compacted:
             fresh.load(0, bench.log)
         else:
-            shard = fresh.begin_load(0)
+            steps = fresh.load_steps(0, FakeGroupLog())
+            shard = fresh._shards[0]
             for record in bench.log.records(0):
                 shard.replay(record)
-            fresh.finish_load(shard)
+            assert list(steps) == []
         found = fresh.find_group(GROUP)
         fresh.close()
         return None if found is None else found.consumer

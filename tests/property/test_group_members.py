@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from tests.scenario.group_bench import GroupBench
+from tests.scenario.group_bench import FakeGroupLog, GroupBench
 
 from tailrace.base.errors import ErrorCode
 from tailrace.coordinator.groups.classic_group import ClassicGroup, GroupState
@@ -230,10 +230,11 @@ class GroupMachine(RuleBasedStateMachine):
         bench = self.bench
         timers = TimingWheel(now_ms=bench.clock.monotonic_ms(), read_ms=bench.clock.monotonic_ms)
         fresh = GroupCoordinator(bench.settings, bench.log, timers, bench.clock, bench.random)
-        shard = fresh.begin_load(0)
+        steps = fresh.load_steps(0, FakeGroupLog())
+        shard = fresh._shards[0]
         for record in bench.log.records(0):
             shard.replay(record)  # every record: `load`, which a kill goes through, looks only at the last of each key
-        fresh.finish_load(shard)
+        assert list(steps) == []
         return fresh.find_group(GROUP)
 
     @invariant()
