@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import command_line, environment
+from .conftest import Tailrace, command_line, environment
 
 WAIT_S = 60.0
 FAST = ["--set", "broker.heartbeat.interval.ms=500"]
@@ -24,7 +24,8 @@ FAST = ["--set", "broker.heartbeat.interval.ms=500"]
 class Started:
     """A cluster in the foreground of a process."""
 
-    def __init__(self, run: subprocess.Popen[str]) -> None:
+    def __init__(self, run: subprocess.Popen[str], tailrace: Tailrace) -> None:
+        self.tailrace = tailrace
         assert run.stdout is not None
         self.run = run
         self.pids: dict[int, int] = {}
@@ -40,19 +41,13 @@ class Started:
                 return
         raise AssertionError(f"it did not start: {self.words}")
 
-    def tailrace(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command_line(*words), env=environment(self.bootstrap), capture_output=True, text=True, timeout=WAIT_S,
-            check=False,
-        )  # fmt: skip
-
     def describe(self) -> tuple[int, dict[str, Any]]:
-        done = self.tailrace("cluster", "describe", "--json")
-        return done.returncode, json.loads(done.stdout)
+        done = self.tailrace("cluster", "describe", "--json", bootstrap=self.bootstrap)
+        return done.code, done.json
 
 
 @contextmanager
-def started(directory: Path, *words: str) -> Iterator[Started]:
+def started(tailrace: Tailrace, directory: Path, *words: str) -> Iterator[Started]:
     command = command_line("cluster", "start", "--data", str(directory), "--store", "sqlite", *FAST, *words)
     # A shell's background job ignores SIGINT, and so would what it starts.
     run = subprocess.Popen(
@@ -61,7 +56,7 @@ def started(directory: Path, *words: str) -> Iterator[Started]:
     )  # fmt: skip
     with run:
         try:
-            yield Started(run)
+            yield Started(run, tailrace)
         finally:
             if run.poll() is None:
                 run.kill()
@@ -72,17 +67,22 @@ def ended(run: subprocess.Popen[str]) -> tuple[int, str, str]:
     return run.returncode, out, err
 
 
-def test_a_broker_is_removed_when_it_is_gone_and_holds_nothing(tmp_path: Path) -> None:
-    with started(tmp_path, "--port", "0", "--brokers", "2") as cluster:
-        assert cluster.tailrace("topics", "create", "orders", "--replication-factor", "2").returncode == 0
-        held = cluster.tailrace("cluster", "remove-broker", "2")
-        assert held.returncode == 1 and "broker 2 holds replicas of 1 partitions, such as orders-0" in held.stderr
-        lives = cluster.tailrace("cluster", "remove-broker", "2", "--force")
-        assert lives.returncode == 1 and "Broker 2 is alive. Stop it first." in lives.stderr
+def test_a_broker_is_removed_when_it_is_gone_and_holds_nothing(tailrace: Tailrace, tmp_path: Path) -> None:
+    with started(tailrace, tmp_path, "--port", "0", "--brokers", "2") as cluster:
+        assert (
+            tailrace("topics", "create", "orders", "--replication-factor", "2", bootstrap=cluster.bootstrap).code == 0
+        )
+        held = tailrace("cluster", "remove-broker", "2", bootstrap=cluster.bootstrap)
+        assert held.code == 1 and "broker 2 holds replicas of 1 partitions, such as orders-0" in held.err
+        lives = tailrace("cluster", "remove-broker", "2", "--force", bootstrap=cluster.bootstrap)
+        assert lives.code == 1 and "Broker 2 is alive. Stop it first." in lives.err
         os.kill(cluster.pids[2], signal.SIGTERM)
-        until(lambda: cluster.tailrace("cluster", "remove-broker", "2", "--force").returncode == 0, "it is forgotten")
-        again = cluster.tailrace("cluster", "remove-broker", "2", "--force")
-        assert again.returncode == 1 and "Broker ID 2 is not currently registered" in again.stderr
+        until(
+            lambda: tailrace("cluster", "remove-broker", "2", "--force", bootstrap=cluster.bootstrap).code == 0,
+            "it is forgotten",
+        )
+        again = tailrace("cluster", "remove-broker", "2", "--force", bootstrap=cluster.bootstrap)
+        assert again.code == 1 and "Broker ID 2 is not currently registered" in again.err
 
 
 def alive(pids: dict[int, int]) -> list[int]:
@@ -96,16 +96,16 @@ def until(holds: Any, what: str) -> None:
         time.sleep(0.2)
 
 
-def test_a_whole_cluster_in_the_foreground_described_hurt_and_stopped(tmp_path: Path) -> None:
-    with started(tmp_path, "--port", "0") as cluster:
+def test_a_whole_cluster_in_the_foreground_described_hurt_and_stopped(tailrace: Tailrace, tmp_path: Path) -> None:
+    with started(tailrace, tmp_path, "--port", "0") as cluster:
         assert cluster.words[0] == f"3 brokers, metadata in SQLite ({tmp_path}/cluster.db)\n"
         assert sorted(cluster.pids) == [1, 2, 3]
-        made = cluster.tailrace("topics", "create", "orders", "--partitions", "3", "--config", "min.insync.replicas=3")
-        assert made.returncode == 0, made.stderr
+        words = ["topics", "create", "orders", "--partitions", "3", "--config", "min.insync.replicas=3"]
+        assert tailrace(*words, bootstrap=cluster.bootstrap).code == 0
         until(lambda: cluster.describe()[0] == 0, "all in sync")
-        text = cluster.tailrace("cluster", "describe", "--all")
-        assert "3 of 3 brokers serve  1 topic, 3 partitions: all in sync" in text.stdout
-        assert re.search(r"orders +2 +\d +[\d,]{5} +[\d,]{5} +- +- +-", text.stdout), text.stdout
+        text = tailrace("cluster", "describe", "--all", bootstrap=cluster.bootstrap)
+        assert "3 of 3 brokers serve  1 topic, 3 partitions: all in sync" in text.out
+        assert re.search(r"orders +2 +\d +[\d,]{5} +[\d,]{5} +- +- +-", text.out), text.out
 
         os.kill(cluster.pids[3], signal.SIGKILL)
         until(lambda: "broker 3 is fenced" in json.dumps(cluster.describe()[1]), "its session ends")
@@ -114,10 +114,10 @@ def test_a_whole_cluster_in_the_foreground_described_hurt_and_stopped(tmp_path: 
         assert (state["brokers_healthy"], state["under_min_isr"], state["offline"]) == (2, 3, 0)
         why = "acks=all is refused: 2 in sync of 3 wanted; broker 3 is fenced: dead, stopped or cut off"
         assert {partition["why"] for partition in state["partition_states"]} == {why}
-        text = cluster.tailrace("cluster", "describe")
-        assert text.returncode == 1
-        assert "3 partitions: 3 under min.insync.replicas, 3 under-replicated" in text.stdout
-        assert text.stdout.count(why) == 3
+        text = tailrace("cluster", "describe", bootstrap=cluster.bootstrap)
+        assert text.code == 1
+        assert "3 partitions: 3 under min.insync.replicas, 3 under-replicated" in text.out
+        assert text.out.count(why) == 3
 
         cluster.run.send_signal(signal.SIGINT)
         code, out, err = ended(cluster.run)
@@ -125,8 +125,8 @@ def test_a_whole_cluster_in_the_foreground_described_hurt_and_stopped(tmp_path: 
         assert err == f"broker 3 ended (SIGKILL) and is not started again: {tmp_path}/broker-3.log\n"
     assert not alive(cluster.pids)
 
-    with started(tmp_path, "--port", "0") as again:
-        assert "orders" in again.tailrace("topics", "list").stdout
+    with started(tailrace, tmp_path, "--port", "0") as again:
+        assert "orders" in tailrace("topics", "list", bootstrap=again.bootstrap).out
         until(lambda: again.describe()[0] == 0, "the third is back and in sync")
         again.run.send_signal(signal.SIGTERM)
         assert ended(again.run)[:2] == (0, "stopped\n")
