@@ -14,6 +14,7 @@ from typing import Any
 from tests.sim.disk import SimDisk
 from tests.sim.network import SimConnection, SimEngine, SimNetwork
 from tests.sim.process import Background, Process, ProcessClock, SeededIds
+from tests.sim.store import HOST as STORE
 from tests.sim.store import SharedStore
 from tests.sim.timeline import Timeline
 
@@ -122,10 +123,12 @@ class Broker:
         self.upkeep.start()
 
     def _store_work(self) -> Background:
-        network = self.network
-        return Background(
-            self.process, lambda: network.delay_ms + network.timeline.uniform(0, network.jitter_ms), is_remote=True
-        )
+        network, way = self.network, (self.machine.host, STORE)
+
+        def delay_ms() -> float:
+            return network.delay_ms + network.timeline.uniform(0, network.jitter_ms) + network.slow.get(way, 0.0)
+
+        return Background(self.process, delay_ms, is_remote=True)
 
     def _disk_ms(self) -> float:
         timeline = self.network.timeline

@@ -52,8 +52,35 @@ HARSH = {"kill": 4, "power": 4, "pause": 3, "isolate": 3, "lease": 2, "cut": 2}
 
 
 def harsh(seed: int) -> Verdict:
-    """A schedule of one partition on three brokers, under the faults that find mistakes soonest."""
-    return run(seed, Shape(partitions=1), plan(seed, 3, LASTS_MS, HARSH))
+    """A schedule of one partition on three brokers, under the faults that find mistakes soonest; or else two
+    changes of the leader within a second or two, over slow links; or two lives of a broker soon after each other."""
+    made = (lambda: plan(seed, 3, LASTS_MS, HARSH), lambda: _hasty(seed), lambda: _short_lived(seed))
+    return run(seed, Shape(partitions=1), made[seed % 3]())
+
+
+def _short_lived(seed: int) -> list[Fault]:
+    """A broker comes back, and loses its power while a leader calls it in sync, which the store hears late."""
+    random = Random(f"short-lived {seed}")
+    node_id = random.randint(1, 3)
+    power = Fault(4500 + random.uniform(20, 400), "power", node_id, "", 50)
+    others = [each for each in (1, 2, 3) if each != node_id]
+    slow = [Fault(4000, "slow-link", each, "store", random.uniform(500, 3000)) for each in others]
+    slow += [Fault(power.at_ms, "slow-link", each, f"b{node_id}", 8000) for each in others]
+    return sorted([*slow, Fault(1500, "kill", node_id, "", 3000), power])
+
+
+def _hasty(seed: int) -> list[Fault]:
+    random = Random(f"hasty {seed}")
+    first, second = random.sample([1, 2, 3], 2)
+    at_ms = random.uniform(1500, 3500)
+    slow = [
+        Fault(at_ms - 1000, "slow-link", one, f"b{other}", 1500)
+        for one in (1, 2, 3)
+        for other in (1, 2, 3)
+        if one != other
+    ]
+    faults = [Fault(at_ms, "lease", first, "", 0), Fault(at_ms + random.uniform(50, 1500), "kill", second, "", 5000)]
+    return sorted([*slow, *faults])
 
 
 def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None) -> Verdict:

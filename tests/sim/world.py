@@ -143,7 +143,8 @@ class World:
         for partition in self.partitions():
             others = {*partition.isr, *partition.elr} - self.uncertain - {node_id}
             last = partition.leader if partition.leader >= 0 else partition.last_known_leader
-            if not others and (loses_power or last != node_id) and node_id in partition.replicas:
+            waits = last == node_id and {*partition.isr, *partition.elr} <= {node_id}  # for it, and elects nobody else
+            if not others and (loses_power or not waits) and node_id in partition.replicas:
                 return False
         return True
 

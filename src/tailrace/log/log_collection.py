@@ -206,7 +206,9 @@ class LogCollection:
         except (StorageError, KafkaError) as error:
             directory.failures[topic_partition] = error  # one bad file costs one log; a directory fails in service
             return None
-        log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), log.log_end_offset)
+        # After a power cut what lies above the recovery point may be what was cut away before: a leader has to say.
+        known_end = log.log_end_offset if directory.was_clean else log.recovery_point
+        log.high_watermark = min(directory.high_watermarks.get(topic_partition, 0), known_end)
         log.first_dirty_offset = directory.cleaner_offsets.get(topic_partition, -1)
         return log
 

@@ -271,7 +271,7 @@ class _Opening:
         end = begin[1]
         while True:
             end = self._recover_segment(suspects.pop(0), (begin[0], end), size, recovery_point)
-            if segment.size < size or not suspects:
+            if segment.size < size or not suspects or self._lacks_batches(end, suspects[0]):
                 break
             segment.seal()  # the last one: when it rolls or is closed; its indexes are written when it is flushed
             segment = suspects[0]
@@ -284,6 +284,11 @@ class _Opening:
         for segment in suspects:
             self._drop(segment)
         return recovery_point if is_whole else min(recovery_point, end)
+
+    def _lacks_batches(self, end: int, following: Segment) -> bool:
+        """Whether the power took the end of a segment, at a batch's end, and left the one after it: what follows a hole
+        is not a log. Compaction leaves such holes too."""
+        return end < following.base_offset and not self.config.compacts
 
     def _rewind(self, index: int, recovery_point: int) -> tuple[int, int] | None:
         """Bring the producers to the recovery point and the segment at `index` to before it: (position, offset).

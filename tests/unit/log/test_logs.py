@@ -251,6 +251,21 @@ def test_unopened_logs_keep_their_checkpoints_and_sizes(tmp_path: Path) -> None:
     assert mended.shut_down()
 
 
+def test_after_an_unclean_end_no_more_is_committed_than_was_flushed(tmp_path: Path) -> None:
+    """What a log lost the power before it could cut away may be back, below the high watermark that was written."""
+    logs = logs_in(tmp_path)
+    log = logs.create(A0, TOPIC_ID)
+    log.append_as_leader(batch_of(3), 0)
+    log.flush()
+    log.append_as_leader(batch_of(2), 0)
+    log.high_watermark = 5
+    logs.write_checkpoints()
+    logs.abandon()
+    again = logs_in(tmp_path).get(A0)
+    assert again is not None
+    assert again.high_watermark == again.recovery_point <= 3 and again.log_end_offset == 5
+
+
 def test_retention_opens_what_may_be_due_and_leaves_it_unopened(tmp_path: Path) -> None:
     clock = ManualClock()
     path = tmp_path / "data"

@@ -162,3 +162,21 @@ def test_an_empty_directory_is_an_empty_log(tmp_path: Path) -> None:
     for clean in (True, False):
         log = Log.open(tmp_path / "x", PARTITION, SMALL, open_log(tmp_path / "y")._env, was_clean=clean)
         assert (log.log_start_offset, log.log_end_offset, log.size_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact"])
+def test_what_follows_a_hole_is_not_a_log(tmp_path: Path, policy: str) -> None:
+    """A power cut took the end of a segment, at the end of a batch, and left the next one. Compaction leaves holes."""
+    config = LogConfig(segment_bytes=300, cleanup_policy=frozenset({policy}))
+    log = open_log(tmp_path, config)
+    for _ in range(8):
+        log.append_as_leader(batch_of(1), 0)
+    first, second = log.segments[0], log.segments[1]
+    one = first.size // (second.base_offset - first.base_offset)
+    log.abandon()
+    with first.path.open("r+b") as file:
+        file.truncate(one)
+    mended = open_log(tmp_path, config)
+    assert mended.log_end_offset == (1 if policy == "delete" else 8)
+    assert len(read_values(mended)) == (1 if policy == "delete" else 8 - (second.base_offset - 1))
+    mended.abandon()
