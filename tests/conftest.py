@@ -25,7 +25,7 @@ class _FailuresAtOnce:
             self._terminal.write_line(f"FAILED in {report.when}: {report.nodeid}")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
+def pytest_sessionstart(session: pytest.Session) -> None:
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
-        config.pluginmanager.register(_FailuresAtOnce(terminal))
+        session.config.pluginmanager.register(_FailuresAtOnce(terminal))
