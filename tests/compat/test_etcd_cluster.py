@@ -52,7 +52,7 @@ def produced(broker: TailraceProcess, topic: str, partition: int) -> KafkaError 
 def test_brokers_share_topics_and_live_and_die_apart(cluster: Cluster) -> None:
     cluster.start(1, 2, 3)
     admin = cluster.admin(1, 2, 3)
-    assert live(admin) == [1, 2, 3]
+    wait(lambda: live(admin) == [1, 2, 3], "each knows of the others")
     for created in admin.create_topics([NewTopic("t", 6, 1)]).values():
         created.result()
     wait(lambda: sorted(set(leaders(cluster.admin(3), "t").values())) == [1, 2, 3], "placed on every broker")
@@ -63,11 +63,11 @@ def test_brokers_share_topics_and_live_and_die_apart(cluster: Cluster) -> None:
     cluster.brokers[controller].kill()
     rest = cluster.admin(*others)
     eventually(lambda: live(rest) == others, "the dead broker is fenced by the next controller", timeout_s=10)
-    assert rest.list_topics(timeout=10).controller_id in others
-    assert set(leaders(rest, "t").values()) == {*others, -1}, "one replica each: nobody else has the data"
+    wait(lambda: rest.list_topics(timeout=10).controller_id in others, "and both know which")
+    wait(lambda: set(leaders(rest, "t").values()) == {*others, -1}, "one replica each: nobody else has the data")
     cluster.start(controller)
-    assert live(rest) == [1, 2, 3], "as soon as it says that it is ready"
-    assert set(leaders(rest, "t").values()) == {1, 2, 3}
+    wait(lambda: live(rest) == [1, 2, 3], "when it says that it is ready the others hear of it")
+    wait(lambda: set(leaders(rest, "t").values()) == {1, 2, 3}, "with what it leads")
     cluster.brokers[others[0]].stop()
     wait(lambda: others[0] not in live(cluster.admin(controller)), "a clean stop is known at once")
 
