@@ -59,6 +59,9 @@ def test_a_local_cluster_in_etcd_survives_a_broker_and_is_there_next_time(tmp_pa
         try:
             servers = ",".join(f"127.0.0.1:{port}" for port in cluster.ports.values())
             producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True})
+            deadline = time.monotonic() + WAIT_S
+            while any(len(each["in_sync"]) < 3 for each in describe(servers)[1]["partition_states"]):
+                assert time.monotonic() < deadline, "who was stopped last is alone in sync until the others come back"
             cluster.broker(life + 1).kill()
             producer.produce("t", b"%d" % life)
             assert producer.flush(WAIT_S) == 0
