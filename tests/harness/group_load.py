@@ -35,6 +35,8 @@ from tailrace.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchR
 from tailrace.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 RETRY_S = 0.1
+REQUEST_TIMEOUT_S = 30.0
+"""As `request.timeout.ms` of real clients."""
 ASSIGNOR = "range"
 NOT_NOW = frozenset(
     (ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_NOT_AVAILABLE, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
@@ -106,9 +108,10 @@ class Link:
                 self._streams = await asyncio.open_connection(self._host, self._port)
             reader, writer = self._streams
             writer.write(encode_request(found, version, 1, self._client_id, request))
-            size = int.from_bytes(await reader.readexactly(4), "big")
-            return decode_response(found, version, memoryview(await reader.readexactly(size)))[1]
-        except (OSError, asyncio.IncompleteReadError) as error:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                return decode_response(found, version, memoryview(await reader.readexactly(size)))[1]
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             self.cut()
             raise Lost(str(error)) from error
 
