@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import pytest
 from tests.harness.cut_proxy import CutProxy
 from tests.harness.etcd import EtcdProcess
+from tests.harness.etcd_stores import StoresOfOneLog
 from tests.support.store_contract import Heard, SharedStoreContract, setting
 
 from tailrace.base.clock import SystemClock
@@ -30,39 +30,16 @@ pytestmark = pytest.mark.compat
 WAIT_S = 15.0
 
 
-class EtcdStores:
-    """One log in etcd, under a prefix of its own."""
+class EtcdStores(StoresOfOneLog):
+    """In etcd."""
 
     lease_ttl_ms = 4000
     """Twice the shortest that etcd grants at its usual election timeout: the machine may be busy."""
+    lease_end_delay_s = 1.5
+    """etcd looks twice a second."""
 
     def __init__(self, ports: list[int], tls: TlsFiles | None = None, user: tuple[str, str] = ("", "")) -> None:
-        self._options = EtcdOptions(tuple(Address("127.0.0.1", port) for port in ports), tls, *user)
-        self.prefix = f"/tailrace/{SystemRandom().uuid().hex}"
-        self._posted: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._opened: list[EtcdStore] = []
-
-    def open(self) -> EtcdStore:
-        client = EtcdClient(self._options, SystemClock())
-        store = EtcdStore(client, self.prefix, SystemRandom().uuid().hex, self._posted.put)
-        self._opened.append(store)
-        return store
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come"
-            try:
-                self._posted.get(timeout=0.1)()
-            except Empty:
-                pass
-
-    def let_leases_end(self) -> None:
-        time.sleep(self.lease_ttl_ms / 1000 + 1.5)  # etcd looks twice a second
-
-    def close(self) -> None:
-        for store in self._opened:
-            store.close()
+        super().__init__(EtcdOptions(tuple(Address("127.0.0.1", port) for port in ports), tls, *user))
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import pytest
+from tests.harness.etcd_stores import StoresOfOneLog
 from tests.support.store_contract import SharedStoreContract, setting
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.errors import TailraceError
-from tailrace.base.rand import SystemRandom
 from tailrace.cluster.etcd_client import EtcdClient, EtcdOptions
-from tailrace.cluster.etcd_store import EtcdStore
 from tailrace.local.gateway import Gateway
 from tailrace.net.address import Address
 
@@ -40,38 +38,14 @@ class GatewayThread:
         self._loop.close()
 
 
-class GatewayStores:
-    """One log behind a gateway, under a prefix of its own."""
+class GatewayStores(StoresOfOneLog):
+    """Behind a gateway."""
 
     lease_ttl_ms = 1000
+    lease_end_delay_s = 0.2
 
     def __init__(self, port: int, prefix: str | None = None) -> None:
-        self._options = EtcdOptions((Address("127.0.0.1", port),))
-        self._prefix = prefix or f"/tailrace/{SystemRandom().uuid().hex}"
-        self._posted: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._opened: list[EtcdStore] = []
-
-    def open(self) -> EtcdStore:
-        client = EtcdClient(self._options, SystemClock())
-        store = EtcdStore(client, self._prefix, SystemRandom().uuid().hex, self._posted.put)
-        self._opened.append(store)
-        return store
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come"
-            try:
-                self._posted.get(timeout=0.1)()
-            except Empty:
-                pass
-
-    def let_leases_end(self) -> None:
-        time.sleep(self.lease_ttl_ms / 1000 + 0.2)
-
-    def close(self) -> None:
-        for store in self._opened:
-            store.close()
+        super().__init__(EtcdOptions((Address("127.0.0.1", port),)), prefix)
 
 
 @pytest.fixture(scope="module")

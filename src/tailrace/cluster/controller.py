@@ -121,24 +121,28 @@ def _create_topic(
 
 def _assigned(image: MetadataImage, topic_id: UUID, index: int, replicas: tuple[int, ...]) -> PartitionRecord:
     """A partition on brokers that were named by hand."""
-    isr = _active(image, replicas)
-    if not isr:
-        message = (
-            f"All brokers specified in the manual partition assignment for partition {index} are fenced or in "
-            "controlled shutdown."
-        )
-        raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, message)
-    return PartitionRecord(topic_id, index, isr[0], 0, replicas, isr, 0)
+    message = (
+        f"All brokers specified in the manual partition assignment for partition {index} are fenced or in "
+        "controlled shutdown."
+    )
+    return _partition(image, topic_id, index, replicas, KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, message))
 
 
 def _placed(image: MetadataImage, topic_id: UUID, index: int, replicas: tuple[int, ...]) -> PartitionRecord:
+    message = (
+        f"Unable to replicate the partition {len(replicas)} time(s): All brokers are currently fenced or in "
+        "controlled shutdown."
+    )
+    return _partition(image, topic_id, index, replicas, KafkaError(ErrorCode.INVALID_REPLICATION_FACTOR, message))
+
+
+def _partition(
+    image: MetadataImage, topic_id: UUID, index: int, replicas: tuple[int, ...], none_is_active: KafkaError
+) -> PartitionRecord:
+    """A new partition: its active brokers are in sync, and the first of them leads."""
     isr = _active(image, replicas)
     if not isr:
-        message = (
-            f"Unable to replicate the partition {len(replicas)} time(s): All brokers are currently fenced or in "
-            "controlled shutdown."
-        )
-        raise KafkaError(ErrorCode.INVALID_REPLICATION_FACTOR, message)
+        raise none_is_active
     return PartitionRecord(topic_id, index, isr[0], 0, replicas, isr, 0)
 
 
