@@ -24,6 +24,8 @@ from tests.history.workload import Workload
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
 
 PLAN = ClusterPlan(seed=3, seconds=0)
+TRANSACTION_TIMEOUT_MS = 30_000
+"""Longer than a broker takes to stop and start, on a busy machine too: no transaction is to be left in doubt."""
 JAVA_RECORDS = [Record(None, b"java-%d" % number, (), int(time.time() * 1000)) for number in range(400)]
 JAVA_PAUSE_MS = 40
 """Between two records: as long as the restarts take, or longer."""
@@ -46,7 +48,9 @@ class JavaProducer(threading.Thread):
 
 def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -> None:
     with NetworkedCluster(tmp_path, PLAN.brokers, PLAN.settings) as cluster:
-        workload = Workload(cluster.servers, PLAN.seed, PLAN.clients)
+        workload = Workload(
+            cluster.servers, PLAN.seed, PLAN.clients._replace(transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
+        )
         assert any(isinstance(each, KafkaPythonSender) for each in workload.processes)
         workload.create_topics()
         admin = AdminClient({"bootstrap.servers": cluster.servers, "log_level": 0})

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from tests.harness.network import NoNetwork
 from tests.history import journal
+from tests.history.apart import Verdict
 from tests.history.checker import check
 from tests.history.cluster_run import ClusterPlan, run_cluster
 from tests.history.planted import BUGS
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--bootstrap", default="", help="a broker of yours; it is not hurt")
     parser.add_argument("--keep", type=Path, help="where histories and data directories go, of all runs")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed on the way
     if options.command == "check":
         if options.file is None:
             parser.error("check needs a file")
@@ -64,7 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_clusters(options: argparse.Namespace) -> int:
     """`run_all` for clusters. Says in one sentence what this machine lacks."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made is removed on the way
     seeds = range(options.seed, options.seed + options.schedules)
     is_leader_only = options.acks == "1"
     try:
@@ -93,6 +94,7 @@ def run_all(plans: Sequence[Plan | ClusterPlan], options: argparse.Namespace) ->
         sum_of += result.figures
         bad += bool(result.found)
         print_result(result)
+        Verdict(str(result.figures), result.found, result.kinds).write(directory)
         if not result.found and keep is None:
             shutil.rmtree(directory)
     print(f"{len(plans)} schedules, {bad} with anomalies: {sum_of}")

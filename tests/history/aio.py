@@ -24,7 +24,6 @@ from tests.history.topics import (
     SESSION_TIMEOUT_MS,
     TIMEOUT_S,
     TOPICS,
-    TRANSACTION_TIMEOUT_MS,
     decode_value,
     encode_value,
 )
@@ -155,13 +154,15 @@ class AioTransactional(AioProcess):
         super().__init__(name, run)
         self._incarnations = 0
         self._values = 0
+        self._transaction_timeout_ms = run.transaction_timeout_ms
+        self._end_timeout_s = run.end_timeout_s(END_TIMEOUT_S)
 
     async def work_async(self) -> None:
         while not self.stopped.is_set():
             producer = AIOKafkaProducer(
                 bootstrap_servers=self.address,
                 transactional_id=self.name,
-                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                transaction_timeout_ms=self._transaction_timeout_ms,
                 **COMMON,
             )
             try:
@@ -192,7 +193,7 @@ class AioTransactional(AioProcess):
         own = Incarnation(self.name, self._incarnations)
         invoked = self.now()
         try:
-            await asyncio.wait_for(producer.start(), END_TIMEOUT_S)
+            await asyncio.wait_for(producer.start(), self._end_timeout_s)
         except ERRORS as error:
             self.recorder.add(self.name, [own], Outcome.INFO, invoked, repr(error))
             raise
@@ -209,7 +210,7 @@ class AioTransactional(AioProcess):
     ) -> None:
         """Send, commit the offsets of a group, end. Notes what came of it; raises what went wrong."""
         try:
-            async with asyncio.timeout(END_TIMEOUT_S):
+            async with asyncio.timeout(self._end_timeout_s):
                 await producer.begin_transaction()
                 futures = [
                     await producer.send(send.key.topic, encode_value(send.value), partition=send.key.partition)

@@ -10,11 +10,11 @@ from confluent_kafka.admin import AdminClient
 from tests.history.model import Bounds, Committed, DeleteRecords, Key, Outcome, Read
 from tests.history.process import Process, Recorder, Run
 from tests.history.readers import records_of
-from tests.history.topics import COMMON, KEYS, SHORT_TIMEOUT_S, TIMEOUT_S, TRANSACTION_TIMEOUT_MS
+from tests.history.topics import COMMON, KEYS, SHORT_TIMEOUT_S, TIMEOUT_S
 from tests.history.view import FINAL
 
-STABLE_TIMEOUT_S = 2 * TRANSACTION_TIMEOUT_MS / 1000 + 5
-"""By then the coordinator has aborted every transaction that nobody ends."""
+STABLE_TIMEOUT_S = 5.0
+"""After twice the time that a transaction may last, the coordinator has by then aborted all that nobody ends."""
 
 
 class Observer:
@@ -68,9 +68,9 @@ class Observer:
         finally:
             consumer.close()
 
-    def wait_stable(self) -> None:
+    def wait_stable(self, transaction_timeout_ms: int) -> None:
         """Wait until no transaction is open, and note it; for as long as the coordinator may take, and no longer."""
-        deadline = time.monotonic() + STABLE_TIMEOUT_S
+        deadline = time.monotonic() + 2 * transaction_timeout_ms / 1000 + STABLE_TIMEOUT_S
         for key in KEYS:
             found = self._bounds_at_last(key)
             while found.stable_end != found.log_end and time.monotonic() < deadline:

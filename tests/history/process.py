@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from tests.history.model import History, Key, Op, Outcome, Send, Step
-from tests.history.topics import FORGETFUL, TIMEOUT_S, TOPICS
+from tests.history.topics import FORGETFUL, TIMEOUT_S, TOPICS, TRANSACTION_TIMEOUT_MS
 
 
 class Recorder:
@@ -61,6 +61,12 @@ class Run(NamedTuple):
     address: str
     seed: int
     recorder: Recorder
+    transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
+    """For so long a transaction may last, and its records may wait."""
+
+    def end_timeout_s(self, least: float) -> float:
+        """How long a call may take that ends or begins a transaction: `least` where transactions are short."""
+        return max(least, self.transaction_timeout_ms / 1000 + 2)
 
 
 class Process(threading.Thread):

@@ -19,7 +19,7 @@ from tests.history.model import Commit, Incarnation, Key, Op, Outcome, Read, Rep
 from tests.history.process import Process, Run
 from tests.history.producers import offset_of
 from tests.history.readers import ends_of, new_consumer, partitions_of, records_of
-from tests.history.topics import COMMON, LEDGER, SESSION_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS, encode_value
+from tests.history.topics import COMMON, LEDGER, SESSION_TIMEOUT_MS, encode_value
 
 END_TIMEOUT_S = 6.0
 TRANSACTION_RECORDS = 8
@@ -101,6 +101,8 @@ class TransactionalProcess(Process):
         super().__init__(name, run)
         self._incarnations = 0
         self._values = 0
+        self._transaction_timeout_ms = run.transaction_timeout_ms
+        self._end_timeout_s = run.end_timeout_s(END_TIMEOUT_S)
 
     def new_value(self) -> str:
         self._values += 1
@@ -115,14 +117,14 @@ class TransactionalProcess(Process):
                 **COMMON,
                 "bootstrap.servers": self.address,
                 "transactional.id": self.name,
-                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-                "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "transaction.timeout.ms": self._transaction_timeout_ms,
+                "message.timeout.ms": self._transaction_timeout_ms,
                 "linger.ms": 1,
             }
         )
         invoked = time.monotonic()
         try:
-            producer.init_transactions(END_TIMEOUT_S)
+            producer.init_transactions(self._end_timeout_s)
         except KafkaException as error:
             self.recorder.add(self.name, [own], Outcome.INFO, invoked, str(error))
             raise
@@ -136,7 +138,7 @@ class TransactionalProcess(Process):
         op.outcome = Outcome.INFO
         for _ in range(COMMIT_TRIES):
             try:
-                producer.commit_transaction(END_TIMEOUT_S)
+                producer.commit_transaction(self._end_timeout_s)
             except KafkaException as error:
                 op.error = str(error)
                 cause = error.args[0]
@@ -164,7 +166,7 @@ class TransactionalProcess(Process):
     def abort(self, producer: Producer) -> None:
         """Abort. Raises Fenced when that cannot be done."""
         try:
-            producer.abort_transaction(END_TIMEOUT_S)
+            producer.abort_transaction(self._end_timeout_s)
         except KafkaException as error:
             raise Fenced from error
 
@@ -227,7 +229,7 @@ class LedgerWriter(TransactionalProcess):
         try:
             transaction.send(producer, Send(key, self.new_value()))
             transaction.op.decided = time.monotonic()
-            producer.commit_transaction(END_TIMEOUT_S)
+            producer.commit_transaction(self._end_timeout_s)
         except KafkaException as error:
             # The later producer's beginning has ended it, so whatever the error is, it was not committed.
             transaction.op.error = str(error)
@@ -296,8 +298,8 @@ class Copier(TransactionalProcess):
                 transaction.send(producer, Send(Key("copied", key.partition), self.new_value(), origin=origin))
             transaction.add(*(Commit(self.GROUP, key, offset) for key, offset in offsets.items()))
             come_back(
-                lambda: producer.send_offsets_to_transaction(partitions_of(offsets), metadata, END_TIMEOUT_S),
-                END_TIMEOUT_S + 2,
+                lambda: producer.send_offsets_to_transaction(partitions_of(offsets), metadata, self._end_timeout_s),
+                self._end_timeout_s + 2,
             )
         except Fenced:
             self.leave(transaction)

@@ -19,7 +19,7 @@ from tests.history.observer import AdminProcess, Observer
 from tests.history.process import Process, Recorder, Run
 from tests.history.producers import PRODUCERS, SendingProcess
 from tests.history.readers import GROUP_PROTOCOLS, AssignedReader, GroupReader, RoamingReader
-from tests.history.topics import COMMON, KEYS, LEDGER, ROLLING, TIMEOUT_S, TOPICS
+from tests.history.topics import COMMON, KEYS, LEDGER, ROLLING, TIMEOUT_S, TOPICS, TRANSACTION_TIMEOUT_MS
 from tests.history.transactional import Copier, LedgerWriter
 
 READERS_GROUP = "readers"
@@ -35,6 +35,7 @@ class Clients(NamedTuple):
     config: Mapping[str, str] = MappingProxyType({})
     """Of every topic, besides its own."""
     has_transactions: bool = True
+    transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
 
 
 class Workload:
@@ -44,7 +45,7 @@ class Workload:
         self.recorder = Recorder()
         self._address = address
         self._clients = clients
-        run = Run(address, seed, self.recorder)
+        run = Run(address, seed, self.recorder, clients.transaction_timeout_ms)
         random = Random(f"{seed} workload")
         names = random.sample(clients.producers, min(3, len(clients.producers)))
         self.protocols = {group: random.choice(sorted(GROUP_PROTOCOLS)) for group in (READERS_GROUP, Copier.GROUP)}
@@ -104,7 +105,7 @@ class Workload:
             if again:
                 restart()
             observer = Observer(self._address, self.recorder, "observer")
-            observer.wait_stable()
+            observer.wait_stable(self._clients.transaction_timeout_ms)
             for is_committed in (True, False):
                 observer.read_all(is_committed=is_committed)
             for group in self._groups:
