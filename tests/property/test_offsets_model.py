@@ -154,7 +154,7 @@ class CommittedOffsets(RuleBasedStateMachine):
             topic, new.topic_id, [TxnOffsetCommitRequestPartition(index, new.offset, -1, "")]
         )
         request = TxnOffsetCommitRequest("x", group, producer_id, 0, -1, "", None, [asked])
-        answer = self.bench.groups.commit_transactional_offsets(request, 0).value
+        answer = self.bench.groups.commit_transactional_offsets(request, 5, 0).value
         assert answer.topics[0].partitions[0].error_code == ErrorCode.NONE
         self.pending.setdefault(producer_id, {})[place] = new
 

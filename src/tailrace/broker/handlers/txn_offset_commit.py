@@ -4,7 +4,8 @@ Behaviour: partitions that do not exist are answered UNKNOWN_TOPIC_OR_PARTITION 
     committed. The partition that keeps the group must be a part of the transaction (KIP-890).
 Versions:  before v2 clients know COORDINATOR_NOT_AVAILABLE in the place of COORDINATOR_LOAD_IN_PROGRESS; v3 group
     membership is checked (KIP-447); v4 TRANSACTION_ABORTABLE; v5 adds the group's partition to the transaction, where
-    clients sent AddOffsetsToTxn; v6 topic ids (KIP-1319).
+    clients sent AddOffsetsToTxn; v6 topic ids, and STALE_MEMBER_EPOCH and GROUP_ID_NOT_FOUND in the place of
+    ILLEGAL_GENERATION (KIP-1319).
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def handle(
             refuse(next(iter(entry.refused.values())))
             return
         (verification,) = entry.verifications.values()
-        services.groups.commit_transactional_offsets(existing, verification).on_complete(committed)
+        services.groups.commit_transactional_offsets(existing, version, verification).on_complete(committed)
 
     def committed(response: TxnOffsetCommitResponse) -> None:
         codes: Codes = {}

@@ -185,6 +185,11 @@ class ConsumerGroup:
                 if since is None or epoch < since:
                     raise _stale(member)
 
+    def check_owner(self, member_id: str, places: Iterable[Place]) -> None:
+        """Raise STALE_MEMBER_EPOCH where a partition is another member's."""
+        if any(self.owners.get(place, member_id) != member_id for place in places):
+            raise _stale(self.member(member_id))
+
     def check_fetch(self, member_id: str | None, epoch: int) -> None:
         """Raise KafkaError unless the member may ask; who does not say who it is may."""
         if member_id is not None or epoch >= 0:

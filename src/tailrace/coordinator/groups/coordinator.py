@@ -376,7 +376,7 @@ class GroupCoordinator:
         return answer
 
     def commit_transactional_offsets(
-        self, request: TxnOffsetCommitRequest, verification: int
+        self, request: TxnOffsetCommitRequest, api_version: int, verification: int
     ) -> Pending[TxnOffsetCommitResponse]:
         """TxnOffsetCommit for partitions that exist, by topic name and id: completes when the records are in the log.
 
@@ -388,7 +388,7 @@ class GroupCoordinator:
 
         def decide(shard: GroupShard) -> Decision | None:
             group = shard.groups.get(request.group_id)
-            transactional_commits.check_transactional_commit(group, request, self._image())
+            transactional_commits.check_transactional_commit(group, request, api_version, self._image())
             now_ms = self._clock.wall_ms()
             records, response = transactional_commits.transactional_commit_records(self.settings, now_ms, request)
             transaction = InTransaction(request.producer_id, request.producer_epoch, verification)

@@ -2,10 +2,15 @@
 
 Who may: a member of the present generation, in whatever state the group is (the producer's fence is what counts then,
 KIP-447); anybody with generation -1 and no ids, for producers older than KIP-447 say no more than that.
+A member of a consumer group may not commit for a partition that another one owns, though its epoch be the present one:
+librdkafka may report that it owns nothing while it is taking up what it was given, so that the coordinator gives it to
+somebody else, and then reads it for a moment; both would process the same records. Kafka accepts such a commit.
 Source: Kafka's `OffsetMetadataManager.validateTransactionalOffsetCommit`, `ClassicGroup.validateOffsetCommit`.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.image import MetadataImage
@@ -22,25 +27,37 @@ from tailrace.wire.messages.txn_offset_commit import (
     TxnOffsetCommitResponseTopic,
 )
 
+_NEWER_CODES_FROM: Final = 6
+
 
 def check_transactional_commit(
-    group: ClassicGroup | None, request: TxnOffsetCommitRequest, image: MetadataImage
+    group: ClassicGroup | None, request: TxnOffsetCommitRequest, api_version: int, image: MetadataImage
 ) -> None:
-    """Raise KafkaError unless the commit is allowed."""
+    """Raise KafkaError unless the commit is allowed.
+
+    Before v6 an epoch that is not the present one is ILLEGAL_GENERATION: a Java producer ends itself at a newer code.
+    """
     generation, member_id = request.generation_id_or_member_epoch, request.member_id
+    tells_more = api_version >= _NEWER_CODES_FROM
     check_keeps_offsets(group)
     if group is None:
         if generation >= 0:
-            raise KafkaError(ErrorCode.ILLEGAL_GENERATION)
+            raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND if tells_more else ErrorCode.ILLEGAL_GENERATION)
         return
     is_nobody = member_id == NO_MEMBER_ID and request.group_instance_id is None
     if generation < 0 and (is_nobody or not group.has_members):
         return
-    if group.consumer is not None:
-        group.consumer.check_commit(member_id, generation, lambda: places_of(image, request))
+    if group.consumer is None:
+        member = group.validate_member(member_id, request.group_instance_id)
+        group.validate_generation(member, generation)
         return
-    member = group.validate_member(member_id, request.group_instance_id)
-    group.validate_generation(member, generation)
+    try:
+        group.consumer.check_commit(member_id, generation, lambda: places_of(image, request))
+        group.consumer.check_owner(member_id, places_of(image, request))
+    except KafkaError as error:
+        if error.code is ErrorCode.STALE_MEMBER_EPOCH and not tells_more:
+            raise KafkaError(ErrorCode.ILLEGAL_GENERATION) from None
+        raise
 
 
 def transactional_commit_records(
