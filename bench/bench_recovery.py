@@ -44,6 +44,7 @@ class Broker:
 
     def __init__(self, data_dir: Path) -> None:
         command = [sys.executable, "-m", "tailrace", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir)]
+        command += ["--set", "http.listen="]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         found = READY.search(self.process.stdout.readline())

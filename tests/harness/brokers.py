@@ -142,7 +142,7 @@ class TailraceProcess(BrokerProcess):
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "tailrace", "serve", "--listen", self.address]
         command += ["--data-dir", str(self.data_directory)]
-        for name, value in self.settings.items():
+        for name, value in {"http.listen": "", **self.settings}.items():
             command += ["--set", f"{name}={value}"]
         return command
 

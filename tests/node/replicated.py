@@ -104,7 +104,12 @@ class Cluster:
 
     def start(self, node_id: int) -> None:
         address = f"127.0.0.1:{self.ports[node_id]}"
-        settings = {**FAST, "node.id": str(node_id), "advertised.listeners": f"PLAINTEXT://{address}"}
+        settings = {
+            **FAST,
+            "http.listen": "",
+            "node.id": str(node_id),
+            "advertised.listeners": f"PLAINTEXT://{address}",
+        }
         settings |= {name: value.replace("%d", str(node_id)) for name, value in self.settings.items()}
 
         def make() -> Server:

@@ -15,7 +15,8 @@ from typing import Any
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import decode_response, encode_request
 
-READY = re.compile(r"^tailrace ready kafka=(\S+):(\d+) data=(\S+) in (\d+) ms$")
+READY = re.compile(r"^tailrace ready kafka=(\S+):(\d+) data=(\S+)(?: http=\S+)? in (\d+) ms$")
+NO_HTTP = ("--set", "http.listen=")  # before a test's own settings, of which the last one wins
 WAIT_S = 30.0
 
 
@@ -37,6 +38,7 @@ class ServedBroker:
             listen,
             "--data-dir",
             str(data_dir),
+            *NO_HTTP,
             *arguments,
         ]
         self.process = subprocess.Popen(
@@ -63,7 +65,7 @@ class ServedBroker:
 
 def failed_start(data_dir: Path, *arguments: str) -> tuple[int, str, str]:
     """(exit status, stdout, stderr) of a serve that must not come up."""
-    command = [sys.executable, "-m", "tailrace", "serve", "--data-dir", str(data_dir), *arguments]
+    command = [sys.executable, "-m", "tailrace", "serve", "--data-dir", str(data_dir), *NO_HTTP, *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=WAIT_S, check=False, env={**os.environ, "PYTHONPATH": "src"}
     )

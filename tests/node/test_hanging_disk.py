@@ -28,7 +28,7 @@ class HeldBroker:
 
     def __init__(self, data_dir: Path, settings: dict[str, str] | None = None) -> None:
         self.cache = ColdCache()
-        self._settings = {"log.segment.bytes": "1048576", **(settings or {})}
+        self._settings = {"http.listen": "", "log.segment.bytes": "1048576", **(settings or {})}
         self.data_dir = data_dir
         self.address = ("", 0)
         self._started = threading.Event()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -86,7 +89,7 @@ class TestLife:
             "import sys, time; from pathlib import Path; from tailrace.log.logs import Logs; "
             "from tailrace.node.run import ServeOptions, serve; "
             "Logs.shut_down = lambda self, *_: time.sleep(60); "
-            f"sys.exit(serve(ServeOptions('127.0.0.1:0', Path({str(tmp_path)!r}))))"
+            f"sys.exit(serve(ServeOptions('127.0.0.1:0', Path({str(tmp_path)!r}), settings={{'http.listen': ''}})))"
         )
         command = [sys.executable, "-c", slow]
         environment = {**os.environ, "PYTHONPATH": "src"}
@@ -197,3 +200,26 @@ class TestProtocol:
             assert correlation_id == waits and len(fetched.responses[0].partitions[0].records) > 61
             correlation_id, _ = client.receive(ApiKey.HEARTBEAT, 3)
             assert correlation_id == quick
+
+
+class TestHttp:
+    def test_the_address_is_in_the_ready_line_and_health_is_told(self, tmp_path: Path) -> None:
+        with ServedBroker(tmp_path, "--set", "http.listen=127.0.0.1:0") as broker:
+            found = re.search(r" http=127\.0\.0\.1:([0-9]+) in ", broker.line)
+            assert found is not None, broker.line
+            base = f"http://127.0.0.1:{found[1]}"
+            with urlopen(f"{base}/readyz", timeout=10) as answer:
+                assert json.load(answer)["status"] == "ready"
+            with urlopen(f"{base}/healthz", timeout=10) as answer:
+                assert json.load(answer)["status"] == "alive"
+            assert broker.stop() == 0
+
+    def test_a_given_address_that_is_taken_is_refused(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            status, _, err = failed_start(tmp_path, "--listen", "127.0.0.1:0", "--set", f"http.listen={address}")
+        assert status == 1
+        assert err == (
+            f"tailrace: http.listen {address} is taken by another process; choose another address with "
+            "--set http.listen=HOST:PORT, or none with --set http.listen=.\n"
+        )

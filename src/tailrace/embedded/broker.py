@@ -238,7 +238,7 @@ class Broker:
         from tailrace.node.settings import load_settings
 
         listen_host = f"[{self._listen_host}]" if ":" in self._listen_host else self._listen_host
-        settings = load_settings(None, self._settings)
+        settings = load_settings(None, {"http.listen": "", **self._settings})  # any number may run at once
         return NodeServer(ServerConfig(f"{listen_host}:{self._port}", self.data_dir, settings))
 
     def _halt(self, *, clean: bool) -> None:

@@ -40,6 +40,8 @@ ANSWER_S: Final = 5.0
 DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
 """Defaults to three replicas here, or to as many as there are brokers: one replica of a topic in a cluster would be a
 surprise when its broker is killed. What brokers keep for themselves has three of itself."""
+HTTP_LISTEN: Final = "http.listen"
+"""Off unless given, for several brokers on a host cannot share an address; 127.0.0.1:0 gives each a port of its own."""
 MANAGED: Final = frozenset({"node.id", "broker.id", "cluster.url", "listeners", "advertised.listeners"})
 """Settings that the cluster gives its brokers itself."""
 
@@ -146,7 +148,7 @@ class LocalCluster:
                 if other != node_id:
                     routes.append((options.host, port, thread.wait(links.open(node_id, other, options.host, port))))
             replicas = str(min(REPLICAS, options.brokers))
-            settings = {DEFAULT_REPLICATION_FACTOR: replicas, **options.settings}
+            settings = {DEFAULT_REPLICATION_FACTOR: replicas, HTTP_LISTEN: "", **options.settings}
             settings |= {"node.id": str(node_id), "cluster.url": f"etcd://127.0.0.1:{by}/local"}
             address = f"[{options.host}]" if ":" in options.host else options.host
             listen = f"{address}:{self.ports[node_id]}"

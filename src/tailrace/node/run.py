@@ -71,7 +71,8 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     gc.freeze()  # What a start made stays. With 10,000 logs recovered, going through it stalls the loop for 200 ms.
     took_ms = SystemClock().wall_ms() - started_ms
     data = options.data_dir.resolve()
-    print(f"tailrace ready kafka={address} data={data} in {took_ms:.0f} ms", flush=True)
+    http = f" http={server.http_address}" if server.http_address is not None else ""
+    print(f"tailrace ready kafka={address} data={data}{http} in {took_ms:.0f} ms", flush=True)
     await stopped.wait()
     try:
         await asyncio.wait_for(server.stop(), server.stop_max_ms / 1000)

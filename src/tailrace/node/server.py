@@ -48,11 +48,13 @@ from tailrace.net.loop import Engine, running_engine
 from tailrace.node.background import Pools
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
+from tailrace.node.http_listener import listen_for_http
 from tailrace.node.identity import known_cluster_id, node_id_of
 from tailrace.node.kafka_directory import METADATA_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
 from tailrace.node.listeners import advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
+from tailrace.node.observed import Observed, Phase
 from tailrace.node.reader_threads import reader_threads
 from tailrace.node.readers import Readers
 from tailrace.node.recovery_report import RecoveryReport
@@ -104,6 +106,9 @@ class Server:
         self._replication: Replication | None = None
         self._space_watch: SpaceWatch | None = None
         self._clustered: Clustered | None = None
+        self._phase = Phase.STARTING
+        self.http_address: Address | None = None
+        """Where the HTTP listener is, once started; None without one."""
 
     @property
     def services(self) -> Services:
@@ -122,6 +127,8 @@ class Server:
             self._services = services = self._build(engine, self._pools)
             self._readers = self._read_past(engine, services)
             served = self._listen(engine, services, self._readers)
+            observed = Observed(engine, services, lambda: self._phase, services.clock.monotonic_ms())
+            self.http_address = listen_for_http(engine, services.settings, observed)
             if self._clustered is not None:
                 await self._unfenced(self._clustered, services, served)
         except BaseException:
@@ -132,6 +139,7 @@ class Server:
         self._upkeep.start()
         assert self._space_watch is not None
         self._space_watch.start()
+        self._phase = Phase.SERVING
         return served
 
     @property
@@ -146,6 +154,7 @@ class Server:
         Without it the files are left as a crash would leave them, for tests.
         """
         loop = asyncio.get_running_loop()
+        self._phase = Phase.STOPPING
         if clean and self._clustered is not None:
             await self._left(self._clustered)
         if self._upkeep is not None:

@@ -1,0 +1,1 @@
+"""The HTTP listener's protocol and pages' addresses; see README.md."""

@@ -1,0 +1,14 @@
+"""Every page of a broker's HTTP listener, put together: the one place where addresses are registered."""
+
+from __future__ import annotations
+
+from tailrace.http.routes import Routes
+from tailrace.node.health import add_health_pages
+from tailrace.node.observed import Observed
+
+
+def routes_of(observed: Observed) -> Routes:
+    """The pages of one broker. Called once, when the first client connects."""
+    routes = Routes()
+    add_health_pages(routes, observed)
+    return routes
