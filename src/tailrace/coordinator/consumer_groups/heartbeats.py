@@ -86,10 +86,20 @@ def stay(around: Surroundings, draft: Draft, beat: Beat) -> Outcome:
     check_size(around, draft, beat.member_id)
     known = _find(draft, beat)
     stepped = advance(around, draft, known, _described(known, beat), beat.owned)
-    tells = beat.is_joining or beat.is_full or stepped.assigned.keys() != known.assigned.keys()
+    is_changed = stepped.assigned.keys() != known.assigned.keys()
+    tells = beat.is_joining or beat.is_full or is_changed or _claims_too_much(beat.owned, stepped)
     if draft.epoch == draft.target_epoch or stepped.member_id in draft.group.targets:
         return Outcome(stepped, tells, 0.0)
     return Outcome(stepped, tells, draft.group.pace.wait_ms(around.monotonic_ms(), around.assignment_interval_ms))
+
+
+def _claims_too_much(owned: frozenset[Place] | None, member: ConsumerMember) -> bool:
+    """Whether it says that it consumes what is neither its own nor to be given up: it did not take in what it was told.
+
+    Kafka tells it nothing then. librdkafka 2.16 reads on for good where it was told a second assignment while it was
+    taking up the first, and somebody else reads the same.
+    """
+    return owned is not None and not owned <= member.assigned.keys() | member.pending_revocation.keys()
 
 
 def advance(

@@ -1,4 +1,4 @@
-"""TxnOffsetCommit of members of consumer groups: who may commit for which partition, and how it is refused."""
+"""Members of consumer groups that read what is another's: what they are told, and what they may commit."""
 
 from __future__ import annotations
 
@@ -86,6 +86,18 @@ def test_a_partition_that_was_given_away_while_its_reader_took_it_up() -> None:
     assert group.commit("A", told.member_epoch, lost) == ErrorCode.ILLEGAL_GENERATION
     assert group.commit("A", told.member_epoch, lost, NEW) == ErrorCode.STALE_MEMBER_EPOCH
     assert group.commit("B", second.member_epoch, lost) == ErrorCode.NONE
+
+
+def test_a_member_that_claims_too_much_is_told_what_is_its_own() -> None:
+    """The same race for a consumer without transactions: without an answer it would read on for good."""
+    group = Group()
+    first = group.beat("A", 0, [])
+    group.beat("B", 0, [])
+    told = group.beat("A", first.member_epoch, [], is_full=True)
+    kept = given(told)
+    assert given(group.beat("A", told.member_epoch, [0, 1])) == kept
+    assert group.beat("A", told.member_epoch, kept).assignment is None
+    assert group.beat("A", told.member_epoch, None).assignment is None
 
 
 def test_what_is_to_be_given_up_may_be_committed_until_it_is() -> None:
