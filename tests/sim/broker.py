@@ -18,6 +18,7 @@ from tests.sim.store import HOST as STORE
 from tests.sim.store import SharedStore
 from tests.sim.timeline import Timeline
 
+from tailrace.base.limits import LEAVE_MAX_MS
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.faults import Faults
@@ -33,9 +34,11 @@ from tailrace.log.logs import Logs
 from tailrace.net.address import Address
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
+from tailrace.node.departure import Departure, DeparturePorts, wait_max_ms
 from tailrace.node.leadership import Leadership
 from tailrace.node.log_settings import log_config
 from tailrace.node.membership import Membership, MembershipSurroundings
+from tailrace.node.peers import Peers
 from tailrace.node.registration import with_directories
 from tailrace.node.replication import Replication, ReplicationSurroundings
 from tailrace.node.surroundings import Surroundings
@@ -47,7 +50,6 @@ from tailrace.replication.partitions import Partitions
 PORT = 9092
 LOG_DIR = Path("/data")
 CLUSTER_ID = "simulated-cluster-00000"
-LEAVE_MAX_MS = 3000.0
 SEGMENT_BYTES = 3000
 """So that a log has several; a setting would be refused."""
 SETTINGS = {
@@ -221,8 +223,10 @@ class Broker:
                 self.process.post(self._end)
 
         if not self.membership.is_fenced:
-            self.membership.leave().on_complete(once)
-            self.process.at(LEAVE_MAX_MS, once)
+            ask = Peers(self.metadata, self.engine, "leaving").ask_whether_alive
+            ports = DeparturePorts(self.metadata, self.engine.timers, self.machine.clock, ask, self.membership.leave)
+            Departure(ports, once).begin()
+            self.process.at(wait_max_ms(self.settings) + LEAVE_MAX_MS, once)
         else:
             once()
 

@@ -240,7 +240,7 @@ class World:
                 self.model.complain(f"broker {node_id} is in sync for t-{index}, with {has}")
 
     def _look_whether_forgiven(self, now: PartitionImage) -> None:
-        """With `min.insync.replicas=1` a broker that is stopped or fenced leaves the in-sync ones to others that may
+        """With `min.insync.replicas=1` a broker that is fenced leaves the in-sync ones to others that may
         have lost their power a moment ago, which nobody can know yet. With 2 it stays eligible."""
         counted_on = {*now.isr, *now.elr}
         if self.shape.min_isr == 1 and counted_on and counted_on <= self.without_power:

@@ -176,6 +176,12 @@ def active_epoch(image: MetadataImage, broker_id: int) -> int | None:
     return None if state.is_fenced or state.is_shutting_down else state.epoch
 
 
+def in_sync_beside(image: MetadataImage, broker: int) -> frozenset[int]:
+    """The active brokers that are in sync in a partition in which `broker` is: when it leaves, these are counted on."""
+    beside = {each for _, _, partition in _partitions(image) if broker in partition.isr for each in partition.isr}
+    return frozenset(each for each in beside if each != broker and active_epoch(image, each) is not None)
+
+
 class Elections(NamedTuple):
     """What became of many partitions."""
 

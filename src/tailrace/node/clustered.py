@@ -7,9 +7,10 @@ is led), serve (when clients are answered). Loaded by brokers of a cluster only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace.base.clock import Clock
+from tailrace.base.limits import LEAVE_MAX_MS
 from tailrace.base.rand import Random
 from tailrace.broker.services import Services
 from tailrace.cluster.metadata import Metadata
@@ -20,8 +21,12 @@ from tailrace.net.address import Address
 from tailrace.net.loop import Engine
 from tailrace.node.background import Pools
 from tailrace.node.cluster_store import cluster_id_of, open_cluster_store
+from tailrace.node.departure import Departure, DeparturePorts, wait_max_ms
 from tailrace.node.listeners import advertised_address, check_reachable
 from tailrace.node.membership import Membership, MembershipSurroundings
+
+if TYPE_CHECKING:
+    from tailrace.node.peers import Peers
 
 
 class ClusteredOptions(NamedTuple):
@@ -43,6 +48,8 @@ class Clustered:
         self.life = Life(options.node_id, options.random.uuid().hex)
         self.store = open_cluster_store(options.settings, self.life.incarnation_id, options.clock, post)
         self._membership: Membership | None = None
+        self._peers: Peers | None = None
+        """Who is asked before a stop."""
         try:
             self.cluster_id = cluster_id_of(self.store, options.random)
         except BaseException:
@@ -64,17 +71,31 @@ class Clustered:
         membership.unfenced.on_complete(lambda _: done())
         membership.serve(host, port)
 
-    def leave(self, done: Callable[[], None]) -> None:
-        """Have others lead what is led here; then, or when that is refused or there is nothing, `done()`."""
-        if self._membership is None or self._membership.is_fenced:
+    def leave(self, services: Services, engine: Engine, done: Callable[[], None]) -> None:
+        """Have others lead what is led here, when they are known to be alive; then, or when that is refused or there
+        is nothing, `done()`."""
+        membership = self._membership
+        if membership is None or membership.is_fenced:
             done()
-        else:
-            self._membership.leave().on_complete(lambda _: done())
+            return
+        from tailrace.node.peers import Peers  # start-up time: wanted at a stop only
+
+        metadata = services.metadata
+        peers = self._peers = Peers(metadata, engine, "leaving")
+        ports = DeparturePorts(metadata, engine.timers, self._clock, peers.ask_whether_alive, membership.leave)
+        Departure(ports, done).begin()
+
+    @property
+    def leave_max_ms(self) -> float:
+        """How long `leave` may take. Then the stop goes on, and others find out."""
+        return wait_max_ms(self._settings) + LEAVE_MAX_MS
 
     def close(self) -> None:
-        """Renew no more."""
+        """Renew no more, and ask nobody."""
         if self._membership is not None:
             self._membership.close()
+        if self._peers is not None:
+            self._peers.close()
 
     def end(self, *, gives_back: bool) -> None:
         """Give the leases back, if that is wanted, and end every call to etcd that still waits. Waits itself, a second

@@ -18,6 +18,7 @@ from tailrace.cluster.metadata import Metadata
 from tailrace.net.address import Address
 from tailrace.net.loop import Engine
 from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.api_versions import ApiVersionsRequest
 
 Ask = Callable[[int, Any, Told], None]
 """Asks a broker, by its id, with a message of one API; tells once, later."""
@@ -41,6 +42,11 @@ class Peers:
     def ask(self, broker_id: int, key: ApiKey, message: Any, told: Told) -> None:
         """Ask. `told(response or Refusal)` is called once, in a later step where it cannot be sent now."""
         self._client_of(broker_id).send(key, message, partial(self._on_response, broker_id, told))
+
+    def ask_whether_alive(self, broker_id: int, told: Callable[[bool], object]) -> None:
+        """Ask what any broker answers, in service or not. `told(whether it answered)` is called once, later."""
+        message = ApiVersionsRequest(client_software_name="tailrace", client_software_version="1")
+        self.ask(broker_id, ApiKey.API_VERSIONS, message, lambda response: told(not isinstance(response, Refusal)))
 
     def close(self) -> None:
         """Ask no more; what is on its way is told that it failed."""

@@ -18,7 +18,6 @@ from tailrace.base.descriptors import descriptor_limit
 from tailrace.base.disk import RealDisk
 from tailrace.base.errors import TailraceError
 from tailrace.base.limits import (
-    LEAVE_MAX_MS,
     OPEN_LOG_FILES_SHARE,
     STOP_DRAIN_MS,
     STOP_LIMIT_MS,
@@ -144,9 +143,11 @@ class Server:
 
     @property
     def stop_max_ms(self) -> float:
-        """How long a clean stop should be waited for; longer with many open logs."""
+        """How long a clean stop should be waited for; longer with many open logs, and while other brokers of
+        a cluster may be dead."""
         open_logs = sum(1 for _ in self.services.logs)
-        return min(STOP_MAX_MS + STOP_LOG_MS * open_logs, STOP_LIMIT_MS)
+        leave_max_ms = 0.0 if self._clustered is None else self._clustered.leave_max_ms
+        return min(STOP_MAX_MS + STOP_LOG_MS * open_logs, STOP_LIMIT_MS) + leave_max_ms
 
     async def stop(self, clean: bool = True) -> None:
         """End service. With `clean` everything is flushed and the next start has nothing to recover.
@@ -199,9 +200,10 @@ class Server:
     async def _left(self, clustered: Clustered) -> None:
         if self._services is not None and self._services.settings.boolean("controlled.shutdown.enable"):
             left = asyncio.Event()
-            clustered.leave(left.set)
+            assert self._engine is not None
+            clustered.leave(self._services, self._engine, left.set)
             with suppress(TimeoutError):
-                await asyncio.wait_for(left.wait(), LEAVE_MAX_MS / 1000)
+                await asyncio.wait_for(left.wait(), clustered.leave_max_ms / 1000)
 
     async def _end_threads(self) -> None:
         loop = asyncio.get_running_loop()
