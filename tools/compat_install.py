@@ -1,4 +1,4 @@
-"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, etcd; a JVM, Node, tools for networks.
+"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, etcd; a JVM, Node, Go, network tools.
 
 Every step is idempotent, takes what is there already, and fails loudly. It needs Linux with `apt-get` and root for
 what is missing; everything but Debian packages goes to the cache directory (see `tests/harness/brokers.py`).
@@ -24,7 +24,7 @@ from tests.harness.brokers import cache_directory  # noqa: E402
 OLDEST_JAVA = 17
 OLDEST_NODE = 18
 DEBIAN_TOOLS = (("mvn", "maven"), ("npm", "npm"), ("kcat", "kcat"), ("etcd", "etcd-server"))
-DEBIAN_TOOLS += (("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables"))
+DEBIAN_TOOLS += (("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables"), ("go", "golang-go"))
 
 
 def main(wanted: list[str]) -> None:
@@ -39,7 +39,7 @@ def main(wanted: list[str]) -> None:
 
 
 def debian() -> None:
-    """A JDK, Maven, Node, kcat, etcd and tools for networks, whichever are missing or too old."""
+    """A JDK, Maven, Node, Go, kcat, etcd and tools for networks, whichever are missing or too old."""
     missing = []
     if major_version(["javac", "-version"]) < OLDEST_JAVA:
         missing.append("openjdk-17-jdk-headless")
