@@ -208,7 +208,7 @@ async def measure(broker: BrokerProcess, probe: Probe, plan: Plan, members: int,
     watched.begin()
     await crowd.leave(list(crowd.members))
     watched.end("all")
-    faults = crowd.witness.faults
+    faults = crowd.witness.found()
     return {"phases": watched.phases, "rss_peak_mb": max(rss_mb, watched.rss_peak_mb()), "faults": faults[:10]}
 
 

@@ -62,9 +62,17 @@ class Plan:
 
 @dataclass
 class Witness:
-    """What members were told, all in one process, so that it has an order."""
+    """What members were told, all in one process, so that it has an order.
+
+    A member that was silent for its session timeout loses its partitions to others before it hears of it: what is taken
+    from it is a fault until it is told that it is out.
+    """
 
     faults: list[str] = field(default_factory=list)
+    taken: dict[str, list[str]] = field(default_factory=dict)
+    """Member -> what others were given while it owned it."""
+    outcasts: int = 0
+    """How often a member was told that it is out."""
     owners: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Partition -> (member, generation or epoch it was taken in)."""
     acknowledged: dict[int, int] = field(default_factory=dict)
@@ -76,7 +84,8 @@ class Witness:
         for partition in partitions:
             owner = self.owners.get(partition)
             if owner is not None and owner[0] != name and (exclusive or owner[1] == generation):
-                self.faults.append(f"{partition} went to {name} in {generation} and is still owned by {owner}")
+                found = f"{partition} went to {name} in {generation} and is still owned by {owner}"
+                self.taken.setdefault(owner[0], []).append(found)
             self.owners[partition] = name, generation
 
     def release(self, name: str, partitions: Iterable[int]) -> None:
@@ -84,6 +93,15 @@ class Witness:
         for partition in partitions:
             if self.owners.get(partition, ("", 0))[0] == name:
                 del self.owners[partition]
+
+    def cast_out(self, name: str) -> None:
+        """A member heard that it is no member any more."""
+        self.outcasts += 1
+        self.taken.pop(name, None)
+
+    def found(self) -> list[str]:
+        """What must not be."""
+        return self.faults + [each for taken in self.taken.values() for each in taken]
 
 
 class Lost(Exception):
@@ -157,6 +175,11 @@ class Member:
         await self._persist(self._say_goodbye)
         self.link.cut()
 
+    def check(self) -> None:
+        """Raise what ended this member, if anything did: a member lives until it is told to go."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
     async def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -193,6 +216,8 @@ class Member:
         raise NotImplementedError
 
     def _own(self, partitions: frozenset[int], exclusive: bool) -> None:
+        for partition in self.owned - partitions:
+            self._positions.pop(partition, None)
         self.witness.release(self.name, self.owned - partitions)
         self.witness.take(self.name, self.generation, partitions, exclusive)
         self.owned = partitions
@@ -200,9 +225,14 @@ class Member:
     def _give_up(self) -> None:
         self.witness.release(self.name, self.owned)
         self.owned = frozenset()
+        self._positions.clear()
 
-    async def _fetch_positions(self, partitions: frozenset[int]) -> None:
-        """Committed offsets of new partitions, held against what was acknowledged before this was asked."""
+    async def _fetch_positions(self) -> None:
+        """Committed offsets of new partitions, held against what was acknowledged before this was asked.
+
+        New ones are those without a position: the broker may have died under an earlier try. Raises Lost.
+        """
+        partitions = self.owned - self._positions.keys()
         before = {partition: self.witness.acknowledged.get(partition, -1) for partition in partitions}
         topics = [OffsetFetchRequestTopics(self.plan.topic, partition_indexes=sorted(partitions))]
         request = OffsetFetchRequest(groups=[OffsetFetchRequestGroup(self.plan.group, topics=topics)])
@@ -263,12 +293,12 @@ class ClassicMember(Member):
         if assignment is None:
             return
         self._own(assignment, exclusive=False)
-        await self._fetch_positions(self.owned)
+        await self._fetch_positions()
         self.is_settled = True
         while True:
             code = self._note(await self._commit()) or await self._beat()
             if code in OUTCAST:
-                self.member_id = ""
+                self._cast_out()
             if code in OUTCAST or code in BEHIND:
                 return
             await asyncio.sleep(self.plan.heartbeat_s)
@@ -296,7 +326,7 @@ class ClassicMember(Member):
             return None
         if self._note(code):
             if code in OUTCAST:
-                self.member_id = ""
+                self._cast_out()
             await asyncio.sleep(RETRY_S)
             return None
         self.member_id = response.member_id
@@ -313,12 +343,16 @@ class ClassicMember(Member):
         response = await self.link.ask(ApiKey.SYNC_GROUP, 5, request)
         if self._note(response.error_code):
             if response.error_code in OUTCAST:
-                self.member_id = ""
+                self._cast_out()
             return None
         if not response.assignment:
             return frozenset()
         assignment, _ = ConsumerProtocolAssignment.decode(memoryview(response.assignment), 2, 1)
         return frozenset(index for topic in assignment.assigned_partitions for index in topic.partitions)
+
+    def _cast_out(self) -> None:
+        self.witness.cast_out(self.name)
+        self.member_id = ""
 
     def _assign(self, member_ids: list[str]) -> list[SyncGroupRequestAssignment]:
         least, spare = divmod(self.plan.partitions, len(member_ids))
@@ -360,6 +394,7 @@ class ConsumerMember(Member):
             code = self._note(response.error_code)
             if code:
                 if code in OUTCAST:
+                    self.witness.cast_out(self.name)
                     self._give_up()
                     self._epoch, says_all, self.is_settled = 0, True, False
                 await asyncio.sleep(RETRY_S)
@@ -368,19 +403,18 @@ class ConsumerMember(Member):
             says_all = False
             if response.assignment is not None:
                 assigned = [index for topic in response.assignment.topic_partitions for index in topic.partitions]
-                says_all = await self._reconcile(frozenset(assigned))
+                says_all = self._reconcile(frozenset(assigned))
+            await self._fetch_positions()
             self.is_settled = True
             if not says_all:
                 self._note(await self._commit())
                 await asyncio.sleep(min(self.plan.heartbeat_s, response.heartbeat_interval_ms / 1000))
 
-    async def _reconcile(self, assigned: frozenset[int]) -> bool:
+    def _reconcile(self, assigned: frozenset[int]) -> bool:
         """Become the owner of what was assigned; whether anything changed."""
         if assigned == self.owned:
             return False
-        new = assigned - self.owned
         self._own(assigned, exclusive=True)
-        await self._fetch_positions(new)
         return True
 
     async def _say(self, epoch: int, says_all: bool) -> Any:
@@ -405,6 +439,8 @@ class ConsumerMember(Member):
 
     async def _say_goodbye(self) -> bool:
         response = await self._say(-2 if self.instance_id is not None else -1, False)
+        if response.error_code in OUTCAST:
+            self.witness.cast_out(self.name)
         return response.error_code not in NOT_NOW
 
 
@@ -490,6 +526,8 @@ class Crowd:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while not self.is_stable:
+            for member in self.members:
+                member.check()
             if loop.time() - begun > timeout_s:
                 raise TimeoutError(self.state())
             await asyncio.sleep(0.02)
@@ -506,4 +544,5 @@ class Crowd:
 
     def check(self) -> None:
         """Assert that nothing was seen that must not be."""
-        assert not self.witness.faults, self.witness.faults[:10]
+        found = self.witness.found()
+        assert not found, (found[:10], self.witness.errors)
