@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "transactions": CommandEntry(
         "tailrace.cli.transactions:transactions", "List, describe and end transactions, find those that hang."
     ),
+    "bench": CommandEntry("tailrace.cli.bench.command:bench", "Measure what a cluster takes, gives and answers."),
     "dump": CommandEntry("tailrace.cli.dump:dump", "Show what is inside a log file."),
     "from-kafka": CommandEntry("tailrace.cli.kafka_directory:from_kafka", "Take over a directory of Apache Kafka."),
     "to-kafka": CommandEntry("tailrace.cli.kafka_directory:to_kafka", "Hand a directory over to Apache Kafka."),
