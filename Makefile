@@ -1,5 +1,5 @@
 # The commands of dev.py under the names people try first.
-.PHONY: serve test check compat
+.PHONY: serve test check compat bench-peers
 
 serve:
 	python3 dev.py serve
@@ -12,3 +12,6 @@ check:
 
 compat:
 	python3 dev.py compat
+
+bench-peers:
+	python3 dev.py bench bench/peers.py --write bench/results/peers.json --page docs/benchmarks.md

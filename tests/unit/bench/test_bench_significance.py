@@ -1,0 +1,88 @@
+"""The judgement of bench/compare.py, and the figures of bench/peers.py, without a broker."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from bench.rig import report
+from bench.rig.life import figures_of
+from bench.rig.loads import Moved
+from bench.rig.significance import PAIRS_MAX, PAIRS_MIN, judged, p_value
+
+
+def pairs_with(ratio: float, count: int, seed: int, noise: float = 0.05) -> list[tuple[float, float]]:
+    """Runs of a machine whose speed drifts, where the change costs `ratio`."""
+    draw = random.Random(seed)
+    found = []
+    for number in range(count):
+        drift = 1 + 0.5 * math.sin(number)
+        found.append((drift * draw.lognormvariate(0, noise), drift * ratio * draw.lognormvariate(0, noise)))
+    return found
+
+
+def test_pairs_that_are_all_slower_are_as_unlikely_as_can_be() -> None:
+    assert p_value([(1.0, 1.1 + number / 100) for number in range(8)]) == 1 / 256
+    assert p_value([(1.1 + number / 100, 1.0) for number in range(8)]) == 1.0
+
+
+def test_equal_pairs_say_nothing() -> None:
+    assert p_value([(1.0, 1.0)] * PAIRS_MIN) == 1.0
+
+
+def test_the_number_of_pairs_is_bounded() -> None:
+    for count in (PAIRS_MIN - 1, PAIRS_MAX + 1):
+        with pytest.raises(AssertionError):
+            p_value([(1.0, 2.0)] * count)
+
+
+def test_a_slow_change_is_found_through_drift_and_a_fast_one_too() -> None:
+    slow, fast, same = (pairs_with(ratio, 10, seed) for ratio, seed in ((1.2, 1), (0.8, 2), (1.0, 3)))
+    words = {verdict.name: verdict.word for verdict in judged({"slow": slow, "fast": fast, "same": same}, 0.02)}
+    assert words == {"slow": "slower", "fast": "faster", "same": "same"}
+
+
+def test_false_alarms_are_rare() -> None:
+    alarms = sum(judged({"a": pairs_with(1.0, 8, seed, 0.2)}, 0.0)[0].word == "slower" for seed in range(200))
+    assert alarms <= 20, "5 % of 200 are 10"
+
+
+def test_many_figures_need_more_evidence_than_one() -> None:
+    pairs = [(1.0, 1.1 + number / 100) for number in range(5)]
+    assert judged({"a": pairs}, 0.02)[0].word == "slower"
+    four = dict.fromkeys("abcd", pairs)
+    assert [verdict.word for verdict in judged(four, 0.02)] == ["same"] * 4
+    assert [verdict.p_slower for verdict in judged(four, 0.02)] == [4 / 32] * 4
+
+
+def test_what_is_within_the_tolerance_is_the_same() -> None:
+    assert judged({"a": [(1.0, 1.01)] * 8}, 0.02)[0].word == "same"
+
+
+def test_figures_of_bytes_of_requests_and_of_rest() -> None:
+    by_bytes = figures_of(Moved(records=1000, bytes=10**9, elapsed_s=2.0), cpu_s=0.5, peak_mb=30)
+    assert (by_bytes["mb_per_s"], by_bytes["cpu_s_per_gb"], by_bytes["records_per_s"]) == (500, 0.5, 500)
+    by_requests = figures_of(Moved(1000, 100_000, 2.0, requests=1000), cpu_s=0.5, peak_mb=30)
+    assert (by_requests["requests_per_s"], by_requests["cpu_us_per_request"]) == (500, 500)
+    assert "cpu_s_per_gb" not in by_requests
+    assert figures_of(Moved(0, 0, 2.0), cpu_s=0.5, peak_mb=30)["cpu_percent"] == 25
+
+
+def test_a_table_has_medians_and_their_spread_and_leaves_out_what_nobody_has() -> None:
+    rounds = {
+        "tailrace": [{"mb_per_s": 10.0}, {"mb_per_s": 30.0}, {"mb_per_s": 20.0}],
+        "kafka": [],
+        "x": [{"mb_per_s": 1.0}],
+    }
+    assert report.table(rounds) == ["| | MB/s |", "|---|---|", "| tailrace | 20 (10 to 30) |", "| x | 1 |"]
+    assert report.summary({"produce": rounds}) == {"produce": {"tailrace": {"mb_per_s": 20.0}, "x": {"mb_per_s": 1.0}}}
+
+
+def test_a_picture_has_a_bar_for_each_broker_and_the_longest_for_the_most() -> None:
+    drawn = report.pictures({"produce": {"tailrace": [{"cpu_s_per_gb": 1.0}], "a<b": [{"cpu_s_per_gb": 4.0}]}})
+    assert set(drawn) == {"produce-cpu"}
+    assert "a&lt;b" in drawn["produce-cpu"]
+    assert (
+        f'width="{report.BAR_PX}.0"' in drawn["produce-cpu"] and f'width="{report.BAR_PX / 4}"' in drawn["produce-cpu"]
+    )
