@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -28,6 +29,11 @@ class SystemClock:
 
     def monotonic_ms(self) -> float:
         return time.monotonic_ns() / 1e6
+
+
+def nanoseconds_of(clock: Clock) -> Callable[[], int]:
+    """What gives a clock's monotonic time in nanoseconds, at the least cost: for what is measured all the time."""
+    return time.monotonic_ns if isinstance(clock, SystemClock) else lambda: int(clock.monotonic_ms() * 1e6)
 
 
 class ManualClock:

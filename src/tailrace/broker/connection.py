@@ -34,10 +34,12 @@ class ClientConnection:
         "_dispatch",
         "_idle_ms",
         "_is_sending",
+        "_key",
         "_out",
         "_peer",
         "_reading",
         "_request_max_bytes",
+        "_unsent",
     )
 
     def __init__(self, connection: Connection, dispatch: Dispatch, request_max_bytes: int, idle_ms: int) -> None:
@@ -45,12 +47,17 @@ class ClientConnection:
         self._dispatch = dispatch
         self._request_max_bytes = request_max_bytes
         self._idle_ms = idle_ms
-        self._answers: deque[Parts | Pending[Answer]] = deque()
+        self._answers: deque[tuple[int, Parts | Pending[Answer]]] = deque()
+        """Each with the key of its API."""
         self._out: Parts = []
         self._reading = False
         self._is_sending = False
         """Whether answers that were waited for leave at the end of this turn."""
         self._peer: Peer | None = None
+        self._unsent: list[tuple[int, int]] | None = None
+        """(key, when) of the last answer of each write that the socket did not take at once."""
+        self._key = 0
+        """Of the API of the last answer that was waited for and taken."""
 
     def on_opened(self) -> None:
         """Note both ends; a client that is silent for `connections.max.idle.ms` is dropped."""
@@ -65,8 +72,9 @@ class ClientConnection:
 
     def on_data(self, data: memoryview) -> int:
         """Answer every whole frame in `data`."""
-        position, end = 0, len(data)
+        position, end, last = 0, len(data), 0
         self._reading = True
+        received_ns = int(self._connection.turn_ms * 1e6)
         try:
             while end - position >= SIZE_BYTES and not self._full():
                 size = frame_size(data, position)
@@ -76,8 +84,8 @@ class ClientConnection:
                 if end - start < size:
                     self._connection.want(SIZE_BYTES + size)
                     break
-                position = start + size
-                self._answer(data[start:position])
+                position, last = start + size, start
+                self._answer(data[start:position], received_ns)
         except (DecodeError, CloseConnection) as error:
             _log.info("closing %s: %s", self._peer.client_host if self._peer else "connection", error)
             self._reading = False
@@ -85,7 +93,9 @@ class ClientConnection:
             self._connection.close_after_flush()
             return end
         self._reading = False
-        self._flush()
+        if self._out:
+            self._key = _key_of(data[last:])
+            self._flush()
         return position
 
     def _full(self) -> bool:
@@ -94,16 +104,16 @@ class ClientConnection:
         self._connection.pause_reading()
         return True
 
-    def _answer(self, frame: memoryview) -> None:
+    def _answer(self, frame: memoryview, received_ns: int) -> None:
         assert self._peer is not None
-        answer = self._dispatch.answer(self._peer, frame)
+        answer = self._dispatch.answer(self._peer, frame, received_ns)
         if answer is None:
             return
         if isinstance(answer, Pending):
-            self._answers.append(answer)
+            self._answers.append((_key_of(frame), answer))
             answer.on_complete(self._on_answer)
         elif self._answers:
-            self._answers.append(answer)
+            self._answers.append((_key_of(frame), answer))
         else:
             self._out += answer
 
@@ -126,12 +136,14 @@ class ClientConnection:
         """The oldest answer, if it is there, and those behind it that are ready; False where the connection ends."""
         answers = self._answers
         while answers:
-            first: Answer | Pending[Answer] = answers[0]
+            first: Answer | Pending[Answer]
+            key, first = answers[0]
             if isinstance(first, Pending):
                 if not first.done:
                     break
                 first = first.value
             answers.popleft()
+            self._key = key
             if first is None:
                 self._flush()
                 self._connection.close_after_flush()
@@ -143,6 +155,20 @@ class ClientConnection:
         if self._out:
             out, self._out = self._out, []
             self._connection.write(out)
+            if self._connection.queued_bytes:
+                self._note_unsent()
+
+    def _note_unsent(self) -> None:
+        unsent = self._unsent
+        if unsent is None:
+            unsent = self._unsent = []
+            self._connection.on_sent = self._on_sent
+        if len(unsent) < REQUESTS_IN_FLIGHT_MAX:
+            unsent.append((self._key, self._dispatch.now_ns()))
+
+    def _on_sent(self) -> None:
+        unsent, self._unsent = self._unsent, None
+        self._dispatch.on_sent(unsent or [])
 
     def on_eof(self) -> None:
         """A client that half-closes has nothing left to hear: its unanswered requests end with it."""
@@ -156,6 +182,10 @@ class ClientConnection:
         self._answers.clear()
         if self._peer is not None:
             self._dispatch.on_closed(self._peer)
+
+
+def _key_of(frame: memoryview) -> int:
+    return int.from_bytes(frame[:2], "big")
 
 
 def _host_port(address: object) -> tuple[str, int]:

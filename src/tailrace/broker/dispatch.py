@@ -14,17 +14,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+from tailrace.base.clock import nanoseconds_of
 from tailrace.base.errors import ErrorCode, KafkaError, StorageError, TailraceError
 from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.error_responses import error_response
 from tailrace.broker.fence import FENCED_CODES
+from tailrace.broker.request_meters import RequestMeter
 from tailrace.broker.served import SERVED
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.broker.slow_lane import SLOW_KEYS, SlowLane
+from tailrace.observe.durations import SUM
 from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.fetch_parts import encode_fetch_response
 from tailrace.wire.frame import RequestHeader, decode_request, decode_request_header, encode_response
@@ -41,30 +45,75 @@ Handler = Callable[[Services, RequestContext, Any], Any]
 class Dispatch:
     """Answers requests of every connection of one broker."""
 
-    __slots__ = ("_handlers", "_services", "_slow_lane")
+    __slots__ = ("_handlers", "_meters", "_services", "_slow_lane", "now_ns")
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._handlers: dict[int, Handler] = {}
         self._slow_lane = SlowLane(services.clock, services.call_soon)
+        self._meters = services.requests.meters
+        self.now_ns = nanoseconds_of(services.clock)
 
-    def answer(self, peer: Peer, frame: memoryview) -> Parts | Pending[Answer] | None:
-        """Handle the request in `frame`; None when it wants no answer.
+    def answer(self, peer: Peer, frame: memoryview, received_ns: int = 0) -> Parts | Pending[Answer] | None:
+        """Handle the request in `frame`, which was there at `received_ns` (0: just now); None when it wants no answer.
 
         Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
         """
         header = decode_request_header(frame)
         if header.api_key in SLOW_KEYS and not self._slow_lane.is_free():
-            return self._answer_later(peer, header, bytes(frame))
-        return self._answer(peer, header, frame)
+            return self._answer_later(peer, header, bytes(frame), received_ns)
+        return self._metered(peer, header, frame, received_ns)
 
-    def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes) -> Pending[Answer]:
+    def on_sent(self, sent: list[tuple[int, int]]) -> None:
+        """Answers, (key, when it was given to the socket) of each, have been taken by it."""
+        now_ns = self.now_ns()
+        for key, begin_ns in sent:
+            meter = self._meters.get(key)
+            if meter is not None:
+                meter.send.add(now_ns - begin_ns)
+
+    def _metered(
+        self, peer: Peer, header: RequestHeader, frame: memoryview, received_ns: int
+    ) -> Parts | Pending[Answer] | None:
+        """`_answer`, and how long it took. Written out, for it is on the way of every request."""
+        begin_ns = self.now_ns()
+        received_ns = received_ns or begin_ns
+        answer = self._answer(peer, header, frame)
+        meter = self._meters.get(header.api_key)
+        if meter is None:
+            meter = self._meters[header.api_key] = RequestMeter()
+        end_ns = self.now_ns()
+        duration = begin_ns - received_ns
+        counts = meter.queue_counts
+        counts[duration.bit_length()] += 1
+        counts[SUM] += duration
+        duration = end_ns - begin_ns
+        counts = meter.local_counts
+        counts[duration.bit_length()] += 1
+        counts[SUM] += duration
+        if isinstance(answer, Pending):
+            meter.waiting_count += 1
+            answer.on_complete(partial(self._on_waited, meter, received_ns, end_ns))
+        else:
+            duration = end_ns - received_ns
+            counts = meter.total_counts
+            counts[duration.bit_length()] += 1
+            counts[SUM] += duration
+        return answer
+
+    def _on_waited(self, meter: RequestMeter, received_ns: int, begin_ns: int, _: Answer) -> None:
+        now_ns = self.now_ns()
+        meter.waiting_count -= 1
+        meter.remote.add(now_ns - begin_ns)
+        meter.total.add(now_ns - received_ns)
+
+    def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes, received_ns: int) -> Pending[Answer]:
         """When its turn comes. Nobody is there by then to whom an exception could go: the connection is ended."""
         later: Pending[Answer] = Pending()
 
         def run() -> None:
             try:
-                answer = self._answer(peer, header, memoryview(frame))
+                answer = self._metered(peer, header, memoryview(frame), received_ns)
             except (DecodeError, CloseConnection) as error:
                 _log.info("closing %s: %s", peer.client_host, error)
                 later.complete(None)
@@ -89,7 +138,9 @@ class Dispatch:
         context = RequestContext(peer, header.api_key, header.api_version, header.correlation_id, client_id)
         is_fenced = self._services.is_fenced
         if is_fenced is not None and found.key in FENCED_CODES and is_fenced():
-            return _encode(found, context, _failure(found, context, request, KafkaError(FENCED_CODES[found.key])))
+            return self._encode(
+                found, context, self._failure(found, context, request, KafkaError(FENCED_CODES[found.key]))
+            )
         if self._services.faults.active:
             return self._handle_with_faults(found, context, request)
         return self._handle(found, context, request)
@@ -110,17 +161,17 @@ class Dispatch:
         except CloseConnection:
             raise
         except KafkaError as error:
-            response = _failure(found, context, request, error)
+            response = self._failure(found, context, request, error)
         except StorageError as error:
             self._services.on_storage_error(error)
-            response = _failure(found, context, request, KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{error}."))
+            response = self._failure(found, context, request, KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{error}."))
         except Exception as error:
             level = logging.ERROR if isinstance(error, TailraceError) else logging.CRITICAL
             _log.log(level, "%s v%d failed", found.name, context.api_version, exc_info=error)
-            response = _failure(found, context, request, KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR))
+            response = self._failure(found, context, request, KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR))
         if isinstance(response, Pending):
-            return _encoded_later(found, context, response)
-        return None if response is None else _encode(found, context, response)
+            return self._encoded_later(found, context, response)
+        return None if response is None else self._encode(found, context, response)
 
     def _handle_with_faults(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
         """As `_handle`, after what a test ordered. Only there does a request outlive its frame: records are copied."""
@@ -140,7 +191,7 @@ class Dispatch:
 
         code = faults.next_error(found.key)
         if code is not None:
-            return _encode(found, context, _failure(found, context, request, KafkaError(code)))
+            return self._encode(found, context, self._failure(found, context, request, KafkaError(code)))
         latency_ms = faults.next_latency_ms(found.key)
         if latency_ms is None and not faults.paused:
             return self._handle(found, context, request)
@@ -157,46 +208,46 @@ class Dispatch:
         self._handlers[key] = handler
         return handler
 
+    def _encode(self, found: Api, context: RequestContext, response: Any) -> Parts:
+        """The frame of a response. One that cannot be written is our bug: logged, and the end of this connection."""
+        try:
+            self._services.requests.note_errors(found.key, response)
+            if found.key == ApiKey.FETCH:
+                return encode_fetch_response(found, context.api_version, context.correlation_id, response)
+            if found.key == ApiKey.SHARE_FETCH:
+                # start-up time: few brokers see a share group in their first second
+                from tailrace.wire.share_fetch_parts import encode_share_fetch_response
+
+                return encode_share_fetch_response(found, context.api_version, context.correlation_id, response)
+            return [encode_response(found, context.api_version, context.correlation_id, response)]
+        except (EncodeError, StructError, AttributeError, TypeError) as error:
+            _log.critical("the answer to %s v%d cannot be written", found.name, context.api_version, exc_info=error)
+            raise CloseConnection(f"the answer to {found.name} cannot be written") from error
+
+    def _failure(self, found: Api, context: RequestContext, request: Any, error: KafkaError) -> Any:
+        """The response that says `error`. A Produce with acks=0 has none: only a closed connection tells its client."""
+        if found.key in (ApiKey.PRODUCE, ApiKey.FETCH):
+            self._services.requests.note_error(found.key, error.code)
+        if found.key == ApiKey.PRODUCE and request.acks == 0:
+            raise CloseConnection(f"a Produce with acks=0 failed with {error.code.name}")
+        return error_response(found, context.api_version, request, error)
+
+    def _encoded_later(self, found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Answer]:
+        if response.done:
+            return self._encode(found, context, response.value)
+        later: Pending[Answer] = Pending()
+
+        def encode(value: Any) -> None:
+            try:
+                later.complete(self._encode(found, context, value))
+            except CloseConnection:
+                later.complete(None)
+
+        response.on_complete(encode)
+        return later
+
 
 _SERVED_KEYS = frozenset(int(key) for key in SERVED)
-
-
-def _encode(found: Api, context: RequestContext, response: Any) -> Parts:
-    """The frame of a response. One that cannot be written is our bug: it is logged, and ends this connection alone."""
-    try:
-        if found.key == ApiKey.FETCH:
-            return encode_fetch_response(found, context.api_version, context.correlation_id, response)
-        if found.key == ApiKey.SHARE_FETCH:
-            # start-up time: few brokers see a share group in their first second
-            from tailrace.wire.share_fetch_parts import encode_share_fetch_response
-
-            return encode_share_fetch_response(found, context.api_version, context.correlation_id, response)
-        return [encode_response(found, context.api_version, context.correlation_id, response)]
-    except (EncodeError, StructError, AttributeError, TypeError) as error:
-        _log.critical("the answer to %s v%d cannot be written", found.name, context.api_version, exc_info=error)
-        raise CloseConnection(f"the answer to {found.name} cannot be written") from error
-
-
-def _failure(found: Api, context: RequestContext, request: Any, error: KafkaError) -> Any:
-    """The response that says `error`. A Produce with acks=0 has none: only a closed connection tells its client."""
-    if found.key == ApiKey.PRODUCE and request.acks == 0:
-        raise CloseConnection(f"a Produce with acks=0 failed with {error.code.name}")
-    return error_response(found, context.api_version, request, error)
-
-
-def _encoded_later(found: Api, context: RequestContext, response: Pending[Any]) -> Parts | Pending[Answer]:
-    if response.done:
-        return _encode(found, context, response.value)
-    later: Pending[Answer] = Pending()
-
-    def encode(value: Any) -> None:
-        try:
-            later.complete(_encode(found, context, value))
-        except CloseConnection:
-            later.complete(None)
-
-    response.on_complete(encode)
-    return later
 
 
 def _unsupported_api_versions(found: Api, header: RequestHeader) -> bytearray:

@@ -19,6 +19,7 @@ from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.limits import FETCH_SESSION_EVICTION_MS
 from tailrace.base.rand import Random
 from tailrace.base.types import TopicId
+from tailrace.replication.traffic import TopicTraffic
 
 INITIAL_EPOCH = 0
 FINAL_EPOCH = -1
@@ -40,7 +41,11 @@ class SessionPartition:
         "partition",
         "topic",
         "topic_id",
+        "traffic",
     )
+
+    traffic: TopicTraffic
+    """Where its bytes are counted; set when records of it are found."""
 
     def __init__(self, topic: str | None, topic_id: TopicId, partition: int) -> None:
         self.topic = topic

@@ -27,6 +27,8 @@ from tailrace.records.legacy import down_convert
 from tailrace.replication.follower_reads import diverging_epoch
 from tailrace.replication.partition import FetchSlice, IsolationLevel, Partition
 from tailrace.replication.read_replica import THE_LEADER, closest_replica
+from tailrace.replication.traffic import TopicTraffic
+from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.fetch import (
     AbortedTransaction,
     EpochEndOffset,
@@ -249,6 +251,7 @@ class Fetch:
             data.aborted_transactions = self._aborted(partition, entry.fetch_offset)
         if found.file is None:
             return
+        entry.traffic = partition.traffic
         if self._version < 4:
             magic = 0 if self._version < 2 else 1
             data.records = down_convert(memoryview(partition.log.read_bytes(found)), magic)
@@ -381,13 +384,30 @@ class Fetch:
                 records: object = data.records
                 if isinstance(records, FileRange):
                     self._services.cold_reads.follow(records.file, records.position, records.size)
+                    self._count(entry.traffic, records.size)
+                elif data.records:
+                    self._count(entry.traffic, len(data.records))
         response = FetchResponse(responses=list(topics.values()))
+        if self._failed:
+            self._count_failures()
         if self._failed and self._version >= FIRST_VERSION_WITH_LEADERS:
             self._add_leaders(response)
         if session is not None:
             session.move_to_end(returned)
             response.session_id = session.session_id
         return response
+
+    def _count(self, traffic: TopicTraffic, size: int) -> None:
+        traffic.bytes_out += size
+
+    def _count_failures(self) -> None:
+        services = self._services
+        for entry, data in self._answers:
+            if data.error_code:
+                services.requests.note_error(ApiKey.FETCH, data.error_code)
+                name = entry.topic if entry.topic is not None else services.partitions.name_of(entry.topic_id)
+                if name is not None and name in services.metadata.image.topics:
+                    services.partitions.traffic.of(name).failed_fetches += 1
 
     def _add_leaders(self, response: FetchResponse) -> None:
         """Say who leads the partitions that this broker does not."""

@@ -25,6 +25,7 @@ from tailrace.net.timers import Timer
 from tailrace.replication.follower_reads import Follower, check_follower, read_for_follower
 from tailrace.replication.partition import FetchSlice, Partition
 from tailrace.replication.throttle import Throttle
+from tailrace.replication.traffic import TopicTraffic
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, PartitionData
 
 UNBOUNDED_BYTES: Final = 2**31 - 1
@@ -225,6 +226,9 @@ class FollowerFetch(Fetch):
         self._look_again()
 
     # -- answering -------------------------------------------------------------------------------------------------
+
+    def _count(self, traffic: TopicTraffic, size: int) -> None:
+        traffic.replication_bytes_out += size
 
     def response(self) -> FetchResponse:
         """The answer that the latest reading gives."""

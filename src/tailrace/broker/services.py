@@ -16,6 +16,7 @@ from tailrace.base.rand import Random
 from tailrace.broker.context import RequestContext
 from tailrace.broker.faults import Faults
 from tailrace.broker.fetch_sessions import FetchSessions
+from tailrace.broker.request_meters import RequestMeters
 from tailrace.cluster.auto_topics import auto_topic
 from tailrace.cluster.controller import decide_auto_create
 from tailrace.cluster.elections import active_brokers
@@ -78,6 +79,8 @@ class Services:
     internal_topics: frozenset[str] = INTERNAL_TOPICS
     cold_reads: ColdReads = field(default_factory=InlineReads)
     """Loads what reads miss in memory, so that the loop does not wait for the disk."""
+    requests: RequestMeters = field(default_factory=RequestMeters)
+    """What is counted of requests."""
     entries: Entries = field(default_factory=dict)
     """Producers whose transactions wait to be let into partitions (`transaction_entry`)."""
     _share: SharePartitions | None = None

@@ -40,11 +40,13 @@ class _Reasons:
 class Rebalances:
     """Of the groups of one coordinator."""
 
-    __slots__ = ("_clock", "_last", "_reasons", "_tell")
+    __slots__ = ("_clock", "_last", "_reasons", "_tell", "count")
 
     def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
         self._clock = clock
         self._tell = tell
+        self.count = 0
+        """Rebalances since the start."""
         self._last: dict[str, Rebalanced] = {}
         self._reasons: dict[str, _Reasons] = {}
 
@@ -62,6 +64,7 @@ class Rebalances:
         reasons = self._reasons.pop(group_id, None)
         if reasons is None:
             return
+        self.count += 1
         more = reasons.count - len(reasons.first)
         reason = "; ".join(reasons.first) + (f"; and {more} more" if more else "")
         self._last.pop(group_id, None)

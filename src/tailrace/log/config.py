@@ -17,6 +17,7 @@ from tailrace.base.disk import Disk, RealDisk
 from tailrace.base.errors import StorageError
 from tailrace.base.rand import Random, SystemRandom
 from tailrace.log.open_files import OpenFiles
+from tailrace.observe.durations import Durations
 
 INT64_MAX: Final = (1 << 63) - 1
 
@@ -100,5 +101,7 @@ class LogEnvironment:
     """Told about once a MiB while a log is read after an unclean stop, and at its end."""
     open_files: OpenFiles = field(default_factory=OpenFiles)
     """The bound on .log files that are open at once."""
+    flush_times: Durations = field(default_factory=Durations)
+    """How long flushes took, from their beginning to the loop's knowing of their end."""
     report: Callable[[StorageError], None] = _report_nobody
     """Told, in the owner's thread, of a failure that reaches no caller: `Logs` puts itself here."""

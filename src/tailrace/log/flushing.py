@@ -191,6 +191,7 @@ class Flushing:
         disk = self._env.disk
         paths = [path for segment in segments for path in segment.paths()]
         truncation_count = self.truncation_count
+        begin_ms = self._env.clock.monotonic_ms()
         try:
             files = [disk.open(path) for path in (*paths, *self._small_files(directory)) if disk.stat(path) is not None]
         except StorageError as error:
@@ -199,6 +200,7 @@ class Flushing:
             return
 
         def end(result: object) -> None:
+            self._env.flush_times.add_ms(self._env.clock.monotonic_ms() - begin_ms)
             error = result if isinstance(result, StorageError) else None
             if self.is_closed:
                 pass

@@ -90,7 +90,8 @@ class GroupCommit:
         directories: list[Path] = []
         if newest > self._named_offset:
             directories = [self._directory] if self._named_offset >= 0 else [self._directory, self._directory.parent]
-        done = partial(self._end, self._wanted_offset, flushing.truncation_count, newest)
+        begun = self._wanted_offset, flushing.truncation_count, self._env.clock.monotonic_ms()
+        done = partial(self._end, begun, newest)
         try:
             files = [segment.file for segment in segments]
         except StorageError as error:
@@ -98,7 +99,9 @@ class GroupCommit:
             return
         self._env.syncing.submit(partial(_sync, self._env.disk, files, directories), done)
 
-    def _end(self, upto: int, truncation_count: int, newest: int, result: object) -> None:
+    def _end(self, begun: tuple[int, int, float], newest: int, result: object) -> None:
+        upto, truncation_count, begin_ms = begun
+        self._env.flush_times.add_ms(self._env.clock.monotonic_ms() - begin_ms)
         self._is_running = False
         flushing = self._flushing
         if flushing.is_closed:

@@ -36,6 +36,7 @@ from tailrace.log.log_directory import LogDirectory, SpaceLevel
 from tailrace.log.recovery import KnownOffsets
 from tailrace.log.space import Space
 from tailrace.log.trouble import Trouble, trouble_of
+from tailrace.observe.durations import Durations
 
 T = TypeVar("T")
 
@@ -273,6 +274,11 @@ class LogCollection:
     def directories(self) -> LogDirectories:
         """The log directories."""
         return self._directories
+
+    @property
+    def flush_times(self) -> Durations:
+        """How long flushes of its logs took."""
+        return self._env.flush_times
 
     @property
     def cluster_id(self) -> str:

@@ -66,9 +66,12 @@ class Connection:
         "fd",
         "handler",
         "id",
+        "on_sent",
     )
 
     handler: StreamHandler
+    on_sent: Callable[[], object] | None
+    """Called once, when what is queued has been handed to the kernel; for who wants to know how long that took."""
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Connection:
         self.id = identity
         self.fd = sock.fileno()
         self.closed = False
+        self.on_sent = None
         self.bytes_in = 0
         self.bytes_out = 0
         self._sock = sock
@@ -135,6 +139,11 @@ class Connection:
     def above_high_water(self) -> bool:
         """Whether the high water mark was passed and the low one not yet reached. Good reason to produce no more."""
         return self._above_high
+
+    @property
+    def turn_ms(self) -> float:
+        """When the turn of the loop began in which it is called, on the monotonic clock."""
+        return self._selector.turn_ms
 
     # What the handler asks for.
 
@@ -417,6 +426,9 @@ class Connection:
             self._deadlines.write.touched_ms = self._selector.turn_ms
         if not outbox.size:
             self._outbox = None
+            if self.on_sent is not None:
+                on_sent, self.on_sent = self.on_sent, None
+                on_sent()
             if self._blocked & _CLOSING:
                 self._discard_and_close()
                 return
@@ -521,6 +533,7 @@ class Connection:
         finally:
             # Let go of the handler, which holds this connection: both are freed at once, not by the collector.
             del self._on_data, self._on_gone, self.handler
+            self.on_sent = None
 
     def _deadline_pair(self) -> Deadlines:
         if self._deadlines is None:

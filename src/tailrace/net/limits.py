@@ -75,6 +75,9 @@ CONNECTIONS_MAX: Final = 2**31 - 1
 """Default bound of connections of one listener: Kafka's `max.connections`, which is none. At it accepting stops until
 one closes."""
 
+SLOW_TURN_MS: Final = 1.0
+"""Turns of the loop longer than this are counted by their length; of others there are too many for it to be free."""
+
 TICK_MS: Final = 5
 """Resolution of the engine's timers. Every deadline of the Kafka protocol is tens of milliseconds or more."""
 

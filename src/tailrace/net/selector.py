@@ -17,8 +17,10 @@ from math import inf
 from typing import Any, Protocol
 
 from tailrace.base.clock import Clock
+from tailrace.net.limits import SLOW_TURN_MS
 from tailrace.net.poller import POLL_IN, POLL_OUT, READABLE, WRITABLE, Poller
 from tailrace.net.timers import TimingWheel
+from tailrace.observe.durations import Durations
 
 logger = logging.getLogger("tailrace.net")
 
@@ -45,7 +47,12 @@ class PollerSelector(selectors.BaseSelector):
         self.timers = TimingWheel(now_ms=clock.monotonic_ms(), read_ms=clock.monotonic_ms)
         self._posted: deque[Callable[[], object]] = deque()
         self.turn_ms = clock.monotonic_ms()
-        """The time of this turn, when there is anything to be in time for; older otherwise."""
+        """The time of this turn: when the last wait ended."""
+        self.turn_count = 0
+        self.busy_ms = 0.0
+        """How long the turns that have ended took together, asyncio's part in them included."""
+        self.slow_turns = Durations()
+        """Those above SLOW_TURN_MS."""
         self.hand_back = False
         """Set by the loop when asyncio has been given something to do: the present `select` returns after its turn."""
         self._keys: dict[int, selectors.SelectorKey] = {}
@@ -149,12 +156,18 @@ class PollerSelector(selectors.BaseSelector):
                 return foreign
 
     def _wait(self, until_ms: float) -> list[tuple[int, int]]:
+        now_ms = self.clock.monotonic_ms()
+        took_ms = now_ms - self.turn_ms
+        self.turn_count += 1
+        self.busy_ms += took_ms
+        if took_ms > SLOW_TURN_MS:
+            self.slow_turns.add_ms(took_ms)
         if self._posted:
             events = self.poller.wait(0)
         elif until_ms == inf:
-            return self.poller.wait(None)
+            events = self.poller.wait(None)
         else:
-            events = self.poller.wait((until_ms - self.clock.monotonic_ms()) / 1000)
+            events = self.poller.wait((until_ms - now_ms) / 1000)
         self.turn_ms = self.clock.monotonic_ms()
         return events
 

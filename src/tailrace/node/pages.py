@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tailrace.http.routes import Routes
 from tailrace.node.health import add_health_pages
+from tailrace.node.metrics.page import add_metrics_page
 from tailrace.node.observed import Observed
 
 
@@ -11,4 +12,5 @@ def routes_of(observed: Observed) -> Routes:
     """The pages of one broker. Called once, when the first client connects."""
     routes = Routes()
     add_health_pages(routes, observed)
+    add_metrics_page(routes, observed)
     return routes

@@ -119,6 +119,7 @@ class FollowerRole:
 
     def _append(self, records: memoryview, leader_epoch: int) -> None:
         log = self.partition.log
+        self.partition.traffic.replication_bytes_in += len(records)
         first = next(iter_whole_batches(records), None) if self._is_empty else None
         if first is not None and first.base_offset < log.log_end_offset <= first.last_offset:
             # The leader's log starts inside a batch. This one is empty: it may begin with the whole batch.

@@ -19,6 +19,7 @@ from tailrace.base.types import TopicId, TopicPartition
 from tailrace.log.log import AppendInfo, AppendOrigin, Log
 from tailrace.log.results import FetchSlice as FetchSlice
 from tailrace.replication.commit_waits import CommitWaits, Told
+from tailrace.replication.traffic import NOBODYS
 from tailrace.replication.verification import Verifications
 
 if TYPE_CHECKING:  # start-up time: most brokers have no replicated partition
@@ -61,6 +62,7 @@ class Partition:
         "replicas",
         "topic_id",
         "topic_partition",
+        "traffic",
     )
 
     def __init__(self, log: Log, topic_id: TopicId, leader_id: int, replicas: list[int]) -> None:
@@ -76,6 +78,8 @@ class Partition:
         self.followers: LeaderRole | None = None
         """What the leader knows of the other replicas; None without any, and on a follower."""
         self.on_flushed_as_follower: Callable[[], object] | None = None
+        self.traffic = NOBODYS
+        """What is counted of its topic: set by the collection it is in."""
         self._waiters: dict[Waiter, None] = {}
         self._commit_waits = CommitWaits()
         self._verifications: Verifications | None = None
@@ -199,6 +203,9 @@ class Partition:
         if not self.is_leader:
             raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         info = self.log.append_as_leader(records, self.leader_epoch, origin)
+        traffic = self.traffic
+        traffic.bytes_in += len(records)
+        traffic.messages_in += info.last_offset - info.first_offset + 1
         self._advance_high_watermark()
         if self.followers is not None:
             self.followers.tell_append()

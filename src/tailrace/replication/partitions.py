@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.base.types import TopicId, TopicPartition
 from tailrace.replication.partition import Partition
+from tailrace.replication.traffic import Traffic
 
 
 class Partitions:
     """The partitions of this broker. One owner: the loop's thread."""
 
-    __slots__ = ("_by_name", "_followed", "_names", "_offline", "is_elsewhere", "lead_missing")
+    __slots__ = ("_by_name", "_followed", "_names", "_offline", "is_elsewhere", "lead_missing", "traffic")
 
     lead_missing: Callable[[str, int], Partition | None] | None
     """Leads a partition that nobody asked for before, where this broker should; None where it should not, or cannot.
@@ -33,6 +34,8 @@ class Partitions:
         self._offline: dict[str, set[int]] = {}
         self._by_name: dict[str, dict[int, Partition]] = {}
         self._names: dict[TopicId, str] = {}
+        self.traffic = Traffic()
+        """What is counted of each topic's records."""
 
     def get(self, topic: str, partition: int) -> Partition | None:
         """The partition, or None when this broker does not lead it."""
@@ -82,13 +85,16 @@ class Partitions:
 
     def remove_topic(self, topic_id: TopicId) -> None:
         """Forget a topic's name, once its partitions are removed."""
-        self._names.pop(topic_id, None)
+        name = self._names.pop(topic_id, None)
+        if name is not None:
+            self.traffic.on_deleted(name)
 
     def add(self, partition: Partition) -> None:
         """Take in a partition to lead: created, loaded, or followed before."""
         name, index = partition.topic_partition
         self._followed.pop(partition.topic_partition, None)
         self._by_name.setdefault(name, {})[index] = partition
+        partition.traffic = self.traffic.of(name)
         self.add_topic(partition.topic_id, name)
         self._set_online(partition.topic_partition)
 
@@ -96,6 +102,7 @@ class Partitions:
         """Take in a partition to follow: created, loaded, or led before."""
         self._pop(partition.topic_partition)
         self._followed[partition.topic_partition] = partition
+        partition.traffic = self.traffic.of(partition.topic_partition.topic)
         self.add_topic(partition.topic_id, partition.topic_partition.topic)
         self._set_online(partition.topic_partition)
 

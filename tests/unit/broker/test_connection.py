@@ -21,6 +21,9 @@ class FakeConnection:
     id = 7
     local_address = ("127.0.0.1", 9092)
     peer_address = ("127.0.0.1", 40000)
+    turn_ms = 0.0
+    queued_bytes = 0
+    on_sent: Callable[[], object] | None = None
 
     def __init__(self) -> None:
         self.written: list[list[bytes]] = []
@@ -56,6 +59,7 @@ class EchoDispatch:
     def __init__(self) -> None:
         self.waiting: list[tuple[bytes, Pending[list[bytes]]]] = []
         self.closed: list[int] = []
+        self.sent: list[tuple[int, int]] = []
         self._soon: list[Callable[[], None]] = []
 
     def call_soon(self, callback: Callable[[], None]) -> None:
@@ -64,7 +68,13 @@ class EchoDispatch:
     def on_closed(self, peer: Peer) -> None:
         self.closed.append(peer.connection_id)
 
-    def answer(self, peer: Peer, frame: memoryview) -> list[bytes] | Pending[list[bytes]] | None:
+    def now_ns(self) -> int:
+        return 0
+
+    def on_sent(self, sent: list[tuple[int, int]]) -> None:
+        self.sent += sent
+
+    def answer(self, peer: Peer, frame: memoryview, received_ns: int) -> list[bytes] | Pending[list[bytes]] | None:
         text = bytes(frame)
         if text == b"bad":
             raise DecodeError("bad")

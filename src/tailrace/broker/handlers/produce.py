@@ -30,6 +30,7 @@ from tailrace.records.legacy import up_convert
 from tailrace.replication.partition import Partition
 from tailrace.replication.transactional import append_transactional
 from tailrace.replication.verification import NONE_NEEDED
+from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.produce import (
     BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
@@ -122,7 +123,9 @@ def _append_all(
                 answer = PartitionProduceResponse(data.index, refusal, base_offset=-1)
             else:
                 answer = _append(services, context, name, data, appends)
-            failed = failed or answer.error_code != 0
+            if answer.error_code:
+                failed = True
+                _count_failure(services, name, answer.error_code)
             answers.append(answer)
         topics.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
     if request.acks == 0:
@@ -134,6 +137,12 @@ def _append_all(
         _add_leaders(services, context, response)
     waits = appends.waits
     return delay(response, waits, services.timers, request.timeout_ms) if waits else response
+
+
+def _count_failure(services: Services, name: str | None, code: int) -> None:
+    services.requests.note_error(ApiKey.PRODUCE, code)
+    if name is not None and name in services.metadata.image.topics:  # else clients could have us keep any name
+        services.partitions.traffic.of(name).failed_produces += 1
 
 
 def _add_leaders(services: Services, context: RequestContext, response: ProduceResponse) -> None:

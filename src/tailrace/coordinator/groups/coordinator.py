@@ -480,6 +480,15 @@ class GroupCoordinator:
         """A group of this coordinator, to look at; None for an unknown one."""
         return self._shard(group_id).groups.get(group_id)
 
+    def all_groups(self) -> list[ClassicGroup]:
+        """Every group of this coordinator, to look at in this turn of the loop; of partitions being loaded too."""
+        return [group for shard in self._shards.values() for group in shard.groups.values()]
+
+    @property
+    def rebalance_count(self) -> int:
+        """Rebalances of its groups since the start."""
+        return self._journal.count
+
     def last_rebalance(self, group_id: str) -> Rebalanced | None:
         """When and why a group last changed its generation; None when it has not since the broker started."""
         return self._journal.last(group_id)

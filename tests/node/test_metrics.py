@@ -1,0 +1,89 @@
+"""/metrics of a real broker: what its figures say after known work, and that its labels stay few."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from node.served import ServedBroker
+
+ANSWER_S = 30
+WORK_S = 60.0
+QUIET = {"log_level": 0}
+
+
+class Watched:
+    """A broker whose metrics are read."""
+
+    def __init__(self, broker: ServedBroker) -> None:
+        found = re.search(r" http=(\S+) in ", broker.line)
+        assert found is not None, broker.line
+        self.base = f"http://{found[1]}"
+        self.servers = f"{broker.address[0]}:{broker.address[1]}"
+
+    def text(self, accept: str = "text/plain") -> str:
+        request = Request(f"{self.base}/metrics", headers={"Accept": accept})
+        with urlopen(request, timeout=ANSWER_S) as answer:
+            return str(answer.read().decode())
+
+    def values(self) -> dict[str, float]:
+        lines = (line.rpartition(" ") for line in self.text().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    directory: Path = tmp_path_factory.mktemp("metrics")
+    with ServedBroker(directory, "--set", "http.listen=127.0.0.1:0", "--set", "log.flush.before.ack=true") as broker:
+        yield Watched(broker)
+
+
+def test_records_requests_groups_and_logs(watched: Watched) -> None:
+    producer = Producer({"bootstrap.servers": watched.servers, **QUIET})
+    for _ in range(100):
+        producer.produce("orders", b"x" * 1000)
+    assert producer.flush(WORK_S) == 0
+    consumer = Consumer(
+        {"bootstrap.servers": watched.servers, "group.id": "billing", "auto.offset.reset": "earliest", **QUIET}
+    )
+    try:
+        consumer.subscribe(["orders"])
+        seen = []
+        while len(seen) < 100:
+            found = consumer.consume(100, WORK_S)
+            assert found, "the broker stopped sending"
+            seen += found
+        consumer.commit(message=seen[59], asynchronous=False)
+        values = watched.values()
+    finally:
+        consumer.close()
+    topic = 'kafka_server_brokertopicmetrics_%s_total{topic="orders"}'
+    assert values[topic % "messagesin"] == 100
+    assert 100_000 < values[topic % "bytesin"] < 120_000
+    assert values[topic % "bytesout"] >= values[topic % "bytesin"]
+    assert values['kafka_log_log_size{topic="orders"}'] == values[topic % "bytesin"]
+    assert values['kafka_consumergroup_lag_sum{consumergroup="billing",topic="orders"}'] == 40
+    assert values['kafka_consumergroup_members{consumergroup="billing"}'] == 1
+    assert values['kafka_network_requestmetrics_requests_total{request="Produce"}'] >= 1
+    assert values['kafka_network_requestmetrics_errors_total{request="JoinGroup",error="MEMBER_ID_REQUIRED"}'] == 1
+    for part in ("requestqueuetimems", "localtimems", "totaltimems"):
+        assert values[f'kafka_network_requestmetrics_{part}_count{{request="Fetch"}}'] >= 1
+    assert values["kafka_log_logflushstats_logflushrateandtimems_count"] >= 1
+    assert (
+        values["kafka_server_replicamanager_leadercount"]
+        == values["kafka_controller_kafkacontroller_globalpartitioncount"]
+    )
+    assert values["tailrace_loop_turns_total"] > 10
+    assert values["process_resident_memory_bytes"] > 10_000_000
+    assert values["tailrace_broker_ready"] == 1
+
+
+def test_openmetrics_for_those_who_ask_for_it(watched: Watched) -> None:
+    text = watched.text("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert text.endswith("# EOF\n")
+    assert "# TYPE process_cpu_seconds counter" in text
