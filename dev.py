@@ -4,6 +4,7 @@
     python3 dev.py serve [OPTIONS]    the broker
     python3 dev.py test [OPTIONS]     every test that needs Python alone
     python3 dev.py check              the quick inner loop: style, types, layers, sizes, fast tests
+    python3 dev.py lint               the same without the tests
     python3 dev.py compat [OPTIONS]   the tests that need a JVM, Node or Debian packages; installs those it misses
     python3 dev.py bench FILE ...     a benchmark of bench/, with the peers it compares with
     python3 dev.py run COMMAND ...    any command of the environment
@@ -24,15 +25,15 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("TAILRACE_VENV", ROOT / ".venv"))
 BIN = VENV / "bin"
 
-CHECKS = (
+LINTS = (
     ["ruff", "check", "--quiet", "."],
     ["ruff", "format", "--check", "--quiet", "."],
     ["mypy"],
     ["lint-imports", "--no-logo"],
     ["python", "tools/tidy.py"],
     ["python", "tools/generate_messages.py", "--check"],
-    ["pytest", "-q", "-n", "2", "-m", "not slow and not compat", "tests/unit", "tests/scenario"],
 )
+FAST_TESTS = ["pytest", "-q", "-n", "2", "-m", "not slow and not compat", "tests/unit", "tests/scenario"]
 
 
 def main(arguments: list[str]) -> int:
@@ -46,9 +47,9 @@ def main(arguments: list[str]) -> int:
     if command == "serve":
         prepare("core")
         return serve(rest)
-    if command == "check":
+    if command in ("check", "lint"):
         prepare("dev")
-        return max([run(check) for check in CHECKS])
+        return max([run(check) for check in (*LINTS, *([FAST_TESTS] if command == "check" else []))])
     commands = {
         "test": ("dev", ["pytest", "-m", "not compat", "-n", "2"]),
         "compat": ("dev", ["bash", "tools/compat.sh"]),

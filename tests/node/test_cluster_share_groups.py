@@ -13,6 +13,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from node.replicated import WAIT_S, Cluster, until
 from tailrace.cluster.image import SHARE_GROUP_STATE_TOPIC
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 6
 
 

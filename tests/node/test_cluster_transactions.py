@@ -29,6 +29,8 @@ from tailrace.wire.messages.write_txn_markers import (
     WriteTxnMarkersRequest,
 )
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 6
 
 

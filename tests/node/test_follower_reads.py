@@ -18,6 +18,8 @@ from tailrace.node.settings import RACK_AWARE_SELECTOR
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
 
+pytestmark = pytest.mark.slow
+
 VERSION = 12
 
 

@@ -29,6 +29,8 @@ from tailrace.wire.messages.list_partition_reassignments import (
     OngoingPartitionReassignment,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
