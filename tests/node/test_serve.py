@@ -223,3 +223,14 @@ class TestHttp:
             f"tailrace: http.listen {address} is taken by another process; choose another address with "
             "--set http.listen=HOST:PORT, or none with --set http.listen=.\n"
         )
+
+
+class TestLogLines:
+    def test_json_lines_and_no_password(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        url = f"etcd://root:hunter2@{address}/x"
+        status, _, err = failed_start(tmp_path, "--listen", "127.0.0.1:0", "--cluster", url)
+        assert status == 1 and err and "hunter2" not in err
+        status, _, err = failed_start(tmp_path, "--set", "log.format=xml")
+        assert status == 1 and "log.format" in err

@@ -36,6 +36,11 @@ def nanoseconds_of(clock: Clock) -> Callable[[], int]:
     return time.monotonic_ns if isinstance(clock, SystemClock) else lambda: int(clock.monotonic_ms() * 1e6)
 
 
+def utc(seconds: float | None = None) -> time.struct_time:
+    """Seconds since 1970 as a date and a time of day, UTC; of this moment without them."""
+    return time.gmtime(seconds)
+
+
 class ManualClock:
     """A clock that moves when told to. Both readings advance together."""
 

@@ -57,7 +57,7 @@ class ClientConnection:
         self._unsent: list[tuple[int, int]] | None = None
         """(key, when) of the last answer of each write that the socket did not take at once."""
         self._key = 0
-        """Of the API of the last answer that was waited for and taken."""
+        """Of the API of the last answer in `_out`."""
 
     def on_opened(self) -> None:
         """Note both ends; a client that is silent for `connections.max.idle.ms` is dropped."""
@@ -72,9 +72,9 @@ class ClientConnection:
 
     def on_data(self, data: memoryview) -> int:
         """Answer every whole frame in `data`."""
-        position, end, last = 0, len(data), 0
+        position, end = 0, len(data)
         self._reading = True
-        received_ns = int(self._connection.turn_ms * 1e6)
+        received_ms = self._connection.turn_ms
         try:
             while end - position >= SIZE_BYTES and not self._full():
                 size = frame_size(data, position)
@@ -84,8 +84,8 @@ class ClientConnection:
                 if end - start < size:
                     self._connection.want(SIZE_BYTES + size)
                     break
-                position, last = start + size, start
-                self._answer(data[start:position], received_ns)
+                position = start + size
+                self._answer(data[start:position], received_ms)
         except (DecodeError, CloseConnection) as error:
             _log.info("closing %s: %s", self._peer.client_host if self._peer else "connection", error)
             self._reading = False
@@ -94,7 +94,7 @@ class ClientConnection:
             return end
         self._reading = False
         if self._out:
-            self._key = _key_of(data[last:])
+            self._key = self._dispatch.last_key
             self._flush()
         return position
 
@@ -104,16 +104,16 @@ class ClientConnection:
         self._connection.pause_reading()
         return True
 
-    def _answer(self, frame: memoryview, received_ns: int) -> None:
+    def _answer(self, frame: memoryview, received_ms: float) -> None:
         assert self._peer is not None
-        answer = self._dispatch.answer(self._peer, frame, received_ns)
+        answer = self._dispatch.answer(self._peer, frame, received_ms)
         if answer is None:
             return
         if isinstance(answer, Pending):
-            self._answers.append((_key_of(frame), answer))
+            self._answers.append((self._dispatch.last_key, answer))
             answer.on_complete(self._on_answer)
         elif self._answers:
-            self._answers.append((_key_of(frame), answer))
+            self._answers.append((self._dispatch.last_key, answer))
         else:
             self._out += answer
 
@@ -182,10 +182,6 @@ class ClientConnection:
         self._answers.clear()
         if self._peer is not None:
             self._dispatch.on_closed(self._peer)
-
-
-def _key_of(frame: memoryview) -> int:
-    return int.from_bytes(frame[:2], "big")
 
 
 def _host_port(address: object) -> tuple[str, int]:

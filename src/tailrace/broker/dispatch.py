@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from math import inf
 from typing import Any
 
 from tailrace.base.clock import nanoseconds_of
@@ -24,7 +25,7 @@ from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.error_responses import error_response
 from tailrace.broker.fence import FENCED_CODES
-from tailrace.broker.request_meters import RequestMeter
+from tailrace.broker.request_meters import SHORT_QUEUE_NS, RequestMeter
 from tailrace.broker.served import SERVED
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.broker.slow_lane import SLOW_KEYS, SlowLane
@@ -45,7 +46,7 @@ Handler = Callable[[Services, RequestContext, Any], Any]
 class Dispatch:
     """Answers requests of every connection of one broker."""
 
-    __slots__ = ("_handlers", "_meters", "_services", "_slow_lane", "now_ns")
+    __slots__ = ("_handlers", "_meters", "_services", "_slow_lane", "last_key", "now_ns")
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -53,16 +54,18 @@ class Dispatch:
         self._slow_lane = SlowLane(services.clock, services.call_soon)
         self._meters = services.requests.meters
         self.now_ns = nanoseconds_of(services.clock)
+        self.last_key = 0
+        """Of the API of the last request, for who wants to know whose answer it was given."""
 
-    def answer(self, peer: Peer, frame: memoryview, received_ns: int = 0) -> Parts | Pending[Answer] | None:
-        """Handle the request in `frame`, which was there at `received_ns` (0: just now); None when it wants no answer.
+    def answer(self, peer: Peer, frame: memoryview, received_ms: float = inf) -> Parts | Pending[Answer] | None:
+        """Handle the request in `frame`, which was there at `received_ms` or is just now; None: it wants no answer.
 
         Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
         """
         header = decode_request_header(frame)
         if header.api_key in SLOW_KEYS and not self._slow_lane.is_free():
-            return self._answer_later(peer, header, bytes(frame), received_ns)
-        return self._metered(peer, header, frame, received_ns)
+            return self._answer_later(peer, header, bytes(frame), received_ms)
+        return self._metered(peer, header, frame, received_ms)
 
     def on_sent(self, sent: list[tuple[int, int]]) -> None:
         """Answers, (key, when it was given to the socket) of each, have been taken by it."""
@@ -73,47 +76,44 @@ class Dispatch:
                 meter.send.add(now_ns - begin_ns)
 
     def _metered(
-        self, peer: Peer, header: RequestHeader, frame: memoryview, received_ns: int
+        self, peer: Peer, header: RequestHeader, frame: memoryview, received_ms: float
     ) -> Parts | Pending[Answer] | None:
-        """`_answer`, and how long it took. Written out, for it is on the way of every request."""
+        """`_answer`, and how long it took. What is usual costs two looks at the clock and one count."""
+        self.last_key = key = header.api_key
         begin_ns = self.now_ns()
-        received_ns = received_ns or begin_ns
         answer = self._answer(peer, header, frame)
-        meter = self._meters.get(header.api_key)
+        took_ns = self.now_ns() - begin_ns
+        meter = self._meters.get(key)
         if meter is None:
-            meter = self._meters[header.api_key] = RequestMeter()
-        end_ns = self.now_ns()
-        duration = begin_ns - received_ns
-        counts = meter.queue_counts
-        counts[duration.bit_length()] += 1
-        counts[SUM] += duration
-        duration = end_ns - begin_ns
-        counts = meter.local_counts
-        counts[duration.bit_length()] += 1
-        counts[SUM] += duration
-        if isinstance(answer, Pending):
-            meter.waiting_count += 1
-            answer.on_complete(partial(self._on_waited, meter, received_ns, end_ns))
+            meter = self._meters[key] = RequestMeter()
+        if type(answer) is list and begin_ns - received_ms * 1e6 < SHORT_QUEUE_NS:
+            counts = meter.plain_counts
+            counts[took_ns.bit_length()] += 1
+            counts[SUM] += took_ns
         else:
-            duration = end_ns - received_ns
-            counts = meter.total_counts
-            counts[duration.bit_length()] += 1
-            counts[SUM] += duration
+            queue_ns = max(begin_ns - int(min(received_ms * 1e6, begin_ns)), 0)
+            meter.queue.add(queue_ns)
+            meter.local.add(took_ns)
+            if isinstance(answer, Pending):
+                meter.waiting_count += 1
+                answer.on_complete(partial(self._on_waited, meter, queue_ns + took_ns, begin_ns + took_ns))
+            else:
+                meter.total.add(queue_ns + took_ns)
         return answer
 
-    def _on_waited(self, meter: RequestMeter, received_ns: int, begin_ns: int, _: Answer) -> None:
-        now_ns = self.now_ns()
+    def _on_waited(self, meter: RequestMeter, before_ns: int, begin_ns: int, _: Answer) -> None:
+        waited_ns = self.now_ns() - begin_ns
         meter.waiting_count -= 1
-        meter.remote.add(now_ns - begin_ns)
-        meter.total.add(now_ns - received_ns)
+        meter.remote.add(waited_ns)
+        meter.total.add(before_ns + waited_ns)
 
-    def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes, received_ns: int) -> Pending[Answer]:
+    def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes, received_ms: float) -> Pending[Answer]:
         """When its turn comes. Nobody is there by then to whom an exception could go: the connection is ended."""
         later: Pending[Answer] = Pending()
 
         def run() -> None:
             try:
-                answer = self._metered(peer, header, memoryview(frame), received_ns)
+                answer = self._metered(peer, header, memoryview(frame), received_ms)
             except (DecodeError, CloseConnection) as error:
                 _log.info("closing %s: %s", peer.client_host, error)
                 later.complete(None)
@@ -211,9 +211,10 @@ class Dispatch:
     def _encode(self, found: Api, context: RequestContext, response: Any) -> Parts:
         """The frame of a response. One that cannot be written is our bug: logged, and the end of this connection."""
         try:
-            self._services.requests.note_errors(found.key, response)
             if found.key == ApiKey.FETCH:
                 return encode_fetch_response(found, context.api_version, context.correlation_id, response)
+            if found.key != ApiKey.PRODUCE:  # these two count their own
+                self._services.requests.note_errors(found.key, response)
             if found.key == ApiKey.SHARE_FETCH:
                 # start-up time: few brokers see a share group in their first second
                 from tailrace.wire.share_fetch_parts import encode_share_fetch_response

@@ -27,7 +27,6 @@ from tailrace.records.legacy import down_convert
 from tailrace.replication.follower_reads import diverging_epoch
 from tailrace.replication.partition import FetchSlice, IsolationLevel, Partition
 from tailrace.replication.read_replica import THE_LEADER, closest_replica
-from tailrace.replication.traffic import TopicTraffic
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.fetch import (
     AbortedTransaction,
@@ -80,6 +79,8 @@ class Fetch:
     SESSION: type[FetchSession] = FetchSession
     FROM_FOLLOWERS: int = 11
     """The first version that may read from a follower (KIP-392)."""
+    IS_REPLICATION = False
+    """Whether what it brings is counted as bytes to followers."""
 
     def __init__(self, services: Services, context: RequestContext, request: FetchRequest, max_bytes: int) -> None:
         self._services = services
@@ -384,9 +385,15 @@ class Fetch:
                 records: object = data.records
                 if isinstance(records, FileRange):
                     self._services.cold_reads.follow(records.file, records.position, records.size)
-                    self._count(entry.traffic, records.size)
-                elif data.records:
-                    self._count(entry.traffic, len(data.records))
+                    size = records.size
+                else:
+                    size = len(data.records or b"")
+                if not size:
+                    pass
+                elif self.IS_REPLICATION:
+                    entry.traffic.replication_bytes_out += size
+                else:
+                    entry.traffic.bytes_out += size
         response = FetchResponse(responses=list(topics.values()))
         if self._failed:
             self._count_failures()
@@ -396,9 +403,6 @@ class Fetch:
             session.move_to_end(returned)
             response.session_id = session.session_id
         return response
-
-    def _count(self, traffic: TopicTraffic, size: int) -> None:
-        traffic.bytes_out += size
 
     def _count_failures(self) -> None:
         services = self._services

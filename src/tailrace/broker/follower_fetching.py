@@ -25,7 +25,6 @@ from tailrace.net.timers import Timer
 from tailrace.replication.follower_reads import Follower, check_follower, read_for_follower
 from tailrace.replication.partition import FetchSlice, Partition
 from tailrace.replication.throttle import Throttle
-from tailrace.replication.traffic import TopicTraffic
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, PartitionData
 
 UNBOUNDED_BYTES: Final = 2**31 - 1
@@ -40,6 +39,7 @@ class FollowerFetch(Fetch):
 
     SESSION = FollowerSession
     FROM_FOLLOWERS = NEVER
+    IS_REPLICATION = True
 
     _has_news: bool
     """Whether the latest reading found no records but a high watermark, or a log's start, that the follower does not
@@ -226,9 +226,6 @@ class FollowerFetch(Fetch):
         self._look_again()
 
     # -- answering -------------------------------------------------------------------------------------------------
-
-    def _count(self, traffic: TopicTraffic, size: int) -> None:
-        traffic.replication_bytes_out += size
 
     def response(self) -> FetchResponse:
         """The answer that the latest reading gives."""

@@ -16,38 +16,33 @@ from collections import Counter
 from typing import Any, Final
 
 from tailrace.observe.durations import Durations
-from tailrace.wire.api import ApiKey
 from tailrace.wire.primitives import Message
 
 ERROR_PARTS_MAX: Final = 100
 """Most parts of one list of an answer that are looked at for error codes: an answer about 10,000 partitions must not
 cost more for being counted. Codes beyond are not counted."""
-_COUNTED_BY_HANDLERS: Final = frozenset({ApiKey.PRODUCE, ApiKey.FETCH})
-"""Of these every answer counts in microseconds, and handlers know which are worth a look."""
+SHORT_QUEUE_NS: Final = 2**14
+"""A request that came so lately, and is answered at once, is a plain one and has one count, for its time in the
+handler. What it waited before is below the shortest time that is shown, and left out."""
 
 
 class RequestMeter:
-    """Counts of one API. The lists of the three that every request adds to are here a second time, for speed."""
+    """Counts of one API. Whoever shows them adds `plain` to `local` and to `total`."""
 
-    __slots__ = (
-        "local",
-        "local_counts",
-        "queue",
-        "queue_counts",
-        "remote",
-        "send",
-        "total",
-        "total_counts",
-        "waiting_count",
-    )
+    __slots__ = ("local", "plain", "plain_counts", "queue", "remote", "send", "total", "waiting_count")
 
     def __init__(self) -> None:
+        self.plain = Durations()
+        """In the handler, of plain requests (SHORT_QUEUE_NS); the others are in the rest."""
+        self.plain_counts = self.plain.counts
         self.queue, self.local, self.remote, self.send, self.total = (Durations() for _ in range(5))
-        self.queue_counts = self.queue.counts
-        self.local_counts = self.local.counts
-        self.total_counts = self.total.counts
         self.waiting_count = 0
         """Requests that wait at this moment: Kafka's purgatory."""
+
+    @property
+    def count(self) -> int:
+        """Requests that were handled, whether or not they wait for something still."""
+        return self.plain.count + self.local.count
 
 
 class RequestMeters:
@@ -67,11 +62,11 @@ class RequestMeters:
             self.errors[key, code] += 1
 
     def note_errors(self, key: int, response: object) -> None:
-        """Count the error codes in an answer that is about to be written. Produce and Fetch count their own."""
-        if key not in _COUNTED_BY_HANDLERS:
-            self._note_in(key, response)
+        """Count the error codes in an answer that is about to be written, or in a part of one.
 
-    def _note_in(self, key: int, part: Any) -> None:  # Any: a generated message or a part of one
+        Not for Produce and Fetch, of which every answer counts in microseconds: their handlers know which are worth it.
+        """
+        part: Any = response  # a generated message
         for name in part.__slots__:
             value = getattr(part, name)
             if name == "error_code":
@@ -79,4 +74,4 @@ class RequestMeters:
                     self.errors[key, int(value)] += 1
             elif type(value) is list and value and isinstance(value[0], Message):
                 for each in value[:ERROR_PARTS_MAX]:
-                    self._note_in(key, each)
+                    self.note_errors(key, each)

@@ -362,6 +362,7 @@ transactional.id.expiration.ms: Time in ms after which an unused transactional i
 unclean.leader.election.enable: Whether a replica that is not in sync may lead when no other can, at the cost of data.
 cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
 http.listen: Where metrics and health are served over HTTP, as HOST:PORT; empty: nowhere. Not a setting of Kafka.
+log.format: Lines that the broker writes: text for people, json for machines. Not a setting of Kafka.
 cluster.url: Where the cluster keeps its metadata: etcd://HOST:PORT[,HOST:PORT][/NAME], etcds:// with TLS.
 delete.retention.ms: How long in ms a tombstone stays after compaction.
 file.delete.delay.ms: How long in ms a deleted file stays on disk for those who still read it.

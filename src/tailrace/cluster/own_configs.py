@@ -20,6 +20,7 @@ OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
     ("log.dir.reserved.bytes", "LONG", "-1", (-1, None), "medium", 2),
     ("log.dirs.forget.missing", "BOOLEAN", "false", None, "low", 0),
     ("log.flush.before.ack", "BOOLEAN", "false", None, "high", 2),
+    ("log.format", "STRING", "text", ("text", "json"), "medium", 0),
     ("log.open.files.max", "INT", "0", (0, None), "medium", 0),
     ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
 )

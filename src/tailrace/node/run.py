@@ -24,6 +24,7 @@ from tailrace.net.network import Network
 from tailrace.node.server import Server, ServerConfig
 from tailrace.node.settings import load_settings
 from tailrace.node.start_errors import start_error_words
+from tailrace.observe.log_lines import lines_of, redacted
 
 
 class ServeOptions(NamedTuple):
@@ -42,7 +43,8 @@ class ServeOptions(NamedTuple):
 def serve(options: ServeOptions) -> int:
     """Run a broker until SIGTERM or SIGINT; returns the exit status, 0 for a clean stop."""
     started_ms = _process_start_ms()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING)
+    _write_lines("text")
     logging.getLogger("tailrace.groups").setLevel(logging.INFO)  # a line for each rebalance: why it happened
     logging.getLogger("tailrace.cluster").setLevel(logging.INFO)  # a line for each change of who may lead
     logging.getLogger("tailrace.cleaner").setLevel(logging.INFO)  # a line for each compaction, to see it works
@@ -51,10 +53,10 @@ def serve(options: ServeOptions) -> int:
     try:
         return loop.run_until_complete(_serve(options, started_ms))
     except (StorageError, OSError) as error:
-        print(f"tailrace: {start_error_words(error)}", file=sys.stderr)
+        print(f"tailrace: {redacted(start_error_words(error))}", file=sys.stderr)
         return 1
     except TailraceError as error:
-        print(f"tailrace: {error}", file=sys.stderr)
+        print(f"tailrace: {redacted(str(error))}", file=sys.stderr)
         return 1
     finally:
         loop.close()
@@ -62,6 +64,7 @@ def serve(options: ServeOptions) -> int:
 
 async def _serve(options: ServeOptions, started_ms: float) -> int:
     settings = load_settings(options.config_file, options.settings or {})
+    _write_lines(settings.get("log.format", "text"))
     server = Server(ServerConfig(options.listen, options.data_dir, settings))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -80,6 +83,11 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
         print("tailrace: the disk did not finish in time; the next start will recover", file=sys.stderr, flush=True)
         os._exit(0)  # a thread still waits for the disk, and an ordinary exit would wait for the thread
     return 0
+
+
+def _write_lines(name: str) -> None:
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(lines_of(name))
 
 
 def _process_start_ms() -> float:

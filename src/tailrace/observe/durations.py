@@ -33,6 +33,12 @@ class Durations:
         """Count one, of `duration_ms` >= 0."""
         self.add(int(duration_ms * 1e6))
 
+    def plus(self, other: Durations) -> Durations:
+        """Both together, as they are at this moment."""
+        both = Durations()
+        both.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        return both
+
     @property
     def count(self) -> int:
         """How many there were."""

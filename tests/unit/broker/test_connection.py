@@ -68,13 +68,15 @@ class EchoDispatch:
     def on_closed(self, peer: Peer) -> None:
         self.closed.append(peer.connection_id)
 
+    last_key = 0
+
     def now_ns(self) -> int:
         return 0
 
     def on_sent(self, sent: list[tuple[int, int]]) -> None:
         self.sent += sent
 
-    def answer(self, peer: Peer, frame: memoryview, received_ns: int) -> list[bytes] | Pending[list[bytes]] | None:
+    def answer(self, peer: Peer, frame: memoryview, received_ms: float) -> list[bytes] | Pending[list[bytes]] | None:
         text = bytes(frame)
         if text == b"bad":
             raise DecodeError("bad")

@@ -42,7 +42,7 @@ def test_the_parts_of_a_request_that_waits(bench: Bench, monkeypatch: pytest.Mon
         return waited
 
     dispatch._handlers[ApiKey.LIST_GROUPS] = handle
-    dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()), 4_000_000)
+    dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()), 4.0)
     meter = bench.services.requests.meters[ApiKey.LIST_GROUPS]
     assert (meter.queue.sum_ns, meter.local.sum_ns, meter.waiting_count) == (1_000_000, 2_000_000, 1)
     assert meter.total.count == 0
@@ -56,7 +56,15 @@ def test_the_parts_of_a_request_that_waits(bench: Bench, monkeypatch: pytest.Mon
 def test_a_request_that_is_answered_at_once_has_no_remote_part(bench: Bench) -> None:
     Dispatch(bench.services).answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
     meter = bench.services.requests.meters[ApiKey.LIST_GROUPS]
-    assert (meter.local.count, meter.total.count, meter.remote.count) == (1, 1, 0)
+    assert (meter.count, meter.plain.count, meter.queue.count, meter.remote.count) == (1, 1, 0, 0)
+
+
+def test_a_request_that_came_long_ago_has_waited_in_the_queue(bench: Bench) -> None:
+    long_ago_ms = bench.services.clock.monotonic_ms() - 1000
+    Dispatch(bench.services).answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()), long_ago_ms)
+    meter = bench.services.requests.meters[ApiKey.LIST_GROUPS]
+    assert (meter.plain.count, meter.local.count, meter.total.count) == (0, 1, 1)
+    assert meter.queue.sum_ns == pytest.approx(1e9, rel=1e-3)
 
 
 def test_errors_of_a_whole_answer_and_of_parts() -> None:

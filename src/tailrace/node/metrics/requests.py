@@ -17,7 +17,7 @@ _PREFIX = "kafka_network_requestmetrics"
 def request_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
     """Of each API that was asked for since the start."""
     meters = [(_labels(key), meter) for key, meter in sorted(observed.services.requests.meters.items())]
-    counts = [(labels, meter.local.count) for labels, meter in meters]
+    counts = [(labels, meter.count) for labels, meter in meters]
     out.counter(f"{_PREFIX}_requests", "Requests that were handled.", counts)
     errors = sorted(observed.services.requests.errors.items())
     out.counter(
@@ -29,13 +29,17 @@ def request_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
     parts: list[tuple[str, str, list[Durations]]] = [
         (
             "requestqueuetimems",
-            "From the turn in which a request was found to its handler.",
+            "From the turn that found a request to its handler.",
             [m.queue for _, m in meters],
         ),
-        ("localtimems", "In the handler.", [m.local for _, m in meters]),
+        ("localtimems", "In the handler.", [m.local.plus(m.plain) for _, m in meters]),
         ("remotetimems", "Waiting for records, replicas, members or the disk.", [m.remote for _, m in meters]),
         ("responsesendtimems", "Until the kernel had the whole answer.", [m.send for _, m in meters]),
-        ("totaltimems", "From the turn in which a request was found to its answer.", [m.total for _, m in meters]),
+        (
+            "totaltimems",
+            "All of it but the sending.",
+            [m.total.plus(m.plain) for _, m in meters],
+        ),
     ]
     for name, words, histograms in parts:
         out.durations_ms(f"{_PREFIX}_{name}", words, list(_filled(meters, histograms)))
@@ -55,7 +59,7 @@ def _filled(
     for (labels, meter), durations in zip(meters, histograms, strict=True):
         if not durations.count:
             continue
-        ended_count = meter.local.count - meter.waiting_count
+        ended_count = meter.count - meter.waiting_count
         yield labels, durations, max(ended_count - durations.count, 0)
 
 
