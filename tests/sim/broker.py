@@ -18,7 +18,6 @@ from tests.sim.store import HOST as STORE
 from tests.sim.store import SharedStore
 from tests.sim.timeline import Timeline
 
-from tailrace.base.limits import LEAVE_MAX_MS
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.faults import Faults
@@ -34,7 +33,7 @@ from tailrace.log.logs import Logs
 from tailrace.net.address import Address
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
-from tailrace.node.departure import Departure, DeparturePorts, wait_max_ms
+from tailrace.node.departure import Departure, DeparturePorts
 from tailrace.node.leadership import Leadership
 from tailrace.node.log_settings import log_config
 from tailrace.node.membership import Membership, MembershipSurroundings
@@ -214,21 +213,9 @@ class Broker:
     def stop(self) -> None:
         """As SIGTERM: hand over, flush, close."""
         self.is_stopping = True
-        is_over = False
-
-        def once(_: object = None) -> None:
-            nonlocal is_over
-            if not is_over:
-                is_over = True
-                self.process.post(self._end)
-
-        if not self.membership.is_fenced:
-            ask = Peers(self.metadata, self.engine, "leaving").ask_whether_alive
-            ports = DeparturePorts(self.metadata, self.engine.timers, self.machine.clock, ask, self.membership.leave)
-            Departure(ports, once).begin()
-            self.process.at(wait_max_ms(self.settings) + LEAVE_MAX_MS, once)
-        else:
-            once()
+        ask = Peers(self.metadata, self.engine, "leaving").ask_whether_alive
+        ports = DeparturePorts(self.membership, self.metadata, self.engine.timers, self.machine.clock, ask)
+        Departure(ports, lambda: self.process.post(self._end)).begin()
 
     def _end(self) -> None:
         """The rest of a clean stop, at one moment."""

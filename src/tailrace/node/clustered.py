@@ -72,8 +72,8 @@ class Clustered:
         membership.serve(host, port)
 
     def leave(self, services: Services, engine: Engine, done: Callable[[], None]) -> None:
-        """Have others lead what is led here, when they are known to be alive; then, or when that is refused or there
-        is nothing, `done()`."""
+        """Have others lead what is led here, when they are known to be alive; then, or when that cannot be or there is
+        nothing, `done()`."""
         membership = self._membership
         if membership is None or membership.is_fenced:
             done()
@@ -82,12 +82,12 @@ class Clustered:
 
         metadata = services.metadata
         peers = self._peers = Peers(metadata, engine, "leaving")
-        ports = DeparturePorts(metadata, engine.timers, self._clock, peers.ask_whether_alive, membership.leave)
+        ports = DeparturePorts(membership, metadata, engine.timers, self._clock, peers.ask_whether_alive)
         Departure(ports, done).begin()
 
     @property
     def leave_max_ms(self) -> float:
-        """How long `leave` may take. Then the stop goes on, and others find out."""
+        """How long `leave` may take."""
         return wait_max_ms(self._settings) + LEAVE_MAX_MS
 
     def close(self) -> None:

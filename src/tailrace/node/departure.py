@@ -21,16 +21,17 @@ from typing import Final, NamedTuple
 
 from tailrace.base.clock import Clock
 from tailrace.base.errors import TailraceError
-from tailrace.base.pending import Pending
+from tailrace.base.limits import LEAVE_MAX_MS
 from tailrace.cluster.elections import in_sync_beside
 from tailrace.cluster.metadata import Metadata
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.coordinator.ports import TimerHandle, Timers
+from tailrace.node.membership import Membership
 
 _log = logging.getLogger("tailrace.cluster")
 
-ASK_AGAIN_MS: Final = 200
-"""How long after a refusal a broker is asked again: it may be starting, or be fenced any moment."""
+LOOK_MS: Final = 200
+"""How often a broker that refused is asked again, for it may be starting, and this one looks whether it is fenced."""
 
 ANSWER_LASTS_MS: Final = 1_000
 """For how long an answer counts, where others are waited for. An answer takes a few ms, a lease some seconds."""
@@ -43,13 +44,13 @@ IsAlive = Callable[[bool], object]
 
 
 class DeparturePorts(NamedTuple):
-    """What a departure works with. `ask` tells once, in a later step; `hand_over` is `Membership.leave`."""
+    """What a departure works with. `ask` tells once, in a later step."""
 
+    membership: Membership
     metadata: Metadata
     timers: Timers
     clock: Clock
     ask: Callable[[int, IsAlive], object]
-    hand_over: Callable[[], Pending[TailraceError | None]]
 
 
 def wait_max_ms(settings: BrokerSettings) -> float:
@@ -63,31 +64,45 @@ class Departure:
     """One broker's, once. One owner, the loop's thread."""
 
     def __init__(self, ports: DeparturePorts, done: Callable[[], object]) -> None:
-        """`done()` when it is handed over, or that was refused; never where the store is not there."""
+        """`done()` once: when it is handed over, or that was refused; when the store has not answered for
+        `LEAVE_MAX_MS`, or the broker is fenced, which leaves nothing to hand over."""
         self._ports = ports
         self._done = done
         self._asked: set[int] = set()
-        """Brokers of which an answer, or another try, is to come."""
+        """Brokers of which an answer is to come."""
         self._answered_ms: dict[int, float] = {}
         self._timers: list[TimerHandle] = []
+        self._is_handed_over = False
         self._is_over = False
 
     def begin(self) -> None:
         """Ask, and wait."""
         ports = self._ports
         ports.metadata.listen(lambda _: self._look())
-        self._timers.append(ports.timers.schedule(wait_max_ms(ports.metadata.settings), self._give_up))
+        schedule = ports.timers.schedule
+        self._timers += [
+            schedule(LOOK_MS, self._on_interval),
+            schedule(wait_max_ms(ports.metadata.settings), self._give_up),
+        ]
+        self._look()
+
+    def _on_interval(self) -> None:
+        self._timers[0].reset(LOOK_MS)
         self._look()
 
     def _look(self) -> None:
         """Ask whoever has not answered; hand over when there is nobody."""
-        if self._is_over:
+        if self._is_handed_over or self._is_over:
+            return
+        if self._ports.membership.is_fenced:
+            self._end()
             return
         silent = self._silent()
         if not silent:
             self._hand_over()
         for broker_id in silent - self._asked:
-            self._ask(broker_id)
+            self._asked.add(broker_id)
+            self._ports.ask(broker_id, partial(self._on_answer, broker_id))
 
     def _silent(self) -> frozenset[int]:
         ports = self._ports
@@ -95,35 +110,29 @@ class Departure:
         awaited = in_sync_beside(ports.metadata.image, ports.metadata.node_id)
         return frozenset(each for each in awaited if self._answered_ms.get(each, since_ms) <= since_ms)
 
-    def _ask(self, broker_id: int) -> None:
-        self._asked.add(broker_id)
-        self._ports.ask(broker_id, partial(self._on_answer, broker_id))
-
     def _on_answer(self, broker_id: int, is_alive: bool) -> None:
-        if self._is_over:
-            return
+        self._asked.discard(broker_id)
         if is_alive:
-            self._asked.discard(broker_id)
             self._answered_ms[broker_id] = self._ports.clock.monotonic_ms()
             self._look()
-        else:
-            self._timers.append(self._ports.timers.schedule(ASK_AGAIN_MS, partial(self._ask_again, broker_id)))
-
-    def _ask_again(self, broker_id: int) -> None:
-        self._asked.discard(broker_id)
-        self._look()
 
     def _give_up(self) -> None:
-        if not self._is_over:
+        if not self._is_handed_over and not self._is_over:
             numbers = ", ".join(map(str, sorted(self._silent())))
             _log.warning("handed over without an answer of broker %s, which is not fenced", numbers)
             self._hand_over()
 
     def _hand_over(self) -> None:
-        self._is_over = True
-        for timer in self._timers:
-            timer.cancel()
-        self._ports.hand_over().on_complete(self._on_handed_over)
+        self._is_handed_over = True
+        self._timers.append(self._ports.timers.schedule(LEAVE_MAX_MS, self._end))
+        self._ports.membership.leave().on_complete(self._on_handed_over)
 
     def _on_handed_over(self, _: TailraceError | None) -> None:
-        self._done()
+        self._end()
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            for timer in self._timers:
+                timer.cancel()
+            self._done()

@@ -9,8 +9,10 @@ from functools import partial
 import pytest
 from tests.support.memberships import INTERVAL_MS, TIMEOUT_MS, Broker, World
 
+from tailrace.base.limits import LEAVE_MAX_MS
+from tailrace.base.pending import Pending
 from tailrace.cluster.image import PartitionImage
-from tailrace.node.departure import ANSWER_LASTS_MS, ASK_AGAIN_MS, Departure, DeparturePorts, wait_max_ms
+from tailrace.node.departure import ANSWER_LASTS_MS, LOOK_MS, Departure, DeparturePorts, wait_max_ms
 
 
 class Leaver:
@@ -20,8 +22,8 @@ class Leaver:
         self.broker: Broker = world.brokers[broker_id]
         self.asked: list[tuple[int, Callable[[bool], object]]] = []
         self.is_done = False
-        membership, metadata = self.broker.membership, self.broker.metadata
-        ports = DeparturePorts(metadata, self.broker.timers, world.clock, self._ask, membership.leave)
+        broker = self.broker
+        ports = DeparturePorts(broker.membership, broker.metadata, broker.timers, world.clock, self._ask)
         Departure(ports, partial(setattr, self, "is_done", True)).begin()
 
     def _ask(self, broker_id: int, told: Callable[[bool], object]) -> None:
@@ -78,7 +80,7 @@ def test_the_dead_are_waited_for_until_they_are_fenced_and_then_it_stays_eligibl
     world.brokers.pop(2).die()
     leaver = Leaver(world, 3)
     leaver.answer(2, is_alive=False)
-    world.advance(ASK_AGAIN_MS)
+    world.advance(LOOK_MS)
     assert leaver.waits_for == [2]
     world.advance(TIMEOUT_MS + INTERVAL_MS)
     assert leaver.is_done
@@ -126,6 +128,27 @@ def test_an_answer_that_comes_after_the_end_changes_nothing(world: World) -> Non
     world.advance(wait_max_ms(leaver.broker.metadata.settings))
     version = world.brokers[1].metadata.image.version
     leaver.answer(1)
-    world.advance(ASK_AGAIN_MS)
+    world.advance(LOOK_MS)
     assert world.brokers[1].metadata.image.version == version
     assert leaver.asked == []
+
+
+def test_one_that_is_fenced_has_nothing_to_hand_over(world: World) -> None:
+    world.create((3, 1))
+    leaver = Leaver(world, 3)
+    leaver.broker.store.is_cut = True
+    world.advance(TIMEOUT_MS - INTERVAL_MS)
+    assert not leaver.is_done
+    world.advance(INTERVAL_MS + LOOK_MS)
+    assert leaver.is_done
+
+
+def test_the_store_is_waited_for_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.create((3, 1))
+    leaver = Leaver(world, 3)
+    monkeypatch.setattr(leaver.broker.membership, "leave", Pending)
+    leaver.answer(1)
+    world.advance(LEAVE_MAX_MS - 100)
+    assert not leaver.is_done
+    world.advance(100)
+    assert leaver.is_done
