@@ -216,6 +216,8 @@ def test_data_in_a_directory_of_ones_own_is_there_next_time_and_ports_can_be_cho
 
 
 def test_what_is_wrong_is_said_before_anything_runs() -> None:
+    with pytest.raises(ValueError, match=r"broker\.rack has 2 values for 3 brokers"):
+        tailrace.Cluster(settings={"broker.rack": ["a", "b"]})
     with pytest.raises(ValueError, match="1 to 20 brokers, not 0"):
         tailrace.Cluster(brokers=0)
     with pytest.raises(errors.ConfigError, match=r"no\.such\.setting"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import atexit
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -43,7 +43,8 @@ class Cluster:
     Args:
         brokers: how many.
         topics: topics to create at start: {name: number of partitions}, or names of topics with one partition.
-        settings: settings of every broker under Kafka's names. Unless they say otherwise, topics and what the brokers
+        settings: settings of every broker under Kafka's names; a list or tuple has a value for each, as in
+            {"broker.rack": ["a", "b", "c"]}. Unless they say otherwise, topics and what the brokers
             keep for themselves have three replicas, or as many as there are brokers.
         data_dir: directory of the data, kept afterwards. A temporary one, deleted at `stop`, when None.
         host: address to listen on.
@@ -55,18 +56,19 @@ class Cluster:
         *,
         brokers: int = 3,
         topics: Topics = (),
-        settings: Mapping[str, Setting] | None = None,
+        settings: Mapping[str, Setting | Sequence[Setting]] | None = None,
         data_dir: str | Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self._topics = dict(topics) if isinstance(topics, Mapping) else dict.fromkeys(topics, 1)
-        texts = {name: setting_text(value) for name, value in (settings or {}).items()}
+        each, every = _told_apart(settings or {})
         self._given_dir = None if data_dir is None else Path(data_dir)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        checked = {name: check_static(name, text) for name, text in texts.items()}
+        own = {name: [check_static(name, text) for text in texts] for name, texts in each.items()}
+        checked = {name: check_static(name, text) for name, text in every.items()}
         store = "memory" if data_dir is None else "sqlite"
-        self._options = LocalOptions(brokers, self._given_dir or Path(), checked, store, host, port)
+        self._options = LocalOptions(brokers, self._given_dir or Path(), checked, store, host, port, own)
         LocalCluster(self._options)  # what is wrong with them is said here
         self._local: LocalCluster | None = None
 
@@ -317,3 +319,14 @@ def _trouble(state: ClusterState, missing: list[int]) -> str:
     told += [f"broker {each.broker} {each.trouble or 'is fenced'}" for each in state.brokers if not each.is_healthy]
     told += [f"{each.topic}-{each.partition}: {each.why}" for each in state.partitions if each.problems]
     return "; ".join(told[:5])
+
+
+def _told_apart(settings: Mapping[str, Setting | Sequence[Setting]]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Settings with a value for each broker, and those with one for all."""
+    each, every = {}, {}
+    for name, value in settings.items():
+        if isinstance(value, list | tuple):
+            each[name] = [setting_text(one) for one in value]
+        else:
+            every[name] = setting_text(value)  # type: ignore[arg-type]
+    return each, every

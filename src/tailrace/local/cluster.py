@@ -10,9 +10,10 @@ Not its business: topics and records (`embedded.cluster`), tables on a terminal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tailrace.base.clock import SystemClock
@@ -52,6 +53,7 @@ Result = TypeVar("Result")
 class LocalOptions(NamedTuple):
     """What a cluster is made from. `port`: the first broker's, the others' follow; 0 picks free ones.
 
+    `own`: settings of which each broker has a value of its own, by their numbers.
     `store`: "memory", "sqlite" (a file in `directory`) or "etcd" (a process with its data in `directory`).
     """
 
@@ -61,6 +63,7 @@ class LocalOptions(NamedTuple):
     store: str = "memory"
     host: str = "127.0.0.1"
     port: int = 0
+    own: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class LocalCluster:
@@ -72,8 +75,11 @@ class LocalCluster:
             raise ValueError(f"a local cluster has 1 to {BROKERS_MAX} brokers, not {options.brokers}")
         if options.store not in ("memory", "sqlite", "etcd"):
             raise ValueError(f"unknown store {options.store!r}; known are memory, sqlite, etcd")
-        for name in MANAGED & options.settings.keys():
+        for name in MANAGED & {*options.settings, *options.own}:
             raise ConfigError(name, f"{name} is set by the cluster itself, for each broker.")
+        for name, values in options.own.items():
+            if len(values) != options.brokers:
+                raise ValueError(f"{name} has {len(values)} values for {options.brokers} brokers")
         self.options = options
         self.node_ids = range(1, options.brokers + 1)
         self.ports: dict[int, int] = {}
@@ -149,6 +155,7 @@ class LocalCluster:
                     routes.append((options.host, port, thread.wait(links.open(node_id, other, options.host, port))))
             replicas = str(min(REPLICAS, options.brokers))
             settings = {DEFAULT_REPLICATION_FACTOR: replicas, HTTP_LISTEN: "", **options.settings}
+            settings |= {name: values[node_id - 1] for name, values in options.own.items()}
             settings |= {"node.id": str(node_id), "cluster.url": f"etcd://127.0.0.1:{by}/local"}
             address = f"[{options.host}]" if ":" in options.host else options.host
             listen = f"{address}:{self.ports[node_id]}"

@@ -96,6 +96,7 @@ public final class Driver {
                     admin.describeTopics(List.of(topic(c))).allTopicNames().get().get(topic(c)).partitions().size());
             case "produce": return produce(c);
             case "read": return read(c);
+            case "read_in_rack": return readInRack(partition(c), c.get("rack").asText());
             case "bounds": return bounds(partition(c));
             case "offset_at": return offsetAt(partition(c), c.get("timestamp_ms").asLong());
             case "join":
@@ -184,6 +185,29 @@ public final class Driver {
             }
         }
         return stored;
+    }
+
+    /** Reads it all again until the leader sends it to a replica, and that one records: which one, and the last offset. */
+    private JsonNode readInRack(TopicPartition partition, String rack) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of("client.rack", rack))) {
+            consumer.assign(List.of(partition));
+            long deadline = System.nanoTime() + DEADLINE.toNanos();
+            long last = 0;
+            while (System.nanoTime() < deadline) {
+                if (last >= 0) consumer.seekToBeginning(List.of(partition));
+                last = -1;
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(500))) last = record.offset();
+                int replica = preferredReplica(consumer);
+                if (last >= 0 && replica >= 0) return NODES.arrayNode().add(replica).add(last);
+            }
+        }
+        throw new IllegalStateException("no record of a replica in " + rack);
+    }
+
+    private static int preferredReplica(KafkaConsumer<byte[], byte[]> consumer) {
+        return consumer.metrics().entrySet().stream()
+            .filter(each -> each.getKey().name().equals("preferred-read-replica"))
+            .mapToInt(each -> ((Number) each.getValue().metricValue()).intValue()).max().orElse(-1);
     }
 
     private JsonNode bounds(TopicPartition partition) throws Exception {
