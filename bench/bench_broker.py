@@ -4,7 +4,7 @@
 
 Brokers take turns, each a fresh process on fresh data; the load generator (this process) is the same for all. One topic
 of one partition, 1,000-byte random records, acks=all, idempotence off. CPU is the server's own, user and system.
-`--kafka` measures Apache Kafka beside us (tools/compat_install.py fetches it; 1 GiB heap, as its start script gives).
+`--kafka` measures Apache Kafka beside us (tools/compat_install.py fetches it; with the flags of its own start scripts).
 The floors are the bare system calls for the same bytes in 256 KiB pieces: receive, CRC-32C and write; sendfile.
 """
 
@@ -29,19 +29,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess  # noqa: E402
+from harness.brokers import BrokerProcess, TailraceProcess  # noqa: E402
+from rig.brokers import StockKafka  # noqa: E402
 
 RECORD_BYTES = 1000
 PIECE_BYTES = 256 * 1024
 TOPIC = "bench"
 QUIET = {"log_level": 0}
 IDLE_S = 10.0
-
-
-class StockKafka(KafkaProcess):
-    """Apache Kafka with the heap its own start script gives it."""
-
-    HEAP = ("-Xms1G", "-Xmx1G")
 
 
 def server_cpu_s(process: psutil.Process) -> float:

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from peers import cores  # noqa: E402
-from rig.brokers import KINDS, Tailrace  # noqa: E402
-from rig.life import Figures, live  # noqa: E402
+from rig.brokers import KINDS, Tailrace, compile_sources  # noqa: E402
+from rig.life import Figures, end_cleanly_on_sigterm, live  # noqa: E402
 from rig.significance import PAIRS_MAX, PAIRS_MIN, Verdict, judged  # noqa: E402
 from rig.workloads import ENTRIES  # noqa: E402
 
@@ -42,6 +42,7 @@ class NotMeasured(Exception):
 def main() -> int:
     """Compare, print, judge."""
     options = parsed()
+    end_cleanly_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="tailrace-compare-") as directory:
         try:
             for name, commit in zip(VERSIONS, (options.base, options.changed), strict=True):
@@ -91,6 +92,7 @@ def tree_of(commit: str | None, directory: Path) -> Path:
 
 def broker_of(tree: Path) -> type[Tailrace]:
     """A broker of the sources in `tree`."""
+    compile_sources(tree)
 
     class OfTree(Tailrace):
         def _environment(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from rig import report  # noqa: E402
 from rig.brokers import KINDS, NOT_HAD, PeerMissing, install  # noqa: E402
-from rig.life import FAILURES, Machine, floor, live, reason  # noqa: E402
+from rig.life import FAILURES, Machine, end_cleanly_on_sigterm, floor, live, reason  # noqa: E402
 from rig.workloads import DEFAULT, ENTRIES  # noqa: E402
 
 PEERS = (*KINDS, *NOT_HAD)
@@ -39,6 +39,7 @@ QUIET_LOAD = 0.7
 def main() -> int:
     """Measure, print, write. Exit status 1 when Tailrace itself could not be measured under some workload."""
     options = parsed()
+    end_cleanly_on_sigterm()
     if options.list:
         for name, entry in ENTRIES.items():
             print(f"{name:16} {'*' if name in DEFAULT else ' '} {entry.words}")

@@ -23,7 +23,7 @@ from tailrace.cli.failure import CommandFailed
 
 from . import floor as floor_program
 from . import requests
-from .brokers import KINDS, PeerMissing, pinned
+from .brokers import KINDS, pinned
 from .loads import BASE, LoadFailed, Moved
 from .process import Meter
 from .workloads import ENTRIES, Entry, Target
@@ -31,7 +31,7 @@ from .workloads import ENTRIES, Entry, Target
 LOAD_MAX_S = 90.0
 START_MAX_S = 60.0
 REST_S = 1.0
-"""How long a broker is left alone before its memory at rest is read."""
+"""How long a broker is left alone before its memory at rest is read, and while its CPU at rest is."""
 
 WARM_UP = ("produce", "fetch", "requests-1")
 WARM_UP_SHARE = 0.3
@@ -69,7 +69,7 @@ def live(name: str, workloads: Sequence[str], settings: dict[str, str], machine:
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as directory:
         broker = made_on_core(KINDS[name], machine.broker_core)(Path(directory), settings)
         try:
-            found.start = start(broker)
+            found.start = start(broker, min(REST_S, 10 * machine.scale))
             warm_up(broker, machine)
             for workload in workloads:
                 measure_one(broker, name, workload, machine, found)
@@ -92,19 +92,19 @@ def made_on_core(kind: type[BrokerProcess], core: int | None) -> type[BrokerProc
     return OnCore
 
 
-def start(broker: BrokerProcess) -> Figures:
-    """From the start of the process to the first acknowledged record, and memory at rest after it."""
+def start(broker: BrokerProcess, rest_s: float) -> Figures:
+    """From the start of the process to the first acknowledged record, and memory and CPU at rest after it."""
     broker._command()  # what is done once, such as formatting a directory, is no part of a start
     began_s = time.monotonic()
     broker.start()
     requests.first_acknowledged(broker.address, began_s + START_MAX_S)
     figures = {"first_record_ms": (time.monotonic() - began_s) * 1000}
-    time.sleep(REST_S)
+    time.sleep(rest_s)
     assert broker.process is not None
     meter = Meter(broker.process.pid)
     before_s = meter.cpu_s()
-    time.sleep(REST_S)
-    return {**figures, "rest_mb": meter.rss_mb(), "rest_cpu_percent": (meter.cpu_s() - before_s) / REST_S * 100}
+    time.sleep(rest_s)
+    return {**figures, "rest_mb": meter.rss_mb(), "rest_cpu_percent": (meter.cpu_s() - before_s) / rest_s * 100}
 
 
 def warm_up(broker: BrokerProcess, machine: Machine) -> None:
@@ -194,6 +194,15 @@ def floor(kind: str, machine: Machine) -> Figures:
     return {name: value for name, value in figures.items() if name not in ("peak_mb", "records_per_s")}
 
 
+def end_cleanly_on_sigterm() -> None:
+    """SIGTERM unwinds the program, so that the brokers it started go with it."""
+
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """TimeoutError in the block after `seconds`. Main thread only; waits for a call into C that is under way."""
@@ -213,6 +222,3 @@ def limited(seconds: float) -> Iterator[None]:
 def reason(failure: BaseException) -> str:
     """The first line of what a failure says."""
     return (str(failure) or type(failure).__name__).splitlines()[0][:200]
-
-
-__all__ = ["FAILURES", "Figures", "Found", "Machine", "PeerMissing", "floor", "live"]

@@ -217,6 +217,22 @@ def java_produce(address: str, workload: Workload, bytes_max: int, begin: Measur
     return Moved(records, records * workload.record_bytes, records / float(rate[-1]))
 
 
+def java_consume(address: str, workload: Workload, fill_bytes: int, begin: Measured, core: int | None) -> Moved:
+    """Fill a topic, then Apache Kafka's ConsumerPerformance reads it once, as a group of one."""
+    found = cluster(address)
+    with filled_topic(found, workload, fill_bytes) as (topic, records):
+        begin()
+        words = _java(
+            "org.apache.kafka.tools.ConsumerPerformance", core,
+            ["--bootstrap-server", address, "--topic", topic, "--num-records", str(records), "--timeout", "30000"],
+        )  # fmt: skip
+    # start.time, end.time, MB, MB/s, records, records/s, rebalance ms, fetch ms, MB/s and records/s of the fetch time
+    columns = words.strip().splitlines()[-1].split(",") if words.strip() else []
+    if len(columns) < 10 or int(columns[4]) < records:
+        raise LoadFailed(f"ConsumerPerformance said: {words[-300:]}")
+    return Moved(records, records * workload.record_bytes, int(columns[7]) / 1000)
+
+
 def _java(main: str, core: int | None, arguments: list[str]) -> str:
     command = [*pinned(core), *java_command("-Xmx512m"), main, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=False)

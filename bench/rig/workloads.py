@@ -113,7 +113,11 @@ def _idle(target: Target, begin: Measured) -> Moved:
     return loads.many_topics(target.address, max(10, int(1000 * target.scale)), begin)
 
 
-def _java(target: Target, begin: Measured) -> Moved:
+def _java_consume(target: Target, begin: Measured) -> Moved:
+    return loads.java_consume(target.address, BASE, int(300 * MB * target.scale), begin, target.load_core)
+
+
+def _java_produce(target: Target, begin: Measured) -> Moved:
     return loads.java_produce(target.address, BASE, int(300 * MB * target.scale), begin, target.load_core)
 
 
@@ -134,7 +138,6 @@ ENTRIES: dict[str, Entry] = {
     "fetch": Entry("one reader of 100 MB in the page cache", fetch(), floor="send"),
     "fetch-disk": Entry("one reader of 300 MB that is on disk only", fetch_from_disk, only=(*DURABLE, "noida-db")),
     "fanout-10": Entry("10 readers of 20 MB", fetch(20 * MB, connections=10)),
-    "fanout-100": Entry("100 readers of 5 MB", fetch(5 * MB, connections=100)),
     "group": Entry("a group of 3 members, 6 partitions, 100 MB", _group),
     "requests-1": Entry("one-record requests, 1 connection", ask(1), floor="echo"),
     "requests-50": Entry("one-record requests, 50 connections", ask(50)),
@@ -142,7 +145,9 @@ ENTRIES: dict[str, Entry] = {
     "latency": Entry(f"{LATENCY_RATE_PER_S:,.0f} records/s of 1 KB, due to acknowledged and to read", _latency),
     "transactions": Entry("transactions of 100 records", _transactions),
     "idle": Entry("1,000 partitions that nobody uses", _idle),
-    "java-produce": Entry("as produce, by Apache Kafka's ProducerPerformance", _java),
+    "java-produce": Entry("as produce, by Apache Kafka's ProducerPerformance", _java_produce),
+    "java-consume": Entry("300 MB, by Apache Kafka's ConsumerPerformance", _java_consume),
+    "fanout-100": Entry("100 readers of 5 MB", fetch(5 * MB, connections=100)),
 }
 DEFAULT = (
     "produce", "produce-100b", "produce-lz4", "fetch", "fanout-10", "group",

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-RUN_MAX_S = 100.0
+RUN_MAX_S = 270.0
+"""It takes 8 s; this is for a machine that does thirty other things."""
 
 
+def run_to_its_end(command: list[str]) -> tuple[int, str]:
+    """Its status and what it said; with the brokers it started it is gone when this returns."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate(timeout=RUN_MAX_S)
+        return process.returncode, said
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.timeout(300)
 def test_the_smoke_set_measures_every_workload_and_writes_the_page(tmp_path) -> None:
     words = [
         "--smoke",
@@ -21,9 +42,8 @@ def test_the_smoke_set_measures_every_workload_and_writes_the_page(tmp_path) -> 
         "--page",
         str(tmp_path / "a.md"),
     ]
-    command = [sys.executable, str(ROOT / "bench" / "peers.py"), *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_MAX_S, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = run_to_its_end([sys.executable, str(ROOT / "bench" / "peers.py"), *words])
+    assert code == 0, said
     result = json.loads((tmp_path / "a.json").read_text())
     assert result["failures"] == {}
     assert "klite" in result["missing"], "a peer that cannot be had is named with its reason"
