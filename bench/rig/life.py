@@ -154,9 +154,9 @@ def figures_of(moved: Moved, cpu_s: float, peak_mb: float) -> Figures:
     """A load's figures under the names of the report."""
     figures: Figures = {"peak_mb": peak_mb, "cpu_s": cpu_s}
     if moved.bytes:
-        figures["mb_per_s"] = moved.bytes / moved.elapsed_s / 1e6
         figures["records_per_s"] = moved.records / moved.elapsed_s
         if not moved.requests:
+            figures["mb_per_s"] = moved.bytes / moved.elapsed_s / 1e6
             figures["cpu_s_per_gb"] = cpu_s / (moved.bytes / 1e9)
     else:
         figures["cpu_percent"] = cpu_s / moved.elapsed_s * 100

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from . import goals
 from .workloads import ENTRIES
 
 Rounds = list[dict[str, float]]
@@ -69,6 +70,8 @@ def page(result: Mapping[str, Any], command: str, pictures: Sequence[str] = ()) 
         lines += ["", "Not measured: " + "; ".join(f"{name}: {why}" for name, why in result["missing"].items()) + "."]
     lines += ["", _how(result), ""]
     lines += [f"![{PICTURES[name][2]}](images/bench-{name}.svg)" for name in pictures]
+    reached = goals.table(result["medians"])
+    lines += ["", "## Goals", "", "Ratios of the medians below.", "", *reached] if reached else []
     for workload, brokers in result["runs"].items():
         words = "how a broker starts, and rests" if workload == "start" else ENTRIES[workload].words
         lines += ["", f"## {workload}", "", f"{words[0].upper()}{words[1:]}.", "", *table(brokers)]

@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from bench.rig import report
+from bench.rig import goals, report
 from bench.rig.life import figures_of
 from bench.rig.loads import Moved
 from bench.rig.significance import PAIRS_MAX, PAIRS_MIN, judged, p_value
@@ -86,3 +86,23 @@ def test_a_picture_has_a_bar_for_each_broker_and_the_longest_for_the_most() -> N
     assert (
         f'width="{report.BAR_PX}.0"' in drawn["produce-cpu"] and f'width="{report.BAR_PX / 4}"' in drawn["produce-cpu"]
     )
+
+
+def test_goals_are_ratios_of_what_was_measured_and_nothing_else() -> None:
+    medians = {
+        "produce": {
+            "tailrace": {"cpu_s_per_gb": 1.2, "mb_per_s": 300},
+            "floor": {"cpu_s_per_gb": 1.0},
+            "kafka": {"mb_per_s": 250},
+        },
+        "requests-50": {"tailrace": {"cpu_us_per_request": 20.0}},
+        "requests-1000": {"tailrace": {"cpu_us_per_request": 30.0}},
+    }
+    met = {goal.words: goal.met_by(ratio) for goal, ratio in goals.ratios(medians)}
+    assert met == {
+        "produce, cpu_s_per_gb: tailrace over floor": True,
+        "produce, mb_per_s: tailrace over kafka": False,
+        "requests-1000, cpu_us_per_request: tailrace over tailrace under requests-50": False,
+    }
+    assert goals.table(medians)[2].endswith("| 1.20 | at most 1.5 | yes |")
+    assert goals.table({}) == []
