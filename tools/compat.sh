@@ -5,5 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 "$PYTHON" tools/compat_install.py
-# One worker: a test that has to be ended takes its process with it, and the others still run.
-exec "$PYTHON" -m pytest -n 1 tests/compat -m compat "$@"
+# TAILRACE_COMPAT_WORKERS (1) at a time; what must not run at the same time is in one of them (tests/compat/conftest.py).
+# Workers even when it is one: a test that has to be ended takes its process with it, and the others still run.
+exec "$PYTHON" -m pytest -n "${TAILRACE_COMPAT_WORKERS:-1}" --dist loadgroup --no-loadscope-reorder tests/compat -m compat "$@"

@@ -22,11 +22,29 @@ DIFFERENTIAL_SETTINGS = {
 }
 
 
+CLUSTERS = "clusters"
+"""What kills, pauses and cuts off brokers, or measures leases: one at a time, in one worker, beside anything else."""
+SERIAL = {"test_etcd": CLUSTERS, "test_moving": "moving", "test_differential": "differential"}
+"""How a file's name begins -> the group that one worker runs one after the other; every other file is its own."""
+LONG = ("clusters", "test_streams", "test_transactions", "moving", "differential")
+"""The longest groups, which begin first, so that no worker waits long for the other at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m "not compat"` leaves these tests out."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.compat)
+    """`-m "not compat"` leaves these tests out; `--dist loadgroup` spreads them by what may run at the same time."""
+    ours = [item for item in items if item.path.is_relative_to(HERE)]
+    for item in ours:
+        item.add_marker(pytest.mark.compat)
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    rest = [item for item in items if not item.path.is_relative_to(HERE)]
+    ours.sort(key=lambda item: LONG.index(group_of(item)) if group_of(item) in LONG else len(LONG))
+    items[:] = [*rest, *ours]
+
+
+def group_of(item: pytest.Item) -> str:
+    """The name of what runs in one worker together with this test."""
+    name = item.path.stem
+    return next((group for start, group in SERIAL.items() if name.startswith(start)), name)
 
 
 @pytest.fixture(scope="session")

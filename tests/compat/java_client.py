@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.compat.line_driver import LineDriver, LineMember
@@ -48,9 +50,15 @@ def compiled(folder: Path = SOURCES, *libraries: Path) -> Path:
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     classes = cache_directory() / "java-classes" / digest
     if not (classes / "done").exists():
-        classes.mkdir(parents=True, exist_ok=True)
+        classes.parent.mkdir(parents=True, exist_ok=True)
         classpath = os.pathsep.join(f"{each}/*" for each in (kafka_libraries(), *libraries))
-        command = ["javac", "-nowarn", "-cp", classpath, "-d", str(classes), *map(str, sources)]
-        subprocess.run(command, check=True)
-        (classes / "done").touch()
+        # Apart, and then in their place at once: another worker may be at the same.
+        made = Path(tempfile.mkdtemp(dir=classes.parent))
+        subprocess.run(["javac", "-nowarn", "-cp", classpath, "-d", str(made), *map(str, sources)], check=True)
+        (made / "done").touch()
+        try:
+            made.rename(classes)
+        except OSError:  # it is there: another worker's, or what an earlier run left half made
+            shutil.copytree(made, classes, dirs_exist_ok=True)
+            shutil.rmtree(made)
     return classes

@@ -122,7 +122,7 @@ def test_a_stop_does_not_wait_for_an_etcd_that_is_gone(cluster: Cluster) -> None
     cluster.etcd.pause()
     began = time.monotonic()
     assert cluster.brokers[1].stop() == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25, "etcd would be waited for without an end"
     assert (cluster.brokers[1].data_directory / ".kafka_cleanshutdown").exists(), "and it was a clean one"
     cluster.etcd.resume()
 

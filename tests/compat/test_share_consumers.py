@@ -146,7 +146,7 @@ def test_a_record_is_given_up_at_the_delivery_limit(shared: BrokerProcess, java:
 
 
 def test_a_lock_that_runs_out_gives_the_record_to_another(shared: BrokerProcess, java: ShareDriver) -> None:
-    team = Team(shared, java, share_record_lock_duration_ms="2000")
+    team = Team(shared, java, share_record_lock_duration_ms="4000")
     sleeper = team.join(share_acknowledgement_mode="explicit")
     team.produce("slow")
     assert team.poll(sleeper) == [[0, "slow", 1]]

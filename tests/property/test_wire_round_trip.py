@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from wire_messages import EVERY, KINDS, encoded, values
 
 from tailrace.wire.primitives import DecodeError, EncodeError, decode_whole
 
-QUICK = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = 40 if "TAILRACE_EXPLORE" in os.environ else 6
+"""The same ones in every run that does not explore; `test_wire_oracles.py` writes and reads back what it draws, too."""
+QUICK = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize(("name", "version"), EVERY)
