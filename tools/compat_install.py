@@ -24,7 +24,13 @@ from tests.harness.brokers import cache_directory  # noqa: E402
 OLDEST_JAVA = 17
 OLDEST_NODE = 18
 DEBIAN_TOOLS = (("mvn", "maven"), ("npm", "npm"), ("kcat", "kcat"), ("etcd", "etcd-server"))
-DEBIAN_TOOLS += (("ip", "iproute2"), ("tc", "iproute2"), ("nft", "nftables"), ("go", "golang-go"))
+DEBIAN_TOOLS += (
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("nft", "nftables"),
+    ("go", "golang-go"),
+    ("prometheus", "prometheus"),
+)
 
 
 def main(wanted: list[str]) -> None:
@@ -39,7 +45,7 @@ def main(wanted: list[str]) -> None:
 
 
 def debian() -> None:
-    """A JDK, Maven, Node, Go, kcat, etcd and tools for networks, whichever are missing or too old."""
+    """A JDK, Maven, Node, Go, kcat, etcd, Prometheus and tools for networks, whichever are missing or too old."""
     missing = []
     if major_version(["javac", "-version"]) < OLDEST_JAVA:
         missing.append("openjdk-17-jdk-headless")

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer
 from node.served import ServedBroker
 
 ANSWER_S = 30
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations"
 WORK_S = 60.0
 QUIET = {"log_level": 0}
 
@@ -87,3 +88,15 @@ def test_openmetrics_for_those_who_ask_for_it(watched: Watched) -> None:
     text = watched.text("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert text.endswith("# EOF\n")
     assert "# TYPE process_cpu_seconds counter" in text
+
+
+@pytest.mark.parametrize("name", ["monitoring.md", "monitoring/alerts.yml", "monitoring/grafana-dashboard.json"])
+def test_what_the_documents_name_exists(watched: Watched, name: str) -> None:
+    """Alert rules, the dashboard and the list for people: each metric in them is one that a broker shows."""
+    shown = set()
+    for family, kind in re.findall(r"^# TYPE (\S+) (\S+)$", watched.text(), re.MULTILINE):
+        suffixes = ("_bucket", "_count", "_sum") if kind == "histogram" else ()
+        shown |= {family, *(f"{family}{suffix}" for suffix in suffixes)}
+    named = set(re.findall(r"\b(?:kafka|tailrace|process|python)_[a-z0-9_]*[a-z0-9]", (DOCS / name).read_text()))
+    assert named, "nothing is named"
+    assert named <= shown, sorted(named - shown)
