@@ -4,6 +4,8 @@ python -m tests.sim --seeds 0..10000        ends with 1 where a schedule fails, 
 python -m tests.sim --seeds 17 --story      the story of one, whether it fails or not
 python -m tests.sim --seeds 17 --log        with what the brokers log
 python -m tests.sim --mutant elects-anybody with a mistake in the product, which has to be found
+
+SIGTERM and Ctrl-C end it after the schedule that runs; what was done is told.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -45,7 +48,13 @@ def run_all(seeds: range, asked: argparse.Namespace) -> int:
     started = time.monotonic()
     verdicts: list[Verdict] = []
     failed: list[int] = []
+    ended: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: ended.append(number))
     for seed in seeds:
+        if ended:
+            print(f"ended before seed {seed}")
+            break
         verdict = one(seed)
         if verdict.complaints:
             failed.append(seed)
@@ -56,7 +65,7 @@ def run_all(seeds: range, asked: argparse.Namespace) -> int:
         if len(verdicts) % SAID_EVERY == 0:
             print(summary(verdicts, time.monotonic() - started, failed), flush=True)
     print(summary(verdicts, time.monotonic() - started, failed))
-    return 1 if failed else 0
+    return 1 if failed or ended else 0
 
 
 def summary(verdicts: list[Verdict], seconds: float, failed: list[int]) -> str:
