@@ -137,6 +137,9 @@ class SimConnection:
 
     peer: SimConnection
 
+    queued_bytes = 0
+    """What is written is on its way at once."""
+
     def __init__(self, network: SimNetwork, process: Process) -> None:
         network.last_id += 1
         self.id = network.last_id
@@ -206,6 +209,11 @@ class SimConnection:
         """Its machine lost power: nobody is told."""
         self.closed = True
         self._network.ends.pop(self, None)
+
+    @property
+    def turn_ms(self) -> float:
+        """When the present turn began: no time passes within one."""
+        return self.process.clock.monotonic_ms()
 
     def arrive(self, data: bytes) -> None:
         self._network.timeline.note(b"%d %d" % (self.id, len(data)))
