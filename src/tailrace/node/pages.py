@@ -6,6 +6,7 @@ from tailrace.http.routes import Routes
 from tailrace.node.health import add_health_pages
 from tailrace.node.metrics.page import add_metrics_page
 from tailrace.node.observed import Observed
+from tailrace.node.profile_pages import add_profile_pages
 
 
 def routes_of(observed: Observed) -> Routes:
@@ -13,4 +14,5 @@ def routes_of(observed: Observed) -> Routes:
     routes = Routes()
     add_health_pages(routes, observed)
     add_metrics_page(routes, observed)
+    add_profile_pages(routes, observed)
     return routes

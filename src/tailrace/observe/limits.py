@@ -21,3 +21,12 @@ PROFILE_SECONDS_MAX: Final = 600
 
 PROFILE_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bytes a profile may inflate to when it is read. 20,000 stacks of 128 frames are 10 MB."""
+
+HEAP_FRAMES: Final = 12
+"""Frames kept of each allocation: enough to pass asyncio's and reach who asked. Each costs some 60 ns an allocation."""
+
+HEAP_OBJECTS_MAX: Final = 2_000_000
+"""Objects looked at for memory of extension modules: the walk holds the interpreter, 0.2 µs an object."""
+
+ALLOCS_ROUND_MS: Final = 250
+"""How often a profile of allocations looks at what is there and begins anew."""

@@ -1,0 +1,98 @@
+"""/debug/pprof/* of a real broker, and `tailrace heapdiff` of what it gives."""
+
+import json
+import re
+from http.client import HTTPConnection
+
+import pytest
+from click.testing import CliRunner
+
+from node.served import ServedBroker
+from tailrace.cli.heapdiff import heapdiff
+from tailrace.observe.pprof import decode
+
+ANSWER_S = 60
+
+
+class Profiled:
+    """A broker that is asked for profiles."""
+
+    def __init__(self, broker):
+        found = re.search(r" http=(\S+):(\d+) in ", broker.line)
+        assert found is not None, broker.line
+        self.address = found[1], int(found[2])
+
+    def get(self, path):
+        connection = HTTPConnection(*self.address, timeout=ANSWER_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def profile(self, path):
+        status, body = self.get(path)
+        assert status == 200, body
+        return decode(body)
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    with ServedBroker(tmp_path_factory.mktemp("profiles"), "--set", "http.listen=127.0.0.1:0") as broker:
+        yield Profiled(broker)
+
+
+def test_a_profile_of_processor_time_shows_the_loop(profiled):
+    profile = profiled.profile("/debug/pprof/profile?seconds=0.5")
+    assert profile.comments[0].startswith("sampled by a signal, 100 a second")
+    names = {frame.name for sample in profile.samples for frame in sample.stack}
+    assert "tailrace.net.selector.PollerSelector.select" in names
+    assert profile.duration_ns >= 400_000_000
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "601"])
+def test_a_time_that_cannot_be_is_refused(profiled, seconds):
+    status, body = profiled.get(f"/debug/pprof/profile?seconds={seconds}")
+    assert (status, b"seconds is a number" in body) == (400, True)
+
+
+def test_one_profile_at_a_time(profiled):
+    first = HTTPConnection(*profiled.address, timeout=ANSWER_S)
+    first.request("GET", "/debug/pprof/profile?seconds=2")
+    second = profiled.get("/debug/pprof/profile?seconds=2")
+    statuses = {first.getresponse().status, second[0]}
+    first.close()
+    assert statuses == {200, 409}
+
+
+def test_heaps_and_what_grew_between_them(profiled, tmp_path):
+    for name in ("before", "after"):
+        status, body = profiled.get("/debug/pprof/heap")
+        assert status == 200
+        (tmp_path / name).write_bytes(body)
+    assert profiled.get("/debug/pprof/allocs")[0] == 409
+    assert profiled.get("/debug/pprof/heap?stop=1")[0] == 200
+    arguments = [str(tmp_path / "before"), str(tmp_path / "after")]
+    told = CliRunner().invoke(heapdiff, arguments)
+    assert told.exit_code == 0 and "resident memory that Python does not know of" in told.output
+    told = CliRunner().invoke(heapdiff, [*arguments, "--json", "--limit", "1"])
+    growths = json.loads(told.output)["growths"]
+    assert len(growths) == 1 and growths[0]["bytes"] > 0
+
+
+def test_allocations(profiled):
+    profile = profiled.profile("/debug/pprof/allocs?seconds=0.6")
+    assert profile.default_type == "alloc_space"
+    assert sum(sample.values[1] for sample in profile.samples) > 0
+    assert profiled.get("/debug/pprof/heap?stop=1")[0] == 200
+
+
+def test_tasks(profiled):
+    status, body = profiled.get("/debug/pprof/tasks")
+    assert status == 200
+    text = body.decode()
+    assert "thread MainThread" in text
+    assert re.search(r"task Task-1, waits for Future\n    asyncio\.locks\.Event\.wait ", text)
+    profile = profiled.profile("/debug/pprof/tasks?format=pprof")
+    assert ("name", "MainThread") in {label for sample in profile.samples for label in sample.labels}
