@@ -32,7 +32,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess  # noqa: E402
+from harness.brokers import BrokerProcess, TailraceProcess  # noqa: E402
+from rig.brokers import StockKafka  # noqa: E402
 from tailrace.records.builder import BatchBuilder  # noqa: E402
 from tailrace.wire.api import ApiKey, api  # noqa: E402
 from tailrace.wire.frame import encode_request  # noqa: E402
@@ -47,12 +48,6 @@ ERROR_POSITION = 4 + 4 + 4 + 2 + len(TOPIC) + 4 + 4
 WARM_UP_S = 0.5
 
 Mode = tuple[str, type[BrokerProcess], dict[str, str]]
-
-
-class StockKafka(KafkaProcess):
-    """Apache Kafka with the heap its own start script gives it."""
-
-    HEAP = ("-Xms1G", "-Xmx1G")
 
 
 TAILRACE: list[Mode] = [

@@ -192,9 +192,8 @@ def write(options: argparse.Namespace, result: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in drawn.items():
             (folder / f"bench-{name}.svg").write_text(text, encoding="utf-8")
-        command = (
-            f"python3 dev.py bench bench/peers.py --workloads {','.join(options.workloads)} --rounds {options.rounds}"
-        )
+        words = f"--workloads {','.join(options.workloads)} --rounds {options.rounds} --scale {options.scale:g}"
+        command = f"python3 dev.py bench bench/peers.py {words}"
         options.page.write_text(report.page(result, command, list(drawn)), encoding="utf-8")
 
 

@@ -143,7 +143,7 @@ def _how(result: Mapping[str, Any]) -> str:
     pinned = f"Broker on core {machine['broker_core']}, load on core {machine['load_core']}"
     return (
         f"{pinned if machine['broker_core'] is not None else 'Not pinned'}; "
-        f"brokers in turn, {result['rounds']} rounds, a fresh process and fresh data in each, every workload on a "
+        f"brokers in turn, rounds: {result['rounds']}, a fresh process and fresh data in each, every workload on a "
         "topic of its own. A figure is the median, with the lowest and highest round in brackets. CPU and memory are "
         "the broker process's own; `floor` is the bare system calls for the same bytes. Throughput is bounded by the "
         "load as well, which has one core."

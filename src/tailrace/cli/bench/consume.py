@@ -22,6 +22,9 @@ RECORDS_PER_CALL: Final = 10_000
 CALL_TIMEOUT_S: Final = 0.2
 """Longest wait for records before the clock is looked at."""
 
+FETCH_WAIT_MS: Final = 10
+"""A pass ends with a fetch that waits for more; the next pass begins when it is answered, librdkafka's 500 ms later."""
+
 
 @dataclass
 class Reader:
@@ -44,7 +47,7 @@ class Readers:
         self._timeout_s = cluster.timeout_s
         self._stopped = threading.Event()
         self._given_up = threading.Event()
-        properties = workload.consumer_properties(topic)
+        properties = {**workload.consumer_properties(topic), "fetch.wait.max.ms": FETCH_WAIT_MS}
         self._readers = [Reader(cluster.consumer(properties)) for _ in range(workload.connections)]
 
     def connect(self) -> None:
