@@ -362,6 +362,8 @@ transactional.id.expiration.ms: Time in ms after which an unused transactional i
 unclean.leader.election.enable: Whether a replica that is not in sync may lead when no other can, at the cost of data.
 cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
 http.listen: Where metrics and health are served over HTTP, as HOST:PORT; empty: nowhere. Not a setting of Kafka.
+loop.stall.report.ms: A turn of the loop longer than these ms is logged, with what holds it; 0: none is. Not Kafka's.
+profile.dump.dir: Where a sudden rise of processor time, memory or tasks leaves a profile; empty: nowhere. Not Kafka's.
 log.format: Lines that the broker writes: text for people, json for machines. Not a setting of Kafka.
 cluster.url: Where the cluster keeps its metadata: etcd://HOST:PORT[,HOST:PORT][/NAME], etcds:// with TLS.
 delete.retention.ms: How long in ms a tombstone stays after compaction.

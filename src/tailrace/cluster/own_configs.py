@@ -23,6 +23,8 @@ OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
     ("log.format", "STRING", "text", ("text", "json"), "medium", 0),
     ("log.open.files.max", "INT", "0", (0, None), "medium", 0),
     ("log.reader.threads", "INT", "0", (0, 1024), "medium", 0),
+    ("loop.stall.report.ms", "INT", "1000", (0, None), "low", 0),
+    ("profile.dump.dir", "STRING", "", None, "low", 0),
 )
 
 OWN_TOPIC_ROWS: Final[tuple[Row, ...]] = (("flush.before.ack", "BOOLEAN", "false", None, "medium", 2),)

@@ -49,6 +49,8 @@ class PollerSelector(selectors.BaseSelector):
         self.turn_ms = clock.monotonic_ms()
         """The time of this turn: when the last wait ended."""
         self.turn_count = 0
+        self.on_turn: Callable[[], object] | None = None
+        """Called at the end of each wait: a watchdog's, which sleeps until then."""
         self.busy_ms = 0.0
         """How long the turns that have ended took together, asyncio's part in them included."""
         self.slow_turns = Durations()
@@ -169,6 +171,8 @@ class PollerSelector(selectors.BaseSelector):
         else:
             events = self.poller.wait((until_ms - now_ms) / 1000)
         self.turn_ms = self.clock.monotonic_ms()
+        if self.on_turn is not None:
+            self.on_turn()
         return events
 
     def _advance_timers(self) -> None:

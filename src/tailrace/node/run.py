@@ -18,12 +18,14 @@ from typing import NamedTuple
 
 from tailrace.base.clock import SystemClock
 from tailrace.base.descriptors import raise_descriptor_limit
+from tailrace.base.disk import RealDisk
 from tailrace.base.errors import StorageError, TailraceError
-from tailrace.net.loop import new_event_loop
+from tailrace.net.loop import new_event_loop, running_engine
 from tailrace.net.network import Network
 from tailrace.node.server import Server, ServerConfig
 from tailrace.node.settings import load_settings
 from tailrace.node.start_errors import start_error_words
+from tailrace.node.watching import Watching
 from tailrace.observe.log_lines import lines_of, redacted
 
 
@@ -76,7 +78,10 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     data = options.data_dir.resolve()
     http = f" http={server.http_address}" if server.http_address is not None else ""
     print(f"tailrace ready kafka={address} data={data}{http} in {took_ms:.0f} ms", flush=True)
+    watching = Watching(running_engine(), server.services.settings, server.services.clock, RealDisk())
+    watching.start()
     await stopped.wait()
+    watching.stop()
     try:
         await asyncio.wait_for(server.stop(), server.stop_max_ms / 1000)
     except TimeoutError:

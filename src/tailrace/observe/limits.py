@@ -30,3 +30,24 @@ HEAP_OBJECTS_MAX: Final = 2_000_000
 
 ALLOCS_ROUND_MS: Final = 250
 """How often a profile of allocations looks at what is there and begins anew."""
+
+SPIKE_LOOKS: Final = 10
+"""Looks whose mean the present one is held against; half of them must be there."""
+
+SPIKE_LOOK_MS: Final = 5_000
+"""How often the figures are looked at: a look costs some 50 µs."""
+
+SPIKE_COOL_DOWN_MS: Final = 600_000
+"""No second profile within ten minutes of one."""
+
+DUMP_FILES_MAX: Final = 20
+"""Profiles of ours kept in `profile.dump.dir`; the oldest goes first."""
+
+DUMP_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A profile larger than this is not written: some 20 are kept. Usual are 20 to 200 kB."""
+
+DUMP_CPU_MS: Final = 5_000
+"""How long processor time is sampled after a spike of it."""
+
+DUMP_HEAP_MS: Final = 10_000
+"""How long allocations are traced after a spike of memory, where they were not traced before."""
