@@ -29,10 +29,14 @@ def test_what_clients_were_told_is_right(seed: int, tmp_path: Path) -> None:
     assert not verdict.found, (command, str(tmp_path), len(verdict.found), verdict.found[:10])
 
 
-def test_what_acks_1_loses_is_seen(tmp_path: Path) -> None:
+def loses_what_acks_1_may(tmp_path: Path) -> None:
     """The leader alone acknowledged, and died: the checker finds that out, and nothing of acks=all is among it."""
     verdict = run_surely(ClusterPlan(SEED, SECONDS, is_leader_only=True).command, tmp_path)
     lost = [each for each in verdict.found if each.startswith(("unseen", "lost-write"))]
     assert lost, verdict.found[:10]
     assert all(": leader-only." in each for each in lost), lost[:10]
     print(f"{verdict.figures}: {len(lost)} acknowledged and lost")
+
+
+if IS_LONG:  # the simulator shows the same loss in a hundredth of the time
+    test_what_acks_1_loses_is_seen = loses_what_acks_1_may
