@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from node.served import ServedBroker
 from tailrace.cli.heapdiff import heapdiff
+from tailrace.cli.top import top
 from tailrace.observe.pprof import decode
 
 ANSWER_S = 60
@@ -96,3 +97,21 @@ def test_tasks(profiled):
     assert re.search(r"task Task-1, waits for Future\n    asyncio\.locks\.Event\.wait ", text)
     profile = profiled.profile("/debug/pprof/tasks?format=pprof")
     assert ("name", "MainThread") in {label for sample in profile.samples for label in sample.labels}
+
+
+def test_top_tells_one_line(profiled):
+    address = "{}:{}".format(*profiled.address)
+    told = CliRunner().invoke(top, ["--http", address, "--once", "--interval", "0.2"])
+    assert told.exit_code == 0, told.output
+    head, figures = told.output.splitlines()
+    assert head.split()[:2] == ["cpu", "%"]
+    assert len(figures.split()) == 8
+    told = CliRunner().invoke(top, ["--http", address, "--once", "--interval", "0.2", "--json"])
+    row = json.loads(told.output)
+    assert row["rss MB"] > 10 and row["turns/s"] > 0
+
+
+def test_top_without_a_broker_is_one_sentence():
+    told = CliRunner().invoke(top, ["--http", "127.0.0.1:1", "--once"])
+    assert told.exit_code == 1
+    assert "cannot read http://127.0.0.1:1/metrics" in str(told.exception)

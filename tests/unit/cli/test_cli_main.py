@@ -137,7 +137,11 @@ def test_completion_scripts_call_us_back(shell, capfd) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("tailrace top", "plain,topics\n"), ("tailrace topics cre", "plain,create\n"), ("tailrace groups d", None)],
+    [
+        ("tailrace top", "plain,topics\nplain,top\n"),
+        ("tailrace topics cre", "plain,create\n"),
+        ("tailrace groups d", None),
+    ],
 )
 def test_the_shell_gets_our_words(typed, offered) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TAILRACE_COMPLETE": "bash_complete"}
