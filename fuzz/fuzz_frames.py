@@ -24,6 +24,8 @@ class Wire:
         self.closed = False
         self.wanted = 0
         self.id = 1
+        self.turn_ms = 0.0
+        self.queued_bytes = 0
         self.local_address = self.peer_address = ("127.0.0.1", 9092)
 
     def write(self, parts: list[Any]) -> None:
@@ -47,7 +49,9 @@ class Wire:
 class Echo:
     """Stands for dispatch: answers a frame with its content and a mark."""
 
-    def answer(self, peer: object, frame: memoryview) -> list[bytes] | None:
+    last_key = 0
+
+    def answer(self, peer: object, frame: memoryview, received_ms: float) -> list[bytes] | None:
         return None if frame[:1] == b"0" else [bytes(frame), b"|"]
 
 

@@ -47,6 +47,8 @@ class SelfDump:
         self._timer: Timer | None = None
         self._seen_ms = clock.monotonic_ms()
         self._cpu_ns = process_cpu_ns()
+        self._is_tracing = False
+        """Whether memory is traced for a profile that is to be taken."""
 
     def start(self) -> None:
         """Look by itself from now on."""
@@ -57,6 +59,9 @@ class SelfDump:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._is_tracing:
+            self._is_tracing = False
+            heap.end_heap_trace()
 
     def on_figures(self, figures: Figures) -> Spike | None:
         """Hold figures against the recent ones, and begin a profile where they are a spike."""
@@ -103,6 +108,7 @@ class SelfDump:
             self._write_later(spike, partial(heap.heap_profile, self._clock))
             return
         heap.trace_heap()
+        self._is_tracing = True
 
         def make() -> Profile:
             try:
@@ -110,7 +116,12 @@ class SelfDump:
             finally:
                 heap.end_heap_trace()
 
-        self._engine.timers.schedule(DUMP_HEAP_MS, lambda: self._write_later(spike, make))
+        def end() -> None:
+            if self._is_tracing:
+                self._is_tracing = False
+                self._write_later(spike, make)
+
+        self._engine.timers.schedule(DUMP_HEAP_MS, end)
 
     def _write_later(self, spike: Spike, make: Callable[[], Profile]) -> None:
         if self._timer is None:

@@ -5,7 +5,9 @@ import pytest
 from tailrace.base.clock import ManualClock
 from tailrace.base.disk import RealDisk
 from tailrace.net.timers import TimingWheel
+from tailrace.node import self_dump
 from tailrace.node.self_dump import SelfDump
+from tailrace.observe import heap
 from tailrace.observe.limits import DUMP_CPU_MS, DUMP_FILES_MAX, DUMP_HEAP_MS, SPIKE_COOL_DOWN_MS
 from tailrace.observe.pprof import decode
 from tailrace.observe.spikes import Figures
@@ -38,7 +40,10 @@ def engine():
 
 
 @pytest.fixture
-def dump(engine, tmp_path):
+def dump(engine, tmp_path, monkeypatch):
+    """What it sees of this process by itself is calm, whatever ran here before."""
+    monkeypatch.setattr(self_dump.heap, "resident_bytes", lambda: CALM.memory_bytes)
+    monkeypatch.setattr(self_dump, "process_cpu_ns", lambda: 0)
     dump = SelfDump(engine, engine.clock, RealDisk(), tmp_path / "profiles")
     dump.start()
     yield dump
@@ -103,4 +108,13 @@ def test_what_ends_meanwhile_writes_nothing(engine, dump, tmp_path):
     rise(dump, cpu_percent=95)
     dump.stop()
     engine.pass_ms(DUMP_CPU_MS + 10)
+    assert files(tmp_path) == []
+
+
+def test_what_ends_meanwhile_traces_no_longer(engine, dump, tmp_path):
+    rise(dump, memory_bytes=900 * MB)
+    assert heap.is_heap_traced()
+    dump.stop()
+    assert not heap.is_heap_traced()
+    engine.pass_ms(DUMP_HEAP_MS + 10)
     assert files(tmp_path) == []
