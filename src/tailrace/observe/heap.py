@@ -12,6 +12,7 @@ import gc
 import sys
 import tracemalloc
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from tailrace.base.clock import Clock
@@ -138,7 +139,9 @@ def _add_native_buffers(counts: Counts) -> int:
     has_buffer: dict[type, bool] = dict.fromkeys(_PLAIN, False)
     holders = gc.get_objects()[:HEAP_OBJECTS_MAX]
     for at in range(0, len(holders), _HOLDERS):
-        some = holders[at : at + _HOLDERS]
+        # Not modules: asyncio's of Python 3.12 shows objects that it has freed and keeps for later, and to look at one
+        # frees it again. What a module holds is in its dict, which is asked as well.
+        some = [each for each in holders[at : at + _HOLDERS] if type(each) is not ModuleType]
         for each in (*some, *gc.get_referents(*some)):
             kind = type(each)
             if has_buffer.get(kind) is False or id(each) in seen:
