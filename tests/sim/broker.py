@@ -18,6 +18,7 @@ from tests.sim.store import HOST as STORE
 from tests.sim.store import SharedStore
 from tests.sim.timeline import Timeline
 
+from tailrace.base.errors import TailraceError
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.faults import Faults
@@ -108,8 +109,12 @@ class Broker:
         )
         self.logs = Logs([LOG_DIR], environment, self._log_config, node_id=self.node_id, cluster_id=CLUSTER_ID)
         self.settings = settings
-        self.metadata = metadata = Metadata(self.store, self.node_id, settings, ids, store_work())
-        self._join(clock, ids)
+        try:
+            self.metadata = metadata = Metadata(self.store, self.node_id, settings, ids, store_work())
+            self._join(clock, ids)
+        except TailraceError:
+            self.logs.put_back()
+            raise
         self.logs.load_all(metadata.topic_id)
         self.partitions = Partitions()
         around = Surroundings(metadata, self.logs, self.partitions, self.engine.timers, clock, ids)

@@ -82,6 +82,8 @@ class FollowerFetch(Fetch):
         super()._note_asked(entry, asked)
         if isinstance(entry, FollowerPartition):
             entry.follower_high_watermark = asked.high_watermark
+            # It may not have taken what it was told, for it was not yet following, or had not the records.
+            entry.high_watermark = min(entry.high_watermark, asked.high_watermark)
             entry.follower_log_start_offset = asked.log_start_offset
             entry.is_at_end = entry.is_noted = False
             self._asked.append(entry)

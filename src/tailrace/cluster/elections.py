@@ -197,10 +197,16 @@ class Elections(NamedTuple):
                 self.unclean.append((topic.name, index))
 
 
-def decide_broker_leaves(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:
-    """`broker` was fenced, or is shutting down: it leads nothing and is in sync with nothing. It is not in `active`."""
+def decide_broker_leaves(
+    image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf, gone: Iterable[int] = ()
+) -> Elections:
+    """`broker` was fenced, or is shutting down: it leads nothing and is in sync with nothing. It is not in `active`.
+
+    Nor are `gone`, who leave at the same time wherever it was in sync: so it stays eligible beside them.
+    """
     assert broker not in active
-    return _settle(image, active, rules_of, lambda it: broker in it.isr or it.leader == broker, leaving=(broker,))
+    leaving = (broker, *gone)
+    return _settle(image, active, rules_of, lambda it: broker in it.isr or it.leader == broker, leaving=leaving)
 
 
 def decide_broker_returns(image: MetadataImage, broker: int, active: ActiveBrokers, rules_of: RulesOf) -> Elections:

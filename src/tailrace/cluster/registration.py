@@ -44,15 +44,21 @@ def broker_lease(broker_id: int) -> str:
     return f"{_BROKER_LEASES}{broker_id}"
 
 
-def decide_registration(image: MetadataImage, broker: BrokerRecord, rules_of: RulesOf) -> list[Record]:
-    """Begin a life of a broker, fenced. What its last one led or was in sync with, it does not any more."""
+def decide_registration(
+    image: MetadataImage, broker: BrokerRecord, rules_of: RulesOf, gone: frozenset[int] = frozenset()
+) -> list[Record]:
+    """Begin a life of a broker, fenced. What its last one led or was in sync with, it does not any more.
+
+    `gone`: brokers whose leases have ended and whom nobody has fenced yet, for all were away. They leave with it: were
+    they left in sync, this copy, which may be the only whole one, would not be eligible any more.
+    """
     assert broker.incarnation_id
     known = image.brokers.get(broker.broker_id)
     if known == broker:
         return []
     if known is not None and known.incarnation_id == broker.incarnation_id:
         return [broker]
-    return [broker, *_left(image, broker.broker_id, rules_of).records]
+    return [broker, *_left(image, broker.broker_id, rules_of, gone - {broker.broker_id}).records]
 
 
 def decide_unfence(image: MetadataImage, broker: BrokerRecord, rules_of: RulesOf) -> list[Record]:
@@ -145,5 +151,6 @@ def _epoch_of(image: MetadataImage, life: Life) -> int:
     return image.broker_states[life.broker_id].epoch
 
 
-def _left(image: MetadataImage, broker_id: int, rules_of: RulesOf) -> Elections:
-    return decide_broker_leaves(image, broker_id, active_brokers(image, without=(broker_id,)), rules_of)
+def _left(image: MetadataImage, broker_id: int, rules_of: RulesOf, gone: frozenset[int] = frozenset()) -> Elections:
+    others = active_brokers(image, without=(broker_id, *gone))
+    return decide_broker_leaves(image, broker_id, others, rules_of, gone)

@@ -251,6 +251,18 @@ class Logs(LogCollection):
         self._directories.unlock()
         return is_clean
 
+    def put_back(self) -> None:
+        """End as if they had never been opened: for a start that failed before `load_all`. What was clean stays so.
+
+        Else a broker that was stopped cleanly, and found its cluster's store away when it started, would be taken for
+        one that had crashed at the next try, and its copy for one that may lack something.
+        """
+        for directory in self._directories.online:
+            if directory.was_clean:
+                with suppress(StorageError):
+                    directory.write_marker(directory.broker_epoch)
+        self._directories.unlock()
+
     def abandon(self) -> None:
         """End as a crash would: nothing flushed, no checkpoint, no marker. For a start that failed, and for tests."""
         for log in self:

@@ -124,8 +124,13 @@ class Membership:
                 f"or, if that process ended, start again in {self._timeout_ms} ms"
             )
         self._session.on_renewed(sent_ms)
-        rules_of = around.metadata.election_rules
-        around.metadata.settle(lambda image: Decided(None, decide_registration(image, record, rules_of)))
+        rules_of, leases = around.metadata.election_rules, around.store.read_leases()
+
+        def register(image: MetadataImage) -> Decided[None]:
+            gone = frozenset(each for each, holder in live_lives(image) if leases.get(broker_lease(each)) != holder)
+            return Decided(None, decide_registration(image, record, rules_of, gone))
+
+        around.metadata.settle(register)
 
     def serve(self, host: str, port: int) -> None:
         """The broker listens, at this address: begin to renew the lease, and be unfenced."""

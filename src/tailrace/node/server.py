@@ -240,6 +240,10 @@ class Server:
         logs = Logs(log_dirs, environment, config_of, node_id=node_id, cluster_id=cluster_id)
         try:
             metadata = self._metadata(settings, node_id, logs, engine, pools)
+        except BaseException:
+            logs.put_back()
+            raise
+        try:
             config_of.metadata = metadata
             logs.load_all(metadata.topic_id)
             self._cleaner = Cleaner(logs, environment, settings)

@@ -157,6 +157,23 @@ def test_a_high_watermark_travels_with_records_or_waits_a_little(leader: Leader)
     assert leader.read == [0], "and is told once"
 
 
+def test_a_high_watermark_that_was_not_taken_is_told_again(leader: Leader) -> None:
+    """The follower says anew where it is, knowing less than it was told: it had thrown the answer away."""
+    leader.append(0)
+    leader.ask(2)
+    leader.ask(3)
+    leader.ask(3, (0, 1, 0))
+    second = leader.ask(2, (0, 1, 0))
+    leader.bench.advance(FOLLOWER_HIGH_WATERMARK_DELAY_MS + 5)
+    assert told(second) == {0: (1, False)}
+    again = leader.ask(2, (0, 1, 0))
+    leader.bench.advance(FOLLOWER_HIGH_WATERMARK_DELAY_MS + 5)
+    assert told(again) == {0: (1, False)}
+    last = leader.ask(2, (0, 1, 1))
+    leader.bench.advance(FOLLOWER_HIGH_WATERMARK_DELAY_MS + 5)
+    assert not last.done
+
+
 def test_who_fetches_and_names_nothing_has_everything(leader: Leader) -> None:
     for _ in range(5):
         leader.ask(2)

@@ -8,7 +8,7 @@ import pytest
 
 from tailrace.base.errors import ErrorCode, KafkaError
 from tailrace.cluster.controller import TopicDefaults, TopicWish, decide_create_topics
-from tailrace.cluster.elections import ElectionRules, active_brokers
+from tailrace.cluster.elections import ElectionRules, active_brokers, decide_records_lost
 from tailrace.cluster.image import MetadataImage, PartitionImage
 from tailrace.cluster.records import BrokerRecord, PartitionRecord, Record, TopicRecord
 from tailrace.cluster.registration import (
@@ -88,6 +88,19 @@ def test_a_broker_begins_fenced_and_its_epoch_is_the_version_of_its_record() -> 
     assert cluster.image.brokers[1].port == 9999, "the port it listens on is known when it serves"
     assert decide_unfence(cluster.image, broker(1, port=9999), rules_of) == []
     assert decide_registration(cluster.image, broker(1, port=9999), rules_of) == []
+
+
+def test_who_comes_back_first_stays_eligible_beside_those_who_died_and_were_not_fenced() -> None:
+    """All were away, so nobody fenced them: the one that was stopped cleanly must not leave the dead alone in sync."""
+    cluster = Cluster(1, 2, 3)
+    cluster.create(1, 2, 3)
+    gone = frozenset({1, 3})
+    cluster.commit(decide_registration(cluster.image, broker(2, "b"), rules_of, gone))
+    assert cluster.partition.isr == () and sorted(cluster.partition.elr) == [1, 2, 3]
+    for dead in gone:
+        cluster.commit(decide_records_lost(cluster.image, dead, {}, rules_of).records)
+    cluster.commit(decide_unfence(cluster.image, broker(2, "b"), rules_of))
+    assert (cluster.partition.leader, cluster.partition.isr) == (2, (2,))
 
 
 def test_another_life_has_another_epoch_and_the_one_before_may_change_nothing() -> None:

@@ -75,6 +75,25 @@ def test_after_a_kill_nothing_is_believed(tmp_path: Path) -> None:
     assert again.shut_down()
 
 
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_start_that_fails_before_it_reads_leaves_what_it_found(tmp_path: Path, is_clean: bool) -> None:
+    """A broker whose cluster's store is away tries again and again: what was closed cleanly stays so, and no other."""
+    logs = logs_in(tmp_path)
+    if is_clean:
+        assert logs.shut_down(broker_epoch=9)
+    else:
+        logs.abandon()
+    for _ in range(2):
+        failed = Logs([tmp_path], environment(), lambda topic: LogConfig())
+        assert (failed.directories[0].was_clean, (tmp_path / MARKER).exists()) == (is_clean, False)
+        failed.put_back()
+        assert (tmp_path / MARKER).exists() is is_clean
+    again = logs_in(tmp_path)
+    assert again.directories[0].was_clean is is_clean
+    assert again.directories[0].broker_epoch == (9 if is_clean else -1)
+    assert again.shut_down()
+
+
 def test_a_second_process_is_refused_in_one_sentence(tmp_path: Path) -> None:
     logs = logs_in(tmp_path)
     with pytest.raises(TailraceError, match=r"^\S+ is in use by another process; stop that one, or"):
