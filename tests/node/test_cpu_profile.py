@@ -11,7 +11,7 @@ from tailrace.observe.profile import share_of
 
 def test_a_planted_hot_function_is_reported_within_three_points(tmp_path):
     path = tmp_path / "planted.pb.gz"
-    command = [sys.executable, "-m", "tests.harness.planted", str(path), "40", "100"]
+    command = [sys.executable, "-m", "tests.harness.planted", str(path), "12", "100"]
     told = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
     truth = float(told.stdout)
     profile = decode(path.read_bytes())
