@@ -2,17 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from tests.unit.observe.leaks import Leaks, Ring, innocent_heavy_work
 
 from tailrace.base.clock import ManualClock
 from tailrace.observe import heap
 from tailrace.observe.heap_diff import NotAHeapProfile, heap_diff
 from tailrace.observe.profile import Frame, Profile, Sample, ValueType
-
-sys.path.insert(0, str(Path(__file__).parent))
-from leaks import Leaks, Ring, innocent_heavy_work
 
 LEAKS = ["unbounded_cache", "missing_unsubscribe", "never_awaited_task", "closure_in_a_timer", "native_buffer"]
 
