@@ -16,7 +16,7 @@ from tests.harness.etcd import EtcdCluster
 
 pytestmark = pytest.mark.compat
 
-wait = partial(eventually, timeout_s=20.0)
+wait = partial(eventually, timeout_s=40.0)
 
 
 class Cluster(EtcdCluster):
@@ -33,7 +33,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def live(admin: AdminClient) -> list[int]:
-    return sorted(admin.list_topics(timeout=10).brokers)
+    """None of them while the client waits for a broker that does not answer."""
+    try:
+        return sorted(admin.list_topics(timeout=10).brokers)
+    except KafkaException:
+        return []
 
 
 def leaders(admin: AdminClient, topic: str) -> dict[int, int]:
@@ -87,7 +91,7 @@ def test_a_broker_that_was_paused_does_not_serve_what_it_may_no_longer_lead(clus
     of_two = next(index for index, leader in leaders(admin, "t").items() if leader == 2)
     assert produced(cluster.brokers[2], "t", of_two) is None
     log = cluster.brokers[2].log_tail()
-    assert log.count("lease lost") == 1
+    assert log.count("lease lost") == 1, log
 
 
 def test_one_cut_off_from_etcd_refuses_and_says_so_once(cluster: Cluster) -> None:
@@ -110,7 +114,7 @@ def test_one_cut_off_from_etcd_refuses_and_says_so_once(cluster: Cluster) -> Non
     log = cluster.brokers[2].log_tail()
     for line in ("lease lost: not renewed", "does not answer", "etcd answers"):
         assert line in log, log
-    assert log.count("lease lost") == 1
+    assert log.count("lease lost") == 1, log
 
 
 def test_a_stop_does_not_wait_for_an_etcd_that_is_gone(cluster: Cluster) -> None:

@@ -27,9 +27,12 @@ class CuttableStore(MemoryStore):
 
     is_cut = False
     is_paused = False
+    slow_ms = 0.0
+    """How long the next answer about a lease takes."""
 
     def __init__(self, clock: ManualClock, shared_with: MemoryStore) -> None:
         super().__init__(clock, shared_with)
+        self._manual_clock = clock
         self._unheard: list[Callable[[], object]] = []
 
     def _check(self) -> None:
@@ -51,7 +54,10 @@ class CuttableStore(MemoryStore):
 
     def acquire_lease(self, name: str, holder: str, ttl_ms: int, instead_of: str | None = None) -> bool:
         self._check()
-        return super().acquire_lease(name, holder, ttl_ms, instead_of)
+        is_acquired = super().acquire_lease(name, holder, ttl_ms, instead_of)
+        self._manual_clock.advance(self.slow_ms)
+        self.slow_ms = 0.0
+        return is_acquired
 
     def watch(self, watcher: Watcher) -> None:
         def heard(call: Callable[..., object]) -> Callable[..., object]:

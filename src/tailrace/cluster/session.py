@@ -11,6 +11,9 @@ from typing import Final
 KEPT_BACK: Final = 0.1
 """Part of the session that a broker does not use."""
 
+LATE: Final = 0.5
+"""Part of the session within which an answer is in time to take up service on."""
+
 
 class Session:
     """The lease of one broker. Times are ms of one monotonic clock."""
@@ -20,8 +23,14 @@ class Session:
         self.deadline_ms: float | None = None
         """Until when the lease counts as held; None before it was, and after it was lost."""
 
-    def on_renewed(self, sent_ms: float) -> None:
-        """A renewal that was sent at `sent_ms` was granted. They may come out of order."""
+    def on_renewed(self, sent_ms: float, now_ms: float) -> None:
+        """A renewal that was sent at `sent_ms` was granted. They may come out of order.
+
+        A late answer goes on with a lease that is held, and begins none: little is left of it, so that the broker would
+        serve for a moment and be fenced again.
+        """
+        if not self.is_held(now_ms) and now_ms - sent_ms > self._timeout_ms * LATE:
+            return
         deadline_ms = sent_ms + self._timeout_ms * (1 - KEPT_BACK)
         self.deadline_ms = deadline_ms if self.deadline_ms is None else max(self.deadline_ms, deadline_ms)
 

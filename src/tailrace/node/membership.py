@@ -123,7 +123,7 @@ class Membership:
                 f"node id {broker_id} is in use by another process of the cluster. Give this one another node.id; "
                 f"or, if that process ended, start again in {self._timeout_ms} ms"
             )
-        self._session.on_renewed(sent_ms)
+        self._session.on_renewed(sent_ms, around.clock.monotonic_ms())
         rules_of, leases = around.metadata.election_rules, around.store.read_leases()
 
         def register(image: MetadataImage) -> Decided[None]:
@@ -216,7 +216,8 @@ class Membership:
                 self._is_wanted = True
         elif metadata.image.version >= beat.version or self._session.is_held(now_ms):
             self._trouble = ""
-            self._session.on_renewed(beat.sent_ms)
+            self._session.on_renewed(beat.sent_ms, now_ms)
+            self._is_wanted |= not self._session.is_held(now_ms)
         else:  # the lease was lost for a while: what was decided meanwhile comes first
             metadata.catch_up()
             self._timers[0].reset(CATCH_UP_LOOK_MS)

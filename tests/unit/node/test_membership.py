@@ -72,6 +72,25 @@ def test_one_that_is_cut_off_fences_itself_before_the_others_do(world: World, ca
     assert caplog.text.count("broker 3 serves in the cluster") == 1
 
 
+def test_a_late_answer_is_no_reason_to_serve_again_for_a_moment(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    cut = world.brokers[3]
+    cut.store.is_cut = True
+    world.advance(TIMEOUT_MS)
+    cut.store.is_cut = False
+    cut.store.slow_ms = TIMEOUT_MS * 0.85
+    world.advance(2 * INTERVAL_MS)
+    assert cut.store.slow_ms == 0, "that answer came"
+    assert not cut.membership.is_fenced
+    assert caplog.text.count("lease lost") == caplog.text.count("broker 3 serves in the cluster") == 1
+
+
+def test_a_late_answer_goes_on_with_a_lease_that_is_held(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.brokers[3].store.slow_ms = TIMEOUT_MS * 0.55
+    world.advance(2 * INTERVAL_MS)
+    assert world.fenced == {1: False, 2: False, 3: False}
+    assert "lease lost" not in caplog.text
+
+
 def test_the_first_request_after_a_pause_finds_it_fenced(world: World) -> None:
     """No timer has fired: the process was stopped as a whole."""
     world.clock.advance(TIMEOUT_MS)
