@@ -83,14 +83,16 @@ class Probe(threading.Thread):
 class Bench:
     """A cluster, a producer and a reader."""
 
-    def __init__(self, cluster: EtcdCluster) -> None:
+    def __init__(self, cluster: EtcdCluster, settings: dict[str, str]) -> None:
+        """`settings` of librdkafka's producer go over those it comes with."""
         self._cluster = cluster
         cluster.start(1, 2, 3)
         servers = cluster.servers()
         self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
         for created in self._admin.create_topics([NewTopic(TOPIC, 1, 3, config={"min.insync.replicas": "2"})]).values():
             created.result(WAIT_S)
-        self._producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "log_level": 0})
+        idempotent = {"bootstrap.servers": servers, "enable.idempotence": True, "log_level": 0}
+        self._producer = Producer({**idempotent, **settings})
         self._sent = 0
         self.acknowledged: dict[bytes, float] = {}
         self.reader = Reader(servers)
@@ -156,12 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--fast", action="store_true", help="the settings for a fast failover")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the producer")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="failover-") as directory,
         EtcdCluster(Path(directory), FAST if options.fast else {}) as cluster,
     ):
-        bench = Bench(cluster)
+        bench = Bench(cluster, dict(each.split("=", 1) for each in options.set))
         rounds = []
         for number in range(options.rounds):
             rounds.append(bench.round())

@@ -14,6 +14,8 @@ import pytest
 from tests.history import journal
 from tests.history.__main__ import main
 from tests.history.faults import Kind, schedule
+from tests.history.model import ALL_PROMISES, Promise
+from tests.history.producers import EpochBumps
 from tests.history.proxy import Direction, Proxy
 from tests.history.slow_disk import DELAY_MS, SlowDisk, Slowness
 from tests.history.test_checker import PLANTED, three
@@ -127,3 +129,16 @@ def test_the_program_judges_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     journal.write(PLANTED["twice"][0].history, path, "wrong")
     assert main(["check", str(path)]) == 1
     assert "duplicate t-0: c at [2, 3]" in capsys.readouterr().out
+
+
+def test_after_an_epoch_bump_of_librdkafka_what_was_under_way_may_be_there_twice() -> None:
+    bumps = EpochBumps()
+    say = bumps.logger("client").debug
+    before = time.monotonic()
+    drain = "Beginning partition drain in state Assigned for PID{0,0} epoch bump for 2 partition(s)"
+    say("DRAIN [thrd:main]: %s", f"{drain} with in-flight requests: unknown producer id")
+    say("DRAIN [thrd:main]: plain [0] beginning partition drain: drain before retrying")
+    assert bumps.promise(ALL_PROMISES, before) == ALL_PROMISES
+    say("DRAIN [thrd:main]: %s", f"{drain} with in-flight requests: {EpochBumps.REASON}")
+    assert bumps.promise(ALL_PROMISES, before) == Promise.KEPT | Promise.ORDERED
+    assert bumps.promise(ALL_PROMISES, time.monotonic() + 1) == ALL_PROMISES
