@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "bench": CommandEntry("tailrace.cli.bench.command:bench", "Measure what a cluster takes, gives and answers."),
     "dump": CommandEntry("tailrace.cli.dump:dump", "Show what is inside a log file."),
     "top": CommandEntry("tailrace.cli.top:top", "Show what a broker does at this moment."),
+    "doctor": CommandEntry("tailrace.cli.doctor:doctor", "Say what is wrong with a cluster, why, and what helps."),
     "heapdiff": CommandEntry("tailrace.cli.heapdiff:heapdiff", "Show what grew between two heap profiles."),
     "from-kafka": CommandEntry("tailrace.cli.kafka_directory:from_kafka", "Take over a directory of Apache Kafka."),
     "to-kafka": CommandEntry("tailrace.cli.kafka_directory:to_kafka", "Hand a directory over to Apache Kafka."),

@@ -30,6 +30,8 @@ def broker_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
         "Open connections: clients, other brokers, and those who look at this page.",
         [(NO_LABELS, len(engine.connections))],
     )
+    wall_s = services.clock.wall_ms() / 1000
+    out.gauge("tailrace_clock_seconds", "The broker's clock, in seconds since 1970.", [(NO_LABELS, wall_s)])
     selector = engine.selector
     out.counter("tailrace_loop_turns", "Turns of the event loop.", [(NO_LABELS, selector.turn_count)])
     out.counter(

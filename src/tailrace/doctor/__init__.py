@@ -1,0 +1,1 @@
+"""What is wrong with a cluster or a data directory, with cause and cure; see README.md."""
