@@ -37,6 +37,7 @@ COMMANDS: Final = {
     ),
     "bench": CommandEntry("tailrace.cli.bench.command:bench", "Measure what a cluster takes, gives and answers."),
     "dump": CommandEntry("tailrace.cli.dump:dump", "Show what is inside a log file."),
+    "console": CommandEntry("tailrace.cli.console:console", "Serve the web console of any Kafka cluster."),
     "top": CommandEntry("tailrace.cli.top:top", "Show what a broker does at this moment."),
     "doctor": CommandEntry("tailrace.cli.doctor:doctor", "Say what is wrong with a cluster, why, and what helps."),
     "heapdiff": CommandEntry("tailrace.cli.heapdiff:heapdiff", "Show what grew between two heap profiles."),
