@@ -25,8 +25,10 @@ from tailrace.base.rand import Random
 from tailrace.console.brokers import Brokers
 from tailrace.console.context import Console
 from tailrace.console.decoding import Decoder
+from tailrace.console.groups import Groups
 from tailrace.console.guard import Guard
 from tailrace.console.kafka import KafkaCluster
+from tailrace.console.lag_history import LagHistory
 from tailrace.console.messages import Messages
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.overview import Overview
@@ -36,6 +38,7 @@ from tailrace.console.producing import Producing
 from tailrace.console.schemas import Schemas
 from tailrace.console.sizes import Sizes
 from tailrace.console.topics import Topics
+from tailrace.console.transactions import Transactions
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _log = logging.getLogger("tailrace.console")
@@ -49,14 +52,25 @@ def console_app(options: ConsoleOptions, clock: Clock, random: Random, others: S
     """The application. To be made inside the loop that serves it. `others`: addresses that come before the pages'."""
     kafka = KafkaCluster(options, clock)
     schemas = None if options.schema_registry is None else Schemas(options.schema_registry, clock)
-    console = Console(options, clock, kafka, Sizes(kafka, clock), Decoder(schemas), random.uuid().hex)
-    parts: list[_Part] = [Overview(console), Topics(console), Messages(console), Producing(console), Brokers(console)]
+    console = Console(
+        options, clock, kafka, Sizes(kafka, clock), Decoder(schemas), LagHistory(kafka, clock), random.uuid().hex
+    )
+    parts: list[_Part] = [
+        Overview(console),
+        Topics(console),
+        Messages(console),
+        Producing(console),
+        Groups(console),
+        Transactions(console),
+        Brokers(console),
+    ]
     routes: list[BaseRoute] = [route for part in parts for route in part.routes()]
     routes += [Route("/api/{path:path}", _nothing, methods=_METHODS), *others, *page_routes()]
 
     @asynccontextmanager
     async def living(_: Starlette) -> AsyncIterator[None]:
         yield
+        console.lags.close()
         await kafka.close()
 
     async def on_failure(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tailrace.base.clock import Clock
 from tailrace.console.decoding import Decoder
 from tailrace.console.kafka import KafkaCluster
+from tailrace.console.lag_history import LagHistory
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.sizes import Sizes
 
@@ -20,4 +21,5 @@ class Console:
     kafka: KafkaCluster
     sizes: Sizes
     decoder: Decoder
+    lags: LagHistory
     token: str

@@ -97,8 +97,9 @@ CONSUMERS_ASKED_MAX: Final = 200
 LAG_INTERVAL_MS: Final = 10_000
 LAG_KEPT_MS: Final = 3_600_000
 LAG_GROUPS_MAX: Final = 500
-LAG_PARTITIONS_MAX: Final = 200
-"""Lag is kept for so long, of so many groups and partitions of each: 360 points of 16 bytes a partition."""
+LAG_SERIES_MAX: Final = 2_000
+"""Lag is kept for so long, of so many groups, and of so many partitions of all together: 360 points of 16 bytes each,
+12 MB at most. Beyond it the sums of groups are kept alone."""
 
 LAG_IDLE_MS: Final = 300_000
 """Lag is no longer asked for when nobody has used the console for so long: a forgotten tab costs, no tab does not."""
