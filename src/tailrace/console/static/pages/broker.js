@@ -1,0 +1,1 @@
+export const Broker = { template: '<p>to come</p>' }

@@ -1,0 +1,1 @@
+export const Brokers = { template: '<p>to come</p>' }

@@ -1,0 +1,1 @@
+export const Group = { template: '<p>to come</p>' }

@@ -1,0 +1,1 @@
+export const Groups = { template: '<p>to come</p>' }

@@ -1,0 +1,1 @@
+export const Profiles = { template: '<p>to come</p>' }

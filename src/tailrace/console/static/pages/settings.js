@@ -1,0 +1,1 @@
+export const Settings = { template: '<p>to come</p>' }

@@ -1,0 +1,1 @@
+export const Transactions = { template: '<p>to come</p>' }
