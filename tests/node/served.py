@@ -15,7 +15,7 @@ from typing import Any
 from tailrace.wire.api import ApiKey, api
 from tailrace.wire.frame import decode_response, encode_request
 
-READY = re.compile(r"^tailrace ready kafka=(\S+):(\d+) data=(\S+)(?: http=\S+)? in (\d+) ms$")
+READY = re.compile(r"^tailrace ready kafka=(\S+):(\d+) data=(\S+)(?: http=\S+)?(?: workers=\d+)? in (\d+) ms$")
 NO_HTTP = ("--set", "http.listen=")  # before a test's own settings, of which the last one wins
 WAIT_S = 30.0
 

@@ -187,3 +187,6 @@ LEAVE_MAX_MS: Final = 2_000
 
 UNFENCE_MAX_MS: Final = 10_000
 """How long a start waits until the broker may lead. Then it answers, fenced, and says so when asked."""
+
+WORKERS_MAX: Final = 64
+"""Workers of one host (`serve --workers`). Each is a process of some 33 MB; more than there are cores are no use."""

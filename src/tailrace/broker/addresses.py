@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tailrace.broker.context import RequestContext
 from tailrace.broker.services import Services
+from tailrace.cluster.records import BrokerRecord
 
 
 class BrokerAddress(NamedTuple):
@@ -22,11 +23,19 @@ def broker_addresses(
     services: Services, context: RequestContext, *, include_fenced: bool = False
 ) -> list[BrokerAddress]:
     """Every live broker. This one has the address that suits the asking client (`Services.advertised`)."""
+
+    def reached(broker: BrokerRecord) -> tuple[str, int]:
+        if broker.broker_id == services.node_id:
+            return services.advertised(context)
+        if services.own_port is not None and services.advertised_address is None:
+            return context.local_host, broker.port  # a worker: all of them are on the host that was dialled
+        return broker.host, broker.port
+
     image = services.metadata.image
     return [
         BrokerAddress(
             broker.broker_id,
-            *(services.advertised(context) if broker.broker_id == services.node_id else (broker.host, broker.port)),
+            *reached(broker),
             broker.rack,
             image.is_fenced(broker.broker_id),
         )

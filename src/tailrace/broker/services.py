@@ -70,6 +70,8 @@ class Services:
     call_soon: Callable[[Callable[[], None]], object]
     advertised_address: tuple[str, int] | None = None
     """Host and port of `advertised.listeners`; None when clients should use what they dialled."""
+    own_port: int | None = None
+    """Of a worker, whose clients may have dialled the port that the workers of its host share: the port of its own."""
     is_fenced: Callable[[], bool] | None = None
     """Of a broker in a cluster: whether it lacks its lease at this moment and speaks for no partition (`fence`)."""
     ask_elsewhere: AskElsewhere | None = None
@@ -133,8 +135,9 @@ class Services:
         return controller.broker_id if controller.epoch else self.node_id
 
     def advertised(self, context: RequestContext) -> tuple[str, int]:
-        """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled."""
-        return self.advertised_address or (context.local_host, context.local_port)
+        """(host, port) a client should use: `advertised.listeners` when set, else the address it dialled, for a worker
+        with the port of its own."""
+        return self.advertised_address or (context.local_host, self.own_port or context.local_port)
 
     def propose(self, decide: Decide[T]) -> Pending[T | KafkaError]:
         """Change the metadata (`Metadata.propose`). What fails below it is logged here, and completes with the refusal

@@ -1,4 +1,5 @@
-"""The process of one broker of a local cluster: `tailrace serve`, told by its parent, that ends when its parent does.
+"""The process of one broker of a local cluster, or of one worker: `tailrace serve`, told by its parent, that ends when
+its parent does.
 
     stdin    one line of JSON (`Order`), then nothing: its end says that the parent is gone
 
@@ -27,12 +28,15 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Order(NamedTuple):
-    """What a broker is told. `routes`: (host, port, port of this host instead) of each place it reaches by a link."""
+    """What a broker is told. `routes`: (host, port, HOST:PORT instead) of each place it reaches by another way.
+    `worker` and `shared_listen`: of one of several workers, its number, and where all of them listen besides."""
 
     listen: str
     data_dir: str
     settings: dict[str, str]
-    routes: list[tuple[str, int, int]]
+    routes: list[tuple[str, int, str]]
+    worker: int = 0
+    shared_listen: str | None = None
 
     def encode(self) -> bytes:
         """One line."""
@@ -45,16 +49,14 @@ class Order(NamedTuple):
 
 
 class RoutedNetwork(KernelNetwork):
-    """The kernel's network, in which some places are reached by other ports."""
+    """The kernel's network, in which some places are reached at other addresses."""
 
-    def __init__(self, routes: dict[tuple[str, int], int]) -> None:
+    def __init__(self, routes: dict[tuple[str, int], Address]) -> None:
         self._routes = routes
 
     async def connect(self, address: Address, options: ConnectionOptions, timeout_ms: float) -> StreamSocket:
-        port = self._routes.get((address.host, address.port))
-        if port is not None:
-            address = Address("127.0.0.1", port)
-        return await super().connect(address, options, timeout_ms)
+        instead = self._routes.get((address.host, address.port), address)
+        return await super().connect(instead, options, timeout_ms)
 
 
 def main(arguments: list[str]) -> Any:  # the exit status, or never
@@ -66,9 +68,12 @@ def main(arguments: list[str]) -> Any:  # the exit status, or never
     Thread(target=_die_at_the_end_of_stdin, name="tailrace-parent", daemon=True).start()
     from tailrace.node.run import ServeOptions, serve  # after the line above: a parent that is gone is noticed first
 
-    routes = {(host, port): instead for host, port, instead in order.routes}
-    options = ServeOptions(order.listen, Path(order.data_dir), None, order.settings, RoutedNetwork(routes))
-    return serve(options)
+    network = RoutedNetwork({(host, port): Address.parse(instead) for host, port, instead in order.routes})
+    return serve(
+        ServeOptions(
+            order.listen, Path(order.data_dir), None, order.settings, network, order.shared_listen, order.worker
+        )
+    )
 
 
 def _die_with_the_parent() -> None:

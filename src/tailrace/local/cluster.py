@@ -152,7 +152,8 @@ class LocalCluster:
             routes = []
             for other, port in self.ports.items():
                 if other != node_id:
-                    routes.append((options.host, port, thread.wait(links.open(node_id, other, options.host, port))))
+                    link = thread.wait(links.open(node_id, other, options.host, port))
+                    routes.append((options.host, port, f"127.0.0.1:{link}"))
             replicas = str(min(REPLICAS, options.brokers))
             settings = {DEFAULT_REPLICATION_FACTOR: replicas, HTTP_LISTEN: "", **options.settings}
             settings |= {name: values[node_id - 1] for name, values in options.own.items()}

@@ -269,6 +269,8 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, Json] | None
         name, _, value = header.partition(":")
         if name.lower() == "content-length":
             size = int(value)
+        elif name.lower() == "origin":
+            raise ValueError("a browser, which sends what any page tells it to")
     if not 0 <= size <= HTTP_BODY_MAX_BYTES:
         raise ValueError(f"a body of {size} bytes")
     body: Json = json.loads(await reader.readexactly(size))

@@ -77,7 +77,7 @@ class Process:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env=_environment(),
+                    env=child_environment(),
                     start_new_session=True,
                 )
 
@@ -161,8 +161,8 @@ class Process:
                 process.stdin.close()
 
 
-def _environment() -> dict[str, str]:
-    """That of this process, with this tailrace first on the path."""
+def child_environment() -> dict[str, str]:
+    """That of this process, with this tailrace first on the path: what a child is started with."""
     source = str(Path(__file__).resolve().parents[2])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -8,7 +8,7 @@
       __cluster_metadata-0/         Kafka's metadata log; its segments and snapshots
     <data dir>/metadata.db        ours
 
-Shared by `from_kafka` and `to_kafka`; reads only.
+Shared by all that take a directory over; reads only.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from typing import Final
 from tailrace.base.disk import RealDisk, lock_directory
 from tailrace.base.errors import TailraceError
 from tailrace.base.types import TopicPartition
+from tailrace.cluster.image import MetadataImage
 from tailrace.cluster.settings import BrokerSettings
+from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.log import meta_properties
 from tailrace.log.filenames import KAFKA_METADATA_TOPIC, parse_directory
 from tailrace.log.meta_properties import MetaProperties
 
 METADATA_FILE: Final = "metadata.db"
+WORKERS_FILE: Final = "workers.db"
+"""In its place, the metadata of several workers (`local.workers`)."""
 KAFKA_METADATA_DIRECTORY: Final = f"{KAFKA_METADATA_TOPIC}-0"
 
 
@@ -74,6 +78,20 @@ def refuse_unknown_logs(data_dir: Path, log_dirs: Sequence[Path]) -> None:
         f"{where} holds logs, but {data_dir / METADATA_FILE} does not tell of them. If Apache Kafka wrote them, "
         "`tailrace from-kafka` with the same options takes them over; else put that file back."
     )
+
+
+def metadata_of(path: Path) -> MetadataImage:
+    """What the metadata of a broker alone says. TailraceError where it cannot be read, or a broker has it open."""
+    store = SqliteStore(path)
+    try:
+        image = MetadataImage()
+        version, records = store.load()
+        image.replay(records, version)
+    finally:
+        store.close()
+    if not image.cluster_id:
+        raise TailraceError(f"{path} is empty")
+    return image
 
 
 def identities(log_dirs: Sequence[Path]) -> list[MetaProperties]:

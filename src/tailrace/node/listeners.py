@@ -6,9 +6,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tailrace.base.errors import ConfigError, TailraceError
 from tailrace.cluster.settings import BrokerSettings
 from tailrace.net.address import Address
+
+LOOPBACK_HOST: Final = "127.0.0.1"
+WILDCARD_HOSTS: Final = ("", "0.0.0.0", "::")
+"""Every address of this host, loopback among them; none that another host could dial."""
 
 
 def listen_addresses(listen: str | None, settings: BrokerSettings) -> list[Address]:
@@ -28,7 +34,7 @@ def advertised_address(settings: BrokerSettings) -> tuple[str, int] | None:
 
 def check_reachable(served: Address) -> tuple[str, int]:
     """Host and port at which other brokers find this one. TailraceError where `served` does not say."""
-    if served.path is not None or served.host in ("", "0.0.0.0", "::"):
+    if served.path is not None or served.host in WILDCARD_HOSTS:
         raise TailraceError(f"in a cluster, a broker that listens on {served} needs advertised.listeners")
     return served.host, served.port
 

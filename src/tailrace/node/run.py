@@ -32,7 +32,8 @@ from tailrace.observe.log_lines import lines_of, redacted
 class ServeOptions(NamedTuple):
     """What the command line says. `settings` are NAME=VALUE pairs, which win over the file; `listen` over both.
 
-    `network`: where connections come from, the kernel when None.
+    `network`: where connections come from, the kernel when None. `worker` is the number of one of several workers of a
+    host, which all listen on `shared_listen` besides; its log lines bear it. 0 and None: it is the only one.
     """
 
     listen: str | None = None
@@ -40,13 +41,15 @@ class ServeOptions(NamedTuple):
     config_file: Path | None = None
     settings: dict[str, str] | None = None
     network: Network | None = None
+    shared_listen: str | None = None
+    worker: int = 0
 
 
 def serve(options: ServeOptions) -> int:
     """Run a broker until SIGTERM or SIGINT; returns the exit status, 0 for a clean stop."""
-    started_ms = _process_start_ms()
+    started_ms = process_start_ms()
     logging.basicConfig(level=logging.WARNING)
-    _write_lines("text")
+    write_lines("text", options.worker)
     logging.getLogger("tailrace.groups").setLevel(logging.INFO)  # a line for each rebalance: why it happened
     logging.getLogger("tailrace.cluster").setLevel(logging.INFO)  # a line for each change of who may lead
     logging.getLogger("tailrace.cleaner").setLevel(logging.INFO)  # a line for each compaction, to see it works
@@ -66,8 +69,8 @@ def serve(options: ServeOptions) -> int:
 
 async def _serve(options: ServeOptions, started_ms: float) -> int:
     settings = load_settings(options.config_file, options.settings or {})
-    _write_lines(settings.get("log.format", "text"))
-    server = Server(ServerConfig(options.listen, options.data_dir, settings))
+    write_lines(settings.get("log.format", "text"), options.worker)
+    server = Server(ServerConfig(options.listen, options.data_dir, settings, options.shared_listen))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,12 +93,13 @@ async def _serve(options: ServeOptions, started_ms: float) -> int:
     return 0
 
 
-def _write_lines(name: str) -> None:
+def write_lines(name: str, worker: int = 0) -> None:
+    """Have the log written in one of `log_lines.FORMATS`."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(lines_of(name))
+        handler.setFormatter(lines_of(name, worker))
 
 
-def _process_start_ms() -> float:
+def process_start_ms() -> float:
     """When this process began, so that the ready line counts the interpreter's own start; now where /proc is absent."""
     now_ms = SystemClock().wall_ms()
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,9 +50,9 @@ from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
 from tailrace.node.http_listener import listen_for_http
 from tailrace.node.identity import known_cluster_id, node_id_of
-from tailrace.node.kafka_directory import METADATA_FILE, log_directories, refuse_unknown_logs
+from tailrace.node.kafka_directory import METADATA_FILE, WORKERS_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
-from tailrace.node.listeners import advertised_address, listen_addresses
+from tailrace.node.listeners import LOOPBACK_HOST, WILDCARD_HOSTS, advertised_address, listen_addresses
 from tailrace.node.log_settings import log_config
 from tailrace.node.observed import Observed, Phase
 from tailrace.node.reader_threads import reader_threads
@@ -77,11 +78,13 @@ class ServerConfig(NamedTuple):
     """Where to listen and store, and the settings that the file and the command line give, checked.
 
     `listen` is HOST:PORT or unix:PATH; None leaves it to the setting `listeners`, or else to the default.
+    `shared_listen`: of one of several workers, HOST:PORT that all of them listen on besides.
     """
 
     listen: str | None
     data_dir: Path
     settings: dict[str, str]
+    shared_listen: str | None = None
 
 
 class Server:
@@ -193,6 +196,8 @@ class Server:
     async def _unfenced(self, clustered: Clustered, services: Services, served: Address) -> None:
         """Wait until this broker may lead; a cluster that does not let it does not keep it from starting."""
         unfenced = asyncio.Event()
+        if self.config.shared_listen is not None and served.host in WILDCARD_HOSTS:
+            served = Address(LOOPBACK_HOST, served.port)  # the other workers are on this host
         clustered.serve(services, served, unfenced.set)
         with suppress(TimeoutError):
             await asyncio.wait_for(unfenced.wait(), UNFENCE_MAX_MS / 1000)
@@ -301,6 +306,8 @@ class Server:
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         paths = log_directories(settings, self.config.data_dir)
         file = self.config.data_dir / METADATA_FILE
+        if (self.config.data_dir / WORKERS_FILE).exists():
+            raise TailraceError(f"{self.config.data_dir} is of several workers; start it with --workers N")
         if settings.text("cluster.url"):
             if file.exists():
                 raise TailraceError(f"{file} is the metadata of a broker that is alone; a cluster's is elsewhere")
@@ -360,6 +367,10 @@ class Server:
         )
         addresses = listen_addresses(self.config.listen, services.settings)
         served = [engine.listen(address, accept, options).address for address in addresses]
+        if self.config.shared_listen is not None:
+            shared = replace(options, reuse_port=True)
+            engine.listen(Address.parse(self.config.shared_listen), accept, shared)
+            services.own_port = served[0].port
         services.settings.settle(
             {
                 "node.id": str(services.node_id),

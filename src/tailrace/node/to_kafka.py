@@ -28,7 +28,6 @@ from tailrace.cluster.kafka_bootstrap import (
     voters_snapshot,
 )
 from tailrace.cluster.settings import BrokerSettings
-from tailrace.cluster.sqlite_store import SqliteStore
 from tailrace.log import meta_properties, partition_metadata
 from tailrace.log.meta_properties import MetaProperties
 from tailrace.log.partition_metadata import decode_topic_id, encode_topic_id
@@ -39,6 +38,7 @@ from tailrace.node.kafka_directory import (
     locked,
     log_directories,
     metadata_directory,
+    metadata_of,
     partitions_in,
 )
 
@@ -75,7 +75,7 @@ def to_kafka(settings: BrokerSettings, data_dir: Path, controller: Controller) -
     metadata_dir = metadata_directory(settings, log_dirs)
     metadata_dir.mkdir(parents=True, exist_ok=True)
     with locked([*log_dirs, metadata_dir]):
-        image = _image(path)
+        image = metadata_of(path)
         metas = [_named(log_dir, meta) for log_dir, meta in zip(log_dirs, identities(log_dirs), strict=True)]
         ids = {log_dir: decode_topic_id(meta.directory_id) for log_dir, meta in zip(log_dirs, metas, strict=True)}
         _check_directories(image, metas[0].node_id, {meta.directory_id for meta in metas})
@@ -88,19 +88,6 @@ def to_kafka(settings: BrokerSettings, data_dir: Path, controller: Controller) -
     unknown = [str(found) for found in partitions if image.partition(*found) is None]
     partition_count = sum(len(topic.partitions) for topic in image.topics.values())
     return HandedOver(image.cluster_id, metas[0].node_id, len(image.topics), partition_count, unknown)
-
-
-def _image(path: Path) -> MetadataImage:
-    store = SqliteStore(path)
-    try:
-        image = MetadataImage()
-        version, records = store.load()
-        image.replay(records, version)
-    finally:
-        store.close()
-    if not image.cluster_id:
-        raise TailraceError(f"{path} is empty")
-    return image
 
 
 def _check_directories(image: MetadataImage, node_id: int, present: set[str]) -> None:

@@ -4,6 +4,8 @@
     json   {"time": "2026-11-21T18:00:00.123Z", "level": "INFO", "logger": "tailrace.groups", "message": "..."}
                                                                                        a trace is in "trace"
 
+Lines of one of several workers bear its number: `INFO worker-2 tailrace.groups ...`, `"worker": 2`.
+
 Passwords in addresses (`etcd://user:secret@host`, `user:secret@host`) and after `password=` are replaced wherever they
 come from, a trace among them. Not its business: which events there are, and where the lines go.
 """
@@ -33,8 +35,10 @@ def redacted(text: str) -> str:
 class TextLines(logging.Formatter):
     """For people."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+    def __init__(self, worker: int = 0) -> None:
+        """`worker`: the number of one of several, else 0."""
+        where = f"worker-{worker} " if worker else ""
+        super().__init__(f"%(asctime)s %(levelname)s {where}%(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; those of a trace are indented, so that every line that is not begins an event."""
@@ -46,19 +50,26 @@ class JsonLines(logging.Formatter):
 
     converter = staticmethod(utc)
 
+    def __init__(self, worker: int = 0) -> None:
+        """`worker`: the number of one of several, else 0."""
+        super().__init__()
+        self._worker = worker
+
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, whatever the message holds."""
-        event = {
+        event: dict[str, object] = {
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": redacted(record.getMessage()),
         }
+        if self._worker:
+            event["worker"] = self._worker
         if record.exc_info:
             event["trace"] = redacted(self.formatException(record.exc_info))
         return json.dumps(event)
 
 
-def lines_of(name: str) -> logging.Formatter:
-    """The formatter of one of FORMATS."""
-    return JsonLines() if name == "json" else TextLines()
+def lines_of(name: str, worker: int = 0) -> logging.Formatter:
+    """The formatter of one of FORMATS; `worker`: the number of one of several, else 0."""
+    return JsonLines(worker) if name == "json" else TextLines(worker)

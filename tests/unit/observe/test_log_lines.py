@@ -30,6 +30,12 @@ def test_text_begins_a_line_for_an_event_alone() -> None:
     assert lines[-1].endswith("ValueError: boom")
 
 
+def test_lines_of_a_worker_bear_its_number() -> None:
+    assert " WARNING worker-2 tailrace.test told" in lines_of("text", 2).format(record("told"))
+    assert json.loads(lines_of("json", 2).format(record("told")))["worker"] == 2
+    assert "worker" not in json.loads(lines_of("json").format(record("told")))
+
+
 def test_json_is_one_line() -> None:
     line = JsonLines().format(record('a "quoted"\nline', fails_with="boom"))
     assert "\n" not in line
