@@ -31,6 +31,7 @@ export const percent = value => isUnknown(value) ? DASH : `${value.toFixed(value
 /** 0.4 -> "0.40 ms", 90000 -> "1 min 30 s" */
 export function duration(ms) {
   if (isUnknown(ms)) return DASH
+  if (ms === 0) return '0 ms'
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(2) : Math.round(ms)} ms`
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`
   const seconds = Math.round(ms / 1000)
@@ -72,7 +73,7 @@ export function ago(ms, now = Date.now()) {
 export function settingMeaning(name, value) {
   if (value === null || !/^-?\d+$/.test(value)) return ''
   const number = Number(value)
-  if (number < 0 || number >= 2 ** 62) return number === -1 ? 'no limit' : ''
+  if (number < 0 || number >= 2 ** 62) return number === -1 && /(ms|bytes)$/.test(name) ? 'no limit' : ''
   if (/\.ms$/.test(name) && number >= 1000) return duration(number)
   if (/bytes$/.test(name) && number >= 1024) return bytes(number)
   return ''

@@ -1,5 +1,5 @@
 // The figures of /api/live, one stream for all views: the last 5 minutes, and whether the cluster answers.
-import { reactive } from '/static/vue.js'
+import { markRaw, reactive } from '/static/vue.js'
 import { stream } from '/static/api.js'
 
 const POINTS_MAX = 300
@@ -31,7 +31,7 @@ function open() {
 function figures(told) {
   const { past, ...point } = told
   const before = past ?? live.points
-  live.points = [...before, point].slice(-POINTS_MAX)
+  live.points = markRaw([...before, point].slice(-POINTS_MAX))
   Object.assign(live, { state: 'live', failure: null, last: point })
 }
 

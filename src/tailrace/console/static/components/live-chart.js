@@ -1,6 +1,6 @@
 // Lines over time, drawn by ECharts. ECharts is loaded when the first chart is shown.
 import { onBeforeUnmount, onMounted, ref, watch } from '/static/vue.js'
-import { clock } from '/static/format.js'
+import { byteRate, clock } from '/static/format.js'
 import { colour, theme } from '/static/theme.js'
 
 let library = null
@@ -59,13 +59,22 @@ export const LiveChart = {
     </figure>`,
 }
 
+/** Steps of the axis for bytes: a power of two, so that its labels are round. */
+function binarySteps(series) {
+  const most = Math.max(1, ...series.flatMap(line => line.points.map(point => point[1] ?? 0)))
+  const interval = 2 ** Math.ceil(Math.log2(most / 3))
+  return { interval, max: interval * Math.ceil(most / interval) }
+}
+
 function option(series, format) {
+  const steps = format === byteRate ? binarySteps(series) : { splitNumber: 3 }
   const [text, line, surface] = ['--muted', '--border', '--surface'].map(colour)
   return {
     animation: false,
+    textStyle: { fontFamily: 'Roboto, sans-serif' },
     grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
     xAxis: { type: 'time', axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitNumber: 4, axisLabel: { color: text, hideOverlap: true, formatter: value => clock(value) } },
-    yAxis: { type: 'value', min: 0, splitNumber: 3, axisLabel: { color: text, formatter: value => format(value) }, splitLine: { lineStyle: { color: line, type: [3, 4] } } },
+    yAxis: { type: 'value', min: 0, ...steps, axisLabel: { color: text, formatter: value => format(value) }, splitLine: { lineStyle: { color: line, type: [3, 4] } } },
     tooltip: { trigger: 'axis', renderMode: 'richText', backgroundColor: surface, borderColor: line, textStyle: { color: colour('--text'), fontSize: 12 }, valueFormatter: value => value === null || value === undefined ? '–' : format(value) },
     series: series.map(one => ({
       name: one.name, type: 'line', showSymbol: false, sampling: 'lttb', data: one.points,
