@@ -37,6 +37,7 @@ from tailrace.replication.follower_role import FollowerRole, LeaderAnswer, Next,
 from tailrace.replication.leader_role import LeaderRole
 from tailrace.replication.partition import Partition
 from tailrace.replication.ports import ReplicationEnvironment, Told
+from tailrace.replication.traffic import TopicTraffic
 
 ID = UUID(int=11)
 TOPIC = TopicPartition("t", 0)
@@ -85,7 +86,9 @@ class Node:
         env = environment(clock=self.replicas.clock)
         log = Log.open(self.directory, TOPIC, LogConfig(segment_bytes=1000), env, KnownOffsets(), was_clean=False)
         log.high_watermark = min(high_watermark, log.log_end_offset)
-        return Partition(log, ID, -1, [])
+        partition = Partition(log, ID, -1, [])
+        partition.traffic = TopicTraffic()
+        return partition
 
     def on_image(self, image: PartitionImage) -> None:
         """The metadata as it was at some time, never an older one than before."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from tailrace.base.pending import Pending
+from tailrace.http.guard import Refuse
 from tailrace.http.message import HttpAnswer, HttpRequest, text_answer
 
 HttpHandler = Callable[[HttpRequest], HttpAnswer | Pending[HttpAnswer]]
@@ -20,7 +21,9 @@ _log = logging.getLogger("tailrace.http")
 class Routes:
     """Addresses and their handlers. Made with those of one process; "/" lists them."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: Refuse = lambda _: None) -> None:
+        """`refuse` is asked first, of every request."""
+        self._refuse = refuse
         self._exact: dict[str, HttpHandler] = {"/": self._index}
         self._beneath: dict[str, HttpHandler] = {}
         self._summaries: dict[str, str] = {}
@@ -37,7 +40,10 @@ class Routes:
             self._beneath[path] = handler
 
     def answer(self, request: HttpRequest) -> HttpAnswer | Pending[HttpAnswer]:
-        """What the handler says; 404 where there is none, 500 where it fails."""
+        """What the handler says; 404 where there is none, 500 where it fails, and what `refuse` says before all."""
+        refused = self._refuse(request)
+        if refused is not None:
+            return refused
         handler = self._exact.get(request.path) or self._longest(request.path)
         if handler is None:
             return text_answer(404, "there is no such page; / lists those there are")

@@ -42,7 +42,7 @@ def listen_for_http(engine: Engine, settings: BrokerSettings, observed: Observed
     except ValueError as error:
         raise ConfigError("http.listen", f"http.listen {text!r} is not an address: {error}") from error
     try:
-        return engine.listen(address, _accepting(engine, observed), _OPTIONS).address
+        return engine.listen(address, _accepting(engine, observed, address.host), _OPTIONS).address
     except OSError as error:
         why = "is taken by another process" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         if settings.is_given("http.listen"):
@@ -51,7 +51,7 @@ def listen_for_http(engine: Engine, settings: BrokerSettings, observed: Observed
         return None
 
 
-def _accepting(engine: Engine, observed: Observed) -> Callable[[Connection], StreamHandler]:
+def _accepting(engine: Engine, observed: Observed, host: str) -> Callable[[Connection], StreamHandler]:
     routes: Routes | None = None
 
     def accept(connection: Connection) -> StreamHandler:
@@ -61,7 +61,7 @@ def _accepting(engine: Engine, observed: Observed) -> Callable[[Connection], Str
 
         nonlocal routes
         if routes is None:
-            routes = routes_of(observed)
+            routes = routes_of(observed, host)
         return HttpConnection(connection, routes, engine.timers)
 
     return accept

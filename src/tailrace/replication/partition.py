@@ -105,6 +105,8 @@ class Partition:
         Raises StorageError.
         """
         is_new_term = not self.is_leader or image.leader_epoch != self.leader_epoch
+        if self.is_leader:
+            self._count_in_sync(image)
         self._take_over(image)
         self.is_leader = True
         self.on_flushed_as_follower = None
@@ -140,6 +142,11 @@ class Partition:
         if followers is not None:
             followers.end()
         self.end(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def _count_in_sync(self, image: PartitionImage) -> None:
+        before, after = set(self.in_sync_replicas), set(image.isr)
+        self.traffic.isr_shrinks += not before <= after
+        self.traffic.isr_expands += not after <= before
 
     def _take_over(self, image: PartitionImage) -> None:
         self.leader_id = image.leader

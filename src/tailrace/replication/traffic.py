@@ -16,6 +16,8 @@ COUNTS: Final = (
     "failed_fetches",
     "replication_bytes_in",
     "replication_bytes_out",
+    "isr_shrinks",
+    "isr_expands",
 )
 
 
@@ -35,6 +37,10 @@ class TopicTraffic:
         self.failed_fetches = 0
         self.replication_bytes_in = 0
         self.replication_bytes_out = 0
+        self.isr_shrinks = 0
+        """Changes of a partition led here that took a replica out of those in sync, whoever asked for them."""
+        self.isr_expands = 0
+        """Changes that took one in."""
 
     def add(self, other: TopicTraffic) -> None:
         """Add another's counts."""

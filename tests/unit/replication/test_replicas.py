@@ -57,6 +57,7 @@ def test_committed_is_what_every_replica_in_sync_has(three: Replicas) -> None:
 
 def test_who_does_not_keep_up_leaves_and_returns(three: Replicas) -> None:
     leader = three.nodes[1]
+    joined_count = leader.partition.traffic.isr_expands
     leader.produce(b"a")
     three.clock.advance(LAG_MAX_MS / 2)
     for _ in range(2):
@@ -77,6 +78,9 @@ def test_who_does_not_keep_up_leaves_and_returns(three: Replicas) -> None:
     assert offsets(leader) == (1, 2), "one about to be called in sync counts already"
     three.deliver_all("proposal", "metadata", "decision")
     assert three.partition.isr == (1, 2, 3)
+    counts = leader.partition.traffic
+    assert (counts.isr_shrinks, counts.isr_expands - joined_count) == (1, 1)
+    assert three.nodes[2].partition.traffic.isr_shrinks == 0, "its leader counts it"
 
 
 def test_nothing_is_committed_while_too_few_are_in_sync(three: Replicas) -> None:

@@ -23,6 +23,11 @@ _OF_ALL: Final = (
     ("replicationbytesout", "replication_bytes_out", "Bytes of the batches that followers were sent."),
 )
 
+_IN_SYNC: Final = (
+    ("isrshrinks", "isr_shrinks", "Changes that took a replica out of those in sync, of partitions led here."),
+    ("isrexpands", "isr_expands", "Changes that took a replica in among those in sync, of partitions led here."),
+)
+
 
 def topic_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
     """A series for each topic that is shown, one for the others; without a label, all of them and those deleted."""
@@ -47,6 +52,8 @@ def topic_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
         )
     for name, count, words in _OF_ALL:
         out.counter(f"{_PREFIX}_{name}", words, [(NO_LABELS, getattr(total, count))])
+    for name, count, words in _IN_SYNC:
+        out.counter(f"kafka_server_replicamanager_{name}", words, [(NO_LABELS, getattr(total, count))])
     yield
 
 
