@@ -113,3 +113,35 @@ def test_an_advertised_address_that_leads_nowhere(tailrace: Tailrace, tmp_path: 
         assert (code, list(found)) == (3, ["address-not-understood"]), "an HTTP listener is no broker"
     finally:
         own.kill()
+
+
+def test_a_data_directory_with_a_broker_on_it_and_without(tailrace: Tailrace, tmp_path: Path) -> None:
+    own = TailraceProcess(tmp_path, {})
+    own.start()
+    try:
+        assert own.process is not None
+        pid = own.process.pid
+        produce_old(own.address, "kept", 3, 0)
+        done = tailrace("doctor", "--data", str(own.data_directory))
+        assert f"process {pid} " in done.out and "unclean-end" not in done.out
+        own.kill()
+        code, found = examined_directory(tailrace, own.data_directory)
+        assert found["unclean-end"]["severity"] == "note", "it was killed"
+        own.start()
+        own.stop()
+        assert examined_directory(tailrace, own.data_directory)[1].keys() <= PLACES
+        (segment,) = own.data_directory.glob("kept-0/*.log")
+        segment.write_bytes(b"\x7f" * 100)
+        code, found = examined_directory(tailrace, own.data_directory)
+        assert (code, found["segment-damaged"]["severity"]) == (1, "problem")
+    finally:
+        own.kill()
+
+
+PLACES = {"file-system", "volume-full", "descriptors-few"}
+"""What may be found of the machine that tests run on."""
+
+
+def examined_directory(tailrace: Tailrace, directory: Path) -> tuple[int, dict[str, Any]]:
+    done = tailrace("doctor", "--data", str(directory), "--json")
+    return done.code, {each["check"]: each for each in done.json["findings"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from http.client import HTTPException
+from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
@@ -31,6 +32,8 @@ _COLOURS: Final = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity
 
 @click.command
 @click.argument("address", required=False, metavar="[HOST:PORT[,...]]", envvar="TAILRACE_BOOTSTRAP")
+@click.option("--data", "directories", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Examine a log directory instead, with or without a broker on it; may be repeated.")  # fmt: skip
 @click.option("--http", "http_address", metavar="HOST:PORT",
               help="A Tailrace broker's http.listen, for its own figures.  [default: port 9080, where ADDRESS is "
                    "this machine]")  # fmt: skip
@@ -40,22 +43,47 @@ _COLOURS: Final = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity
               help="The least that makes the exit code 1.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def doctor(
-    address: str | None, http_address: str | None, timeout_s: float, fail_on: str, as_json: bool
-) -> ExitCode:  # fmt: skip
-    """Examine a cluster; say what is wrong, why, and what helps.
+    address: str | None,
+    directories: tuple[Path, ...],
+    http_address: str | None,
+    timeout_s: float,
+    fail_on: str,
+    as_json: bool,
+) -> ExitCode:
+    """Examine a cluster, or log directories; say what is wrong, why, and what helps.
 
-    ADDRESS is any Kafka cluster's, 127.0.0.1:9092 unless given. Nothing is changed.
+    The address is any Kafka cluster's, 127.0.0.1:9092 unless given. Nothing is changed.
     """
+    if directories:
+        return _examine_directories(directories, fail_on, as_json)
     bootstrap = address or DEFAULT_BOOTSTRAP_SERVERS
     examination = Examination(addresses(bootstrap), timeout_s, SystemClock(), _figures(bootstrap, http_address))
     examined = asyncio.run(examine_cluster(examination))
     if as_json:
-        print_json(_document(bootstrap, examined))
+        cluster_id = None if examined.facts is None else examined.facts.state.cluster_id
+        print_json(_document(bootstrap, cluster_id, examined.findings))
     else:
         print_findings(examined.findings)
         click.echo(_summary(bootstrap, examined))
     if examined.facts is None:
         return ExitCode.UNREACHABLE
+    return exit_code(examined.findings, fail_on)
+
+
+def _examine_directories(directories: tuple[Path, ...], fail_on: str, as_json: bool) -> ExitCode:
+    from tailrace.doctor.directory import examine_directories  # start-up time: an address needs none of it
+
+    examined = examine_directories(directories)
+    named = ",".join(map(str, directories))
+    if as_json:
+        print_json(_document(named, None, examined.findings))
+    else:
+        print_findings(examined.findings)
+        logs = plural(sum(len(each.partitions) for each in examined.facts), "log")
+        segments = plural(sum(len(each.segments) for each in examined.facts), "segment")
+        holders = [each.holder for each in examined.facts if each.holder is not None]
+        used = f"; process {holders[0].pid} ({holders[0].command}) runs on it" if holders else ""
+        click.echo(f"{named}: {counts_text(examined.findings)}; examined {logs}, {segments}{used}")
     return exit_code(examined.findings, fail_on)
 
 
@@ -96,13 +124,12 @@ def _summary(bootstrap: str, examined: Examined) -> str:
     return f"{bootstrap}: {told}; examined {', '.join(looked)}{figures}"
 
 
-def _document(bootstrap: str, examined: Examined) -> dict[str, object]:
-    facts = examined.facts
+def _document(examined: str, cluster_id: str | None, findings: list[Finding]) -> dict[str, object]:
     return {
-        "examined": bootstrap,
-        "cluster_id": None if facts is None else facts.state.cluster_id,
-        "counts": {kind.value: sum(each.severity == kind for each in examined.findings) for kind in Severity},
-        "findings": [each.as_json() for each in examined.findings],
+        "examined": examined,
+        "cluster_id": cluster_id,
+        "counts": {kind.value: sum(each.severity == kind for each in findings) for kind in Severity},
+        "findings": [each.as_json() for each in findings],
     }
 
 

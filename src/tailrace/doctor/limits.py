@@ -76,6 +76,3 @@ SEGMENT_LOOKS_MAX: Final = 20_000
 
 HEAD_BYTES: Final = 61
 """The head of a record batch: offset, length, epoch, magic, checksum and the rest, up to its records."""
-
-STRAY_DAYS: Final = 7
-"""Days after which a directory that was set aside is told: `file.delete.delay.ms` is a minute."""
