@@ -9,8 +9,8 @@ Each round kills the leader of a partition of three replicas, `min.insync.replic
     a producer       of librdkafka, idempotent, as it comes, has its record acknowledged
     a reader         of librdkafka, as it comes, has that record
 
-The two of librdkafka look for a new leader about once a second. Then the broker is started again, and all have to be in
-sync before the next round.
+The producer has nothing else to send, or with `--busy` sends a record every 2 ms before the kill and after. Then the
+broker is started again, and all have to be in sync before the next round.
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ PROBE_S = 0.01
 FAST = {"broker.session.timeout.ms": "1000", "broker.heartbeat.interval.ms": "100"}
 TOPIC = "failover"
 WAIT_S = 60.0
+LOAD_EVERY_S = 0.002
+LOAD_BEFORE_S = 0.5
 WHO = ("cluster", "producer", "reader")
 
 
 class Reader(threading.Thread):
     """Reads the partition and notes when it has which record."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, settings: dict[str, str]) -> None:
         super().__init__(daemon=True)
-        self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "reader", "log_level": 0})
+        self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "reader", "log_level": 0, **settings})
         self._consumer.assign([TopicPartition(TOPIC, 0, 0)])
         self.seen: dict[bytes, float] = {}
         self.stopped = threading.Event()
@@ -83,9 +85,10 @@ class Probe(threading.Thread):
 class Bench:
     """A cluster, a producer and a reader."""
 
-    def __init__(self, cluster: EtcdCluster, settings: dict[str, str]) -> None:
-        """`settings` of librdkafka's producer go over those it comes with."""
+    def __init__(self, cluster: EtcdCluster, settings: dict[str, str], *, is_busy: bool) -> None:
+        """`settings` of librdkafka go over those it comes with. A busy one has records under way always."""
         self._cluster = cluster
+        self._is_busy = is_busy
         cluster.start(1, 2, 3)
         servers = cluster.servers()
         self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
@@ -95,7 +98,7 @@ class Bench:
         self._producer = Producer({**idempotent, **settings})
         self._sent = 0
         self.acknowledged: dict[bytes, float] = {}
-        self.reader = Reader(servers)
+        self.reader = Reader(servers, settings)
         self.reader.start()
 
     def round(self) -> tuple[float, float, float]:
@@ -103,6 +106,8 @@ class Bench:
         self._wait_in_sync()
         self._until(self._send(), self.acknowledged)
         leader = self._leader()
+        if self._is_busy:
+            self._work(LOAD_BEFORE_S)
         survivors = [broker.address for each, broker in self._cluster.brokers.items() if each != leader]
         killed = time.monotonic()
         self._cluster.brokers[leader].kill()
@@ -125,10 +130,18 @@ class Bench:
         self._producer.produce(TOPIC, value, partition=0, on_delivery=told)
         return value
 
+    def _work(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._send()
+            self._producer.poll(LOAD_EVERY_S)
+
     def _until(self, value: bytes, times: dict[bytes, float]) -> float:
         deadline = time.monotonic() + WAIT_S
         while value not in times:
-            self._producer.poll(0.002)
+            if self._is_busy:
+                self._send()
+            self._producer.poll(LOAD_EVERY_S)
             assert time.monotonic() < deadline, "it never came"
         return times[value]
 
@@ -158,13 +171,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--fast", action="store_true", help="the settings for a fast failover")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the producer")
+    parser.add_argument("--busy", action="store_true", help="the producer sends all the time")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of both clients")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="failover-") as directory,
         EtcdCluster(Path(directory), FAST if options.fast else {}) as cluster,
     ):
-        bench = Bench(cluster, dict(each.split("=", 1) for each in options.set))
+        bench = Bench(cluster, dict(each.split("=", 1) for each in options.set), is_busy=options.busy)
         rounds = []
         for number in range(options.rounds):
             rounds.append(bench.round())
@@ -174,7 +188,11 @@ def main() -> None:
             )
         bench.reader.stopped.set()
         bench.reader.join(5)
-    told = {"settings": "fast" if options.fast else "default", "rounds": len(rounds)}
+    told = {
+        "settings": "fast" if options.fast else "default",
+        "producer": "busy" if options.busy else "idle",
+        "rounds": len(rounds),
+    }
     for name, values in zip(WHO, zip(*rounds, strict=True), strict=True):
         figures = {"p50": statistics.median(values), "p99": percentile(list(values), 0.99), "max": max(values)}
         told |= {f"{name}_{which}_s": round(value, 2) for which, value in figures.items()}

@@ -145,7 +145,7 @@ def _step_between(
     before, offset = between
     if before is None:
         return
-    if offset <= before:
+    if offset <= before and not view.was_out_of_range(key, before, when):
         yield Anomaly("nonmonotonic-poll", key, f"{offset} after {before}")
     if view.history.rules_of(key).is_compacted:
         return

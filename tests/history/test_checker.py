@@ -186,6 +186,10 @@ def test_what_is_allowed() -> None:
     assert deleted.found() == set()
     undone = three().read((0, "a")).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO).read((2, "c"))
     assert undone.final("a", "b", "c").found() == set()
+    sent_back = three().read((0, "a")).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO).read((0, "a"))
+    assert sent_back.final("a", "b", "c").found() == set()
+    told = three().read((0, "a")).add("admin", DeleteRecords(KEY, 0), outcome=Outcome.INFO).read((0, "a"))
+    assert told.final("a", "b", "c").found() == {"nonmonotonic-poll"}
     expired = Builder().add("p", Send(Key("e", 0), "a", 0)).add("p", Send(Key("e", 0), "b", 1))
     expired.add("admin", Bounds(Key("e", 0), 1, 2)).add(FINAL, Read(Key("e", 0), ((1, "b"),)))
     assert expired.found() == set()

@@ -37,6 +37,7 @@ class View:
         self.final_bounds: dict[Key, Bounds] = {}
         self.log_start: dict[Key, int] = defaultdict(int)
         self._deletions: dict[Key, list[tuple[float, int]]] = defaultdict(list)
+        self._untold_deletions: dict[Key, list[tuple[float, int]]] = defaultdict(list)
         for op, read in history.reads():
             self._take_read(op, read)
         for op, send in history.sends():
@@ -45,6 +46,8 @@ class View:
         for op, step in history.steps(Outcome.OK, Outcome.INFO):
             if isinstance(step, DeleteRecords):
                 self._deletions[step.key].append((op.invoked, step.before))
+                if op.outcome is Outcome.INFO:
+                    self._untold_deletions[step.key].append((op.invoked, step.before))
         for op, step in history.steps(Outcome.OK):
             if isinstance(step, Bounds):
                 self.log_start[step.key] = max(self.log_start[step.key], step.log_start)
@@ -79,6 +82,11 @@ class View:
         A deletion that nobody was told of may be seen by readers, and be undone by a crash: then the record is back.
         """
         return any(invoked < when and offset < before for invoked, before in self._deletions[key])
+
+    def was_out_of_range(self, key: Key, offset: int, when: float) -> bool:
+        """Whether a reader that had read up to `offset` may have been sent to the log's start by a deletion that was
+        undone."""
+        return any(invoked < when and offset + 1 < before for invoked, before in self._untold_deletions[key])
 
     def place(self, send: Send) -> int | None:
         """Where a record lies: where its producer was told, or the one place where it was read."""
