@@ -65,8 +65,8 @@ def kafka() -> None:
 
 
 def streams() -> None:
-    """Kafka Streams, its store, and Connect's file connectors; what else they need, `kafka` has installed."""
-    only = "-DincludeArtifactIds=kafka-streams,rocksdbjni,connect-file"
+    """Kafka Streams, its store, Connect's file connectors, MirrorMaker; what else they need, `kafka` has installed."""
+    only = "-DincludeArtifactIds=kafka-streams,rocksdbjni,connect-file,connect-mirror,connect-mirror-client"
     copy_jars(COMPAT / "java" / "streams" / "pom.xml", cache_directory() / "streams-libs", only)
 
 
