@@ -8,8 +8,8 @@ each. Load: librdkafka in this process, 1,000-byte records, acks=all, idempotenc
 goes, in batches of up to `--batch` bytes; `rate` sends a record at a time, `--rate` a second, to one partition, and
 reports the milliseconds to its acknowledgement.
 CPU is user and system time of each broker process, in seconds for each GB of records.
-The floor of a replication factor is the bare system calls for the same copies in 256 KiB pieces: each replica receives,
-checks and writes, the leader sends its file to each follower (`bench_broker.floors`).
+The floor of a replication factor is the bare system calls for the same copies, as many processes at one time: each
+replica receives, checks and writes, the leader sends its file to each follower (`rig/replica_floor.py`).
 `--idle N` adds N partitions on two of the brokers that nobody writes to, and reports what that costs at rest.
 """
 
@@ -29,7 +29,8 @@ import psutil
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from bench_broker import floors, server_cpu_s
+from bench_broker import server_cpu_s
+from rig.replica_floor import replica_floor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -184,11 +185,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         cluster.start(*NODES)
         bench = Bench(cluster, options.batch, options.partitions)
         for number in range(options.rounds):
-            floor = floors(Path(directory), options.megabytes)
             for factor in FACTORS:
                 figures = bench.load(factor, options.megabytes)
-                copies = factor * floor["produce_cpu_s_per_gb"] + (factor - 1) * floor["fetch_cpu_s_per_gb"]
-                figures["floor_cpu_s_per_gb"] = copies
+                floor = replica_floor(Path(directory), options.megabytes, factor)
+                figures |= {f"floor_{name}": value for name, value in floor.items()}
                 if options.rate:
                     figures |= bench.rate(factor, options.rate, options.seconds)
                 found.setdefault(f"replicas_{factor}", []).append(figures)

@@ -29,18 +29,24 @@ COMMON: dict[str, Any] = {
 }
 
 
+DELIVERY_TIMEOUT_MS = 60_000
+
+
 class KafkaPythonSender(Process):
     """An idempotent producer."""
 
     begins_connected = True
+    _unanswered: dict[str, tuple[Send, float]]
+    """By value: what was sent, and when."""
 
     def work(self) -> None:
+        self._unanswered = {}
         producer = KafkaProducer(
             bootstrap_servers=self.address,
             enable_idempotence=True,
             acks="all",
             linger_ms=2,
-            delivery_timeout_ms=60_000,
+            delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
             **COMMON,
         )
         self.begun.set()
@@ -51,27 +57,34 @@ class KafkaPythonSender(Process):
             send = Send(key, f"{self.name}.{number}", None, record_key)
             number += 1
             invoked = time.monotonic()
+            self._unanswered[send.value] = send, invoked
             try:
                 future = producer.send(
                     key.topic, encode_value(send.value), record_key.encode(), partition=key.partition
                 )
             except KafkaError as error:
-                self.recorder.add_refusal(self.name, send, invoked, repr(error))
+                self._failed(send, invoked, error)
                 continue
             future.add_callback(partial(self._stored, send, invoked))
             future.add_errback(partial(self._failed, send, invoked))
             self.stopped.wait(self.random.random() * 0.02)
         try:
-            producer.flush(TIMEOUT_S)
+            producer.flush(
+                DELIVERY_TIMEOUT_MS / 1000 + TIMEOUT_S / 3
+            )  # a machine may be busy; by then it gives up itself
+            producer.close(1)
         except KafkaError as error:
             self.recorder.fatal.append(f"{self.name}: records were neither acknowledged nor refused: {error}")
-        producer.close(1)
+        for send, invoked in list(self._unanswered.values()):
+            self.recorder.add(self.name, [send], Outcome.INFO, invoked, "no answer")
 
     def _stored(self, send: Send, invoked: float, told: Any) -> None:
+        self._unanswered.pop(send.value, None)
         offset = told.offset if told.offset >= 0 else None
         self.recorder.add(self.name, [send._replace(offset=offset)], Outcome.OK, invoked)
 
     def _failed(self, send: Send, invoked: float, error: BaseException) -> None:
+        self._unanswered.pop(send.value, None)
         self.recorder.add_refusal(self.name, send, invoked, repr(error))
 
 

@@ -97,7 +97,7 @@ class Process(threading.Thread):
     def finish(self) -> None:
         """Begin nothing more, and wait until what was begun is over."""
         self.stopped.set()
-        self.join(2 * TIMEOUT_S)
+        self.join(3 * TIMEOUT_S)
         if self.is_alive():
             frame = sys._current_frames().get(self.ident or 0)
             where = "".join(traceback.format_stack(frame)[-4:])
