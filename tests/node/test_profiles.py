@@ -2,10 +2,12 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import Producer
 
 from node.served import ServedBroker
 from tailrace.cli.heapdiff import heapdiff
@@ -22,6 +24,7 @@ class Profiled:
         found = re.search(r" http=(\S+):(\d+) in ", broker.line)
         assert found is not None, broker.line
         self.address = found[1], int(found[2])
+        self.servers = f"{broker.address[0]}:{broker.address[1]}"
 
     def get(self, path):
         connection = HTTPConnection(*self.address, timeout=ANSWER_S)
@@ -40,7 +43,8 @@ class Profiled:
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
-    with ServedBroker(tmp_path_factory.mktemp("profiles"), "--set", "http.listen=127.0.0.1:0") as broker:
+    flags = ("--set", "http.listen=127.0.0.1:0", "--set", "log.flush.before.ack=true")
+    with ServedBroker(tmp_path_factory.mktemp("profiles"), *flags) as broker:
         yield Profiled(broker)
 
 
@@ -115,3 +119,35 @@ def test_top_without_a_broker_is_one_sentence():
     told = CliRunner().invoke(top, ["--http", "127.0.0.1:1", "--once"])
     assert told.exit_code == 1
     assert "cannot read http://127.0.0.1:1/metrics" in str(told.exception)
+
+
+def test_a_timeline_shows_requests_turns_and_syncs(profiled):
+    producer = Producer({"bootstrap.servers": profiled.servers, "log_level": 0})
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(profiled.get, "/debug/pprof/trace?seconds=1.5")
+        while not asked.done():  # it answers within ANSWER_S, or fails
+            producer.produce("traced", b"x")
+            assert producer.flush(ANSWER_S) == 0
+    status, body = asked.result()
+    assert status == 200
+    found = json.loads(body)
+    slices = [each for each in found["traceEvents"] if each["ph"] == "X"]
+    categories = {each["cat"] for each in slices}
+    assert {"loop", "socket", "request", "timer", "background", "disk"} <= categories
+    assert "Produce" in {each["name"] for each in slices if each["cat"] == "request"}
+    turns = [each for each in slices if each["cat"] == "loop"]
+    produce = next(each for each in slices if each["name"] == "Produce")
+    assert any(
+        turn["tid"] == produce["tid"] and turn["ts"] <= produce["ts"] <= turn["ts"] + turn["dur"] for turn in turns
+    ), "a request is within a turn"
+    waits = [each for each in found["traceEvents"] if each["ph"] == "b" and each["name"] == "Produce"]
+    assert waits, "acknowledged after a flush, it waits"
+    assert any(each["name"] == "fdatasync" and "traced-0/" in each["args"]["file"] for each in slices)
+    again = json.loads(profiled.get("/debug/pprof/trace?seconds=0.1")[1])
+    assert again["otherData"]["events left out"] == 0
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "x"])
+def test_a_timeline_has_a_longest_time(profiled, seconds):
+    status, body = profiled.get(f"/debug/pprof/trace?seconds={seconds}")
+    assert (status, b"at most 60" in body) == (400, True)

@@ -18,6 +18,7 @@ _SUMMARIES = {
     "profile": "profile of processor time; ?seconds=N",
     "heap": "live memory by where it was allocated; the first look begins the trace, ?stop=1 ends it",
     "allocs": "what is allocated; ?seconds=N",
+    "trace": "timeline of turns, callbacks, requests and syncs, for Perfetto; ?seconds=N",
     "tasks": "what each thread and task waits for; ?format=pprof",
 }
 

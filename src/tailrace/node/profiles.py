@@ -3,9 +3,10 @@
     profile?seconds=N    processor time of all threads, sampled 100 times a second; 10 s by default
     heap                 live memory. The first request begins a trace, which costs until heap?stop=1
     allocs?seconds=N     what is allocated within N seconds
+    trace?seconds=N      timeline of loops, requests, work in threads and syncs; 1 s by default. Trace-event JSON
     tasks                what each thread and task waits for; text, or a profile with ?format=pprof
 
-One profile of processor time, and one trace of memory, at a time: a second one is told 409.
+One profile of processor time, one trace of memory and one timeline at a time: a second one is told 409.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from typing import Final, NamedTuple
 
 from tailrace.base.errors import TailraceError
 from tailrace.base.pending import Pending
-from tailrace.http.message import HttpAnswer, HttpRequest, text_answer
+from tailrace.http.message import JSON, HttpAnswer, HttpRequest, text_answer
 from tailrace.net.loop import Engine
 from tailrace.node.observed import Observed
 from tailrace.observe import heap
 from tailrace.observe.cpu_profile import CpuProfile
-from tailrace.observe.limits import ALLOCS_ROUND_MS, PROFILE_SECONDS_MAX
+from tailrace.observe.limits import ALLOCS_ROUND_MS, PROFILE_SECONDS_MAX, TRACE_SECONDS_MAX
 from tailrace.observe.pprof import encode
 from tailrace.observe.profile import Profile
 from tailrace.observe.tasks import tasks_profile, tasks_text
 
 _SECONDS: Final = 10.0
+_TRACE_SECONDS: Final = 1.0
 
 
 class _AllocsCount(NamedTuple):
@@ -59,6 +61,8 @@ class ProfilePages:
                 return self.heap(request)
             case "allocs":
                 return self.allocs(request)
+            case "trace":
+                return self.trace(request)
         assert name == "tasks", name
         return self.tasks(request)
 
@@ -125,6 +129,28 @@ class ProfilePages:
 
         self._engine.timers.schedule(min(ALLOCS_ROUND_MS, count.duration_ms), look)
 
+    def trace(self, request: HttpRequest) -> HttpAnswer | Pending[HttpAnswer]:
+        """Take a timeline for some seconds, then answer."""
+        from tailrace.node.tracing import Tracing  # memory: fewer brokers are traced than profiled
+
+        try:
+            seconds = _seconds(request, _TRACE_SECONDS, TRACE_SECONDS_MAX)
+            tracing = Tracing(self._clock)
+        except BadQuery as error:
+            return text_answer(400, str(error))
+        except TailraceError as error:
+            return text_answer(409, str(error))
+        pending: Pending[HttpAnswer] = Pending()
+
+        def end() -> None:
+            trace = tracing.stop()
+            headers = (("Content-Disposition", 'attachment; filename="trace.json"'),)
+            future = self._engine.loop.run_in_executor(None, lambda: HttpAnswer(200, trace.encode(), JSON, headers))
+            future.add_done_callback(lambda ended: pending.complete(_outcome(ended)))
+
+        self._engine.timers.schedule(seconds * 1000, end)
+        return pending
+
     def tasks(self, request: HttpRequest) -> HttpAnswer:
         """Stacks of threads and tasks, as they are."""
         tasks = asyncio.all_tasks(self._engine.loop)
@@ -148,12 +174,12 @@ def _profile_answer(name: str, body: bytes) -> HttpAnswer:
     return HttpAnswer(200, body, "application/octet-stream", headers)
 
 
-def _seconds(request: HttpRequest) -> float:
+def _seconds(request: HttpRequest, usual: float = _SECONDS, most: int = PROFILE_SECONDS_MAX) -> float:
     text = request.query.get("seconds")
     try:
-        seconds = _SECONDS if text is None else float(text)
+        seconds = usual if text is None else float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds <= PROFILE_SECONDS_MAX:
-        raise BadQuery(f"seconds is a number above 0, at most {PROFILE_SECONDS_MAX}")
+    if not 0 < seconds <= most:
+        raise BadQuery(f"seconds is a number above 0, at most {most}")
     return seconds

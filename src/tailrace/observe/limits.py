@@ -51,3 +51,9 @@ DUMP_CPU_MS: Final = 5_000
 
 DUMP_HEAP_MS: Final = 10_000
 """How long allocations are traced after a spike of memory, where they were not traced before."""
+
+TRACE_EVENTS_MAX: Final = 100_000
+"""Events of one trace: some 20 MB in memory, 12 MB as a file. A loop at its limit makes that many in two seconds."""
+
+TRACE_SECONDS_MAX: Final = 60
+"""The longest trace; what is of interest is seldom longer than some turns."""
