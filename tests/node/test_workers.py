@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from node.served import ServedBroker, failed_start
 
 WAIT_S = 30.0
 PARTITIONS = 50
+IN_USE = os.strerror(errno.EADDRINUSE)
 
 
 class Workers:
@@ -169,10 +171,14 @@ def test_a_worker_that_is_killed_comes_back_and_the_others_serve_on(tmp_path: Pa
         assert not any("worker 1 ended" in line for line in lines)
 
 
-def test_no_worker_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+def test_no_worker_outlives_the_process_that_started_it_and_its_port_is_shared_with_no_stranger(
+    tmp_path: Path,
+) -> None:
     with workers(tmp_path / "data", 2) as served:
         pids = list(served.pids.values())
         assert len(pids) == 2
+        status, _, words = failed_start(tmp_path / "other", "--workers", "2", "--listen", served.bootstrap)
+        assert status == 1 and words == f"tailrace: cannot start: cannot listen on {served.bootstrap}: {IN_USE}\n"
         served.served.process.kill()
         assert are_gone(pids)
 
@@ -228,6 +234,6 @@ def test_what_keeps_workers_from_starting_is_one_sentence(tmp_path: Path) -> Non
 
     with ServedBroker(tmp_path / "other") as taken:
         port = taken.address[1]
-        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in words("--listen", f"127.0.0.1:{port}")
+        assert f"cannot listen on 127.0.0.1:{port}: {IN_USE}" in words("--listen", f"127.0.0.1:{port}")
         own = words("--listen", f"127.0.0.1:{port - 1}")
         assert f"cannot listen on 127.0.0.1:{port}, a worker's own address" in own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +105,17 @@ def test_a_file_that_another_has_open_is_refused_in_one_sentence(tmp_path: Path)
     (tmp_path / "noise.db").write_bytes(b"not a database, at all" * 100)
     with pytest.raises(TailraceError, match="cannot open the cluster's metadata"):
         Gateway(SystemClock(), tmp_path / "noise.db")
+
+
+def test_a_browser_is_not_answered(gateway: GatewayThread) -> None:
+    """Any page may have it send what it likes to an address of this host."""
+    body = b"{}"
+    head = b"POST /v3/kv/range HTTP/1.1\r\nContent-Length: 2\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
+        client.sendall(head + b"\r\n" + body)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        client.sendall(head + b"Origin: http://example.com\r\n\r\n" + body)
+        assert client.recv(4096) == b""
 
 
 def test_what_etcd_does_and_the_gateway_does_not_is_refused_and_not_guessed(gateway: GatewayThread) -> None:

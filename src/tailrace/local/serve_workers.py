@@ -30,6 +30,7 @@ from tailrace.local.ports import free_ports
 from tailrace.local.supervisor import Supervisor
 from tailrace.local.worker import Worker
 from tailrace.local.workers import (
+    DEFAULTS,
     HTTP_LISTEN,
     Layout,
     WorkersOptions,
@@ -86,7 +87,7 @@ def serve_workers(options: ServeWorkersOptions) -> int:
 
 
 async def _serve(options: WorkersOptions, started_ms: float) -> int:
-    settings, data_dir = BrokerSettings(options.settings), options.data_dir
+    settings, data_dir = BrokerSettings({**DEFAULTS, **options.settings}), options.data_dir
     layout = lay_out(_with_http(options), await _ports_instead(options, settings))
     shared = SharedPort(layout.shared)
     try:

@@ -26,12 +26,16 @@ PORT_MAX: Final = 65535
 WORKERS_DIRECTORY: Final = "workers"
 """No partition's directory is called so, whatever the topics are."""
 HTTP_LISTEN: Final = "http.listen"
-ONE_REPLICA: Final = (
-    "offsets.topic.replication.factor",
-    "transaction.state.log.replication.factor",
-    "share.coordinator.state.topic.replication.factor",
-)
-"""1 unless given: workers share a host's fate, and one that dies is back before another could take its place."""
+DEFAULTS: Final = {
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "broker.session.timeout.ms": "30000",
+    "broker.heartbeat.interval.ms": "3000",
+}
+"""Unless given. One replica: workers share a host's fate, and one that dies is back before another could take its
+place. Long leases: who starts a worker sees at once that it is dead, and its next life takes the lease over; a lease
+only has to outlast a host that has too much to do."""
 
 _TOLD_OTHERWISE: Final = ("listeners", "node.id", "broker.id", "log.dir", "log.dirs")
 """Settings of which each worker gets a value of its own."""
@@ -71,7 +75,7 @@ def lay_out(options: WorkersOptions, ports: Sequence[int] = ()) -> Layout:
     near = [each._replace(host=LOOPBACK_HOST) if each.host in WILDCARD_HOSTS else each for each in own]
     shared = shared._replace(port=ports[0])
     https = http_addresses(settings, count)
-    given = {**dict.fromkeys(ONE_REPLICA, "1"), **options.settings}
+    given = {**DEFAULTS, **options.settings}
     for name in _TOLD_OTHERWISE:
         given.pop(name, None)
     routes = []

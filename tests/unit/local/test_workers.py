@@ -75,6 +75,11 @@ def test_internal_topics_have_one_replica_unless_more_are_given() -> None:
     assert settings["transaction.state.log.replication.factor"] == "1"
 
 
+def test_leases_are_long_unless_they_are_given() -> None:
+    assert layout().orders[0].settings["broker.session.timeout.ms"] == "30000"
+    assert layout(broker_session_timeout_ms="9000").orders[0].settings["broker.session.timeout.ms"] == "9000"
+
+
 @pytest.mark.parametrize(
     ("listen", "given", "words"),
     [
