@@ -6,8 +6,8 @@
     workers-1    `tailrace serve --workers 1`
     workers-2    `tailrace serve --workers 2`: three processes, all of which are counted
 
-They take turns, each fresh on fresh data. One topic of PARTITIONS partitions, 1,000-byte random records, acks=all; the
-load is librdkafka in this process. CPU is that of all server processes, user and system.
+They take turns, each fresh on fresh data. One topic of PARTITIONS partitions, batches of BATCH_RECORDS random records
+of 1,000 bytes, acks=all; the load is librdkafka in this process. CPU is that of all server processes, user and system.
 With `--share` serve and workers-2 are measured again where each process that serves may use PERCENT of a core at most
 (a control group of its own; Linux, root): so the throughput that more cores would give is seen on a machine that has
 few, as long as load and servers together find what they may use.
@@ -38,12 +38,14 @@ from rig.process import Meter  # noqa: E402
 
 RECORD_BYTES = 1000
 PARTITIONS = 8
+BATCH_RECORDS = 250
+"""In every batch, so that what a batch costs does not depend on how busy the load is."""
 TOPIC = "bench"
 QUIET = {"log_level": 0}
 REST_S = 5.0
 WAIT_S = 60.0
 GROUPS = Path("/sys/fs/cgroup/cpu")
-PERIOD_US = 10_000
+PERIOD_US = 50_000
 
 
 class Serve(TailraceProcess):
@@ -91,12 +93,13 @@ def shares(pids: list[int], percent: float) -> Iterator[None]:
 
 def produce(address: str, records: int) -> None:
     """Send `records` over all partitions in turn, and wait for all acknowledgements."""
-    producer = Producer({"bootstrap.servers": address, "acks": "all", "linger.ms": 5, "batch.size": 1_000_000, **QUIET})
+    whole = {"linger.ms": 1000, "batch.num.messages": BATCH_RECORDS, "batch.size": 1_000_000}
+    producer = Producer({"bootstrap.servers": address, "acks": "all", **whole, **QUIET})
     payload = os.urandom(RECORD_BYTES)
     for index in range(records):
         while True:
             try:
-                producer.produce(TOPIC, payload, partition=index // 100 % PARTITIONS)
+                producer.produce(TOPIC, payload, partition=index // BATCH_RECORDS % PARTITIONS)
                 break
             except BufferError:
                 producer.poll(0.01)
@@ -147,7 +150,7 @@ def _measured(server: Serve, megabytes: int, percent: float | None) -> dict[str,
     works: tuple[tuple[str, Callable[[str, int], None]], ...] = (("produce", produce), ("fetch", fetch))
     with shares(serving if percent is not None else [], percent or 0):
         for name, work in works:
-            work(server.address, 10 * PARTITIONS)  # connections are open, and leaders known
+            work(server.address, BATCH_RECORDS * PARTITIONS)  # connections are open, and leaders known
             cpu = {pid: meter.cpu_s() for pid, meter in every.items()}
             began = time.perf_counter()
             work(server.address, records)

@@ -23,6 +23,9 @@ RESTART_MAX_MS: Final = 30_000
 RESTART_CALM_MS: Final = 60_000
 """A worker that served for so long is started again as quickly as one that never died."""
 
+_IN_ORDER: Final = (0, -signal.SIGTERM)
+"""Exit statuses of a worker that was asked to stop; the signal's is that of one that had only just been started."""
+
 Result = TypeVar("Result")
 
 _log = logging.getLogger("tailrace.workers")
@@ -103,7 +106,7 @@ class Supervisor:
             if worker.is_running:
                 _log.error("worker %d is killed before it has stopped; the next start recovers", worker.number)
                 worker.kill()
-        return 0 if not any(await ended) else 1
+        return 0 if all(status in _IN_ORDER for status in await ended) else 1
 
 
 async def _together(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
