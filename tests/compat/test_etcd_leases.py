@@ -15,6 +15,8 @@ from tailrace.cluster.etcd_store import EtcdStore
 pytestmark = pytest.mark.compat
 
 BROKER = "brokers/2"
+OVER_MS = SHORT_MS + 100
+"""After so long a lease of SHORT_MS has ended."""
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +86,33 @@ def test_one_that_is_renewed_does_not(stores: EtcdStores, keeper: EtcdStore) -> 
     assert in_time > 0
 
 
+def in_time(attempt: Callable[[], None]) -> None:
+    """Try again where it fails and took so long that leases may have ended meanwhile: the machine was busy."""
+    for _ in range(10):
+        began = time.monotonic()
+        try:
+            return attempt()
+        except AssertionError:
+            if time.monotonic() - began < (OVER_MS + SHORT_MS / 2) / 1000:
+                raise
+            time.sleep(3)  # until no lease of the attempt is left
+    raise AssertionError("the machine is too busy for leases of a second")
+
+
 def test_everybody_looks_at_the_controllers(stores: EtcdStores) -> None:
     first, second, third = stores.open(), stores.open(), stores.open()
-    assert first.acquire_lease("controller", "one", SHORT_MS)
-    assert third.acquire_lease(BROKER, "b", SHORT_MS)
-    assert not second.acquire_lease("controller", "two", SHORT_MS)
-    time.sleep(1.1)
-    assert second.read_leases() == {BROKER: "b"}, "it leaves the rest to the controller"
-    assert second.acquire_lease("controller", "two", SHORT_MS)
-    assert second.read_leases() == {"controller": "two"}
-    assert not first.acquire_lease("controller", "one", SHORT_MS)
+
+    def attempt() -> None:
+        assert first.acquire_lease("controller", "one", SHORT_MS)
+        assert third.acquire_lease(BROKER, "b", SHORT_MS)
+        assert not second.acquire_lease("controller", "two", SHORT_MS)
+        time.sleep(OVER_MS / 1000)
+        assert second.read_leases() == {BROKER: "b"}, "it leaves the rest to the controller"
+        assert second.acquire_lease("controller", "two", SHORT_MS)
+        assert second.read_leases() == {"controller": "two"}
+        assert not first.acquire_lease("controller", "one", SHORT_MS)
+
+    in_time(attempt)
 
 
 def test_who_renews_while_it_is_being_ended_has_it_or_knows_that_it_has_not(
@@ -101,23 +120,28 @@ def test_who_renews_while_it_is_being_ended_has_it_or_knows_that_it_has_not(
 ) -> None:
     """The holder wakes up between the first look and the mark, and between the mark and the second look."""
     holder = stores.open()
-    assert holder.acquire_lease(BROKER, "b", SHORT_MS)
     looks = keeper._leases._is_over
 
-    def wake_after_the_first_look(lease_id: str) -> bool:
-        answer = looks(lease_id)
-        assert holder.acquire_lease(BROKER, "b", SHORT_MS)
-        seen.append(holder.read_leases().get(BROKER))
-        return answer
+    def attempt() -> None:
+        seen: list[str | None] = []
 
-    time.sleep(1.1)
-    seen: list[str | None] = []
-    monkeypatch.setattr(keeper._leases, "_is_over", wake_after_the_first_look)
-    assert keeper.read_leases()[BROKER] == "b", "not ended: it was renewed"
-    assert seen == ["b", None], "renewed after the mark: the holder does not count that"
-    monkeypatch.undo()
-    assert holder.acquire_lease(BROKER, "b", SHORT_MS)
-    assert holder.read_leases()[BROKER] == keeper.read_leases()[BROKER] == "b"
+        def wake_after_the_first_look(lease_id: str) -> bool:
+            answer = looks(lease_id)
+            assert holder.acquire_lease(BROKER, "b", SHORT_MS)
+            seen.append(holder.read_leases().get(BROKER))
+            return answer
+
+        assert keeper.acquire_lease("controller", "keeper", 10_000)
+        assert holder.acquire_lease(BROKER, "b", SHORT_MS)
+        time.sleep(OVER_MS / 1000)
+        with monkeypatch.context() as patch:
+            patch.setattr(keeper._leases, "_is_over", wake_after_the_first_look)
+            assert keeper.read_leases().get(BROKER) == "b", "not ended: it was renewed"
+        assert seen == ["b", None], "renewed after the mark: the holder does not count that"
+        assert holder.acquire_lease(BROKER, "b", SHORT_MS)
+        assert holder.read_leases().get(BROKER) == keeper.read_leases().get(BROKER) == "b"
+
+    in_time(attempt)
 
 
 def test_a_lease_that_ends_while_it_is_asked_for_is_granted(

@@ -183,7 +183,9 @@ def test_with_two_of_three_dead_acks_all_is_refused_and_what_was_committed_is_re
     writer.write(200)
     writer.until_acknowledged()
     values = writer.finish()
-    time.sleep(1)  # a follower hears of the high watermark with its next Fetch, half a second later at most
+    time.sleep(
+        3
+    )  # a follower hears of the high watermark with its next Fetch, half a second later where it has the time
     leader = cluster.state("t")[0]
     last = next(node_id for node_id in (1, 2, 3) if node_id != leader)
     for node_id in {1, 2, 3} - {last}:

@@ -21,12 +21,14 @@ from tests.history.kafka_python import KafkaPythonSender
 from tests.history.run import ACKNOWLEDGED_LEAST, figures_of
 from tests.history.workload import Workload
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.compat, pytest.mark.timeout(600)]
 
 PLAN = ClusterPlan(seed=3, seconds=0)
 TRANSACTION_TIMEOUT_MS = 30_000
 """Longer than a broker takes to stop and start, on a busy machine too: no transaction is to be left in doubt."""
 JAVA_RECORDS = [Record(None, b"java-%d" % number, (), int(time.time() * 1000)) for number in range(400)]
+SEGMENT_MS = "5000"
+"""A fetch brings one segment at most: with those of the histories, 500 ms, a follower may stay behind for long."""
 JAVA_PAUSE_MS = 40
 """Between two records: as long as the restarts take, or longer."""
 
@@ -48,9 +50,9 @@ class JavaProducer(threading.Thread):
 
 def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -> None:
     with NetworkedCluster(tmp_path, PLAN.brokers, PLAN.settings) as cluster:
-        workload = Workload(
-            cluster.servers, PLAN.seed, PLAN.clients._replace(transaction_timeout_ms=TRANSACTION_TIMEOUT_MS)
-        )
+        config = {**PLAN.clients.config, "segment.ms": SEGMENT_MS}
+        clients = PLAN.clients._replace(transaction_timeout_ms=TRANSACTION_TIMEOUT_MS, config=config)
+        workload = Workload(cluster.servers, PLAN.seed, clients)
         assert any(isinstance(each, KafkaPythonSender) for each in workload.processes)
         workload.create_topics()
         admin = AdminClient({"bootstrap.servers": cluster.servers, "log_level": 0})
@@ -62,7 +64,7 @@ def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -
             assert broker.stop() == 0
             broker.start()
             assert not wait_in_sync(cluster)
-        java.join(90)
+        java.join(180)
         assert not java.is_alive() and java.failure is None, java.failure
         workload.finish(lambda: None)
         assert not wait_identical(cluster, PLAN)

@@ -26,8 +26,9 @@ from tests.history.workload import Clients, Workload
 
 IN_SYNC_TIMEOUT_S = 60.0
 BUSY_IN_SYNC_TIMEOUT_S = 20.0
-"""For so long the clients go on after the last fault, that replicas come back beside them. Not for longer: segments of
-150 ms, of which a fetch brings one, are too much for a follower where a round of fetches takes as long."""
+"""For so long the clients go on after the last fault, that replicas come back beside them. Not for longer: a fetch
+brings one segment at most, which is too little for a follower where a round of fetches takes as long as a segment."""
+SEGMENT_MS = "500"
 IDENTICAL_TIMEOUT_S = 15.0
 SETTINGS = {
     **BROKER_SETTINGS,
@@ -77,7 +78,8 @@ class ClusterPlan(NamedTuple):
     @property
     def clients(self) -> Clients:
         """Who works. A producer that asks its leader alone is promised nothing that a failover keeps."""
-        copies = {"replicas": self.brokers, "config": {"min.insync.replicas": str(min(2, self.brokers - 1))}}
+        config = {"min.insync.replicas": str(min(2, self.brokers - 1)), "segment.ms": SEGMENT_MS}
+        copies = {"replicas": self.brokers, "config": config}
         if self.is_leader_only:
             return LEADER_ONLY_CLIENTS._replace(**copies)
         return Clients(tuple(sorted(PRODUCERS.keys() - {LEADER_ONLY})), **copies)

@@ -21,7 +21,13 @@ from tailrace.records.batch import iter_whole_batches
 from tailrace.records.builder import build_batch
 from tailrace.records.record import Record
 from tailrace.wire.api import ApiKey
+from tailrace.wire.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
 from tailrace.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
+from tailrace.wire.messages.elect_leaders import ElectLeadersRequest
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from tailrace.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
@@ -104,7 +110,7 @@ def _address_of(node_id: int) -> Callable[[], Address]:
 
 
 class Admin(Client):
-    """Makes the topic."""
+    """Makes the topic, and asks for other replicas and leaders: once, whatever is answered."""
 
     def create(self, partitions: int, replicas: int, configs: Mapping[str, str], then: Callable[[], object]) -> None:
         """Until it is there."""
@@ -119,6 +125,19 @@ class Admin(Client):
         named = [CreatableTopicConfig(*each) for each in configs.items()]
         topic = CreatableTopic(TOPIC, partitions, replicas, configs=named)
         self.ask(self.any_broker(), ApiKey.CREATE_TOPICS, CreateTopicsRequest([topic], timeout_ms=1000), told)
+
+    def move(self, index: int, replicas: list[int]) -> None:
+        """Have a partition on these brokers."""
+        moved = ReassignableTopic(TOPIC, [ReassignablePartition(index, replicas)])
+        request = AlterPartitionReassignmentsRequest(timeout_ms=1000, topics=[moved])
+        self._ask_once(ApiKey.ALTER_PARTITION_REASSIGNMENTS, request)
+
+    def prefer(self) -> None:
+        """Have every partition led by its first replica."""
+        self._ask_once(ApiKey.ELECT_LEADERS, ElectLeadersRequest(topic_partitions=None, timeout_ms=1000))
+
+    def _ask_once(self, key: ApiKey, request: Any) -> None:
+        self.process.run(lambda: self.ask(self.any_broker(), key, request, lambda answer: None))
 
 
 class Producer(Client):

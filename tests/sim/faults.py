@@ -12,7 +12,12 @@
     clock             a wall clock jumps
     lease             the store loses a broker's lease
 
-Each has an end, but for the last two. Ends that could not but lose what was committed are left out (`World.may_end`).
+What its administrator asks for meanwhile, in some schedules:
+
+    move              other replicas for a partition, two at least
+    prefer            the first replicas shall lead again
+
+Each has an end, but for the last four. Ends that could not but lose what was committed are left out (`World.may_end`).
 """
 
 from __future__ import annotations
@@ -45,6 +50,10 @@ KINDS = {
 """Kind -> how often, in proportion."""
 
 
+MOVED_PART = 0.4
+"""Of the seeds: in so many a partition is moved."""
+
+
 class Fault(NamedTuple):
     """One of them. `one` and `other` are hosts, or the same twice."""
 
@@ -69,6 +78,19 @@ def plan(seed: int, brokers: int, lasts_ms: float, kinds_of: Mapping[str, int] =
         for_ms = random.choice([random.uniform(100, 1500), random.uniform(1500, 6000)])
         faults.append(Fault(random.uniform(500, lasts_ms), kind, node_id, random.choice(others), for_ms))
     return sorted(faults)
+
+
+def moves(seed: int, brokers: int, lasts_ms: float) -> list[Fault]:
+    """What is asked for within `lasts_ms`; nothing, mostly."""
+    random = Random(f"moves {seed}")
+    if brokers < 3 or random.random() >= MOVED_PART:
+        return []
+    kinds = random.choices(["move", "prefer"], [3, 1], k=random.randint(1, 4))
+    times = (random.uniform(1000, lasts_ms) for _ in kinds)
+    return [
+        Fault(at_ms, kind, random.randint(1, brokers), str(random.randrange(1000)), 0)
+        for at_ms, kind in zip(times, kinds, strict=True)
+    ]
 
 
 def apply(world: World, fault: Fault) -> None:
@@ -171,6 +193,17 @@ def _lease(world: World, fault: Fault) -> End:
     return _nothing
 
 
+def _move(world: World, fault: Fault) -> End:
+    random, index = Random(f"move {fault.other}"), fault.node_id % world.shape.partitions
+    world.admin.move(index, random.sample(sorted(world.machines), random.randint(2, 3)))
+    return _nothing
+
+
+def _prefer(world: World, fault: Fault) -> End:
+    world.admin.prefer()
+    return _nothing
+
+
 def _nothing() -> None:
     pass
 
@@ -190,4 +223,6 @@ _KINDS: dict[str, Callable[[World, Fault], End]] = {
     "lost-fsync": _lost_fsync,
     "clock": _clock,
     "lease": _lease,
+    "move": _move,
+    "prefer": _prefer,
 }

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import NamedTuple
 
-from tests.sim.faults import Fault, apply, plan
+from tests.sim.faults import Fault, apply, moves, plan
 from tests.sim.world import BugsLogged, Shape, World
 
 LASTS_MS = 9_000.0
@@ -86,7 +86,8 @@ def _hasty(seed: int) -> list[Fault]:
 def run(seed: int, shape: Shape | None = None, faults: list[Fault] | None = None) -> Verdict:
     """Run one schedule. `faults`: instead of those that the seed plans."""
     shape = shape_of(seed) if shape is None else shape
-    faults = plan(seed, shape.brokers, LASTS_MS) if faults is None else faults
+    if faults is None:
+        faults = sorted(plan(seed, shape.brokers, LASTS_MS) + moves(seed, shape.brokers, LASTS_MS))
     world = World(seed, shape)
     bugs = BugsLogged(world.model)
     logger = logging.getLogger("tailrace")

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.sim.faults import Fault
 from tests.sim.run import LASTS_MS, run, shrunk
 from tests.sim.story import told
+from tests.sim.world import Shape
 
 SCHEDULES = int(os.environ.get("TAILRACE_SIM_SCHEDULES", "100"))
 PARTS = 10
@@ -61,7 +63,14 @@ def test_a_seed_says_everything_in_any_process() -> None:
 
 def test_the_schedules_are_about_every_fault() -> None:
     """Each kind is done to some world of the first seeds, and is in its story."""
-    from tests.sim.faults import KINDS, plan
+    from tests.sim.faults import KINDS, moves, plan
 
     planned = {fault.kind for seed in range(20) for fault in plan(seed, 3, LASTS_MS)}
     assert planned == set(KINDS)
+    assert {fault.kind for seed in range(20) for fault in moves(seed, 3, LASTS_MS)} == {"move", "prefer"}
+
+
+def test_a_partition_is_moved_and_its_records_with_it() -> None:
+    verdict = run(1, Shape(brokers=5), [Fault(1500, "move", 2, str(each), 0) for each in (1, 2, 3)])
+    assert not verdict.complaints
+    assert any("moving from" in line for line in verdict.story)

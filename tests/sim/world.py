@@ -220,7 +220,9 @@ class World:
 
     def _look_at_change(self, index: int, now: PartitionImage) -> None:
         recovering = ", recovering" if now.is_recovering else ""
-        self.tell(f"t-{index}: leader {now.leader} epoch {now.leader_epoch}, isr {now.isr}, elr {now.elr}{recovering}")
+        moving = f", moving from {now.replicas} to {now.target_replicas}" if now.is_moving else ""
+        state = f"isr {now.isr}, elr {now.elr}{recovering}{moving}"
+        self.tell(f"t-{index}: leader {now.leader} epoch {now.leader_epoch}, {state}")
         self.unclean_elections += now.is_recovering and now.leader >= 0
         self._look_whether_forgiven(now)
         if not {*now.isr, *now.elr} <= set(now.replicas):
@@ -253,9 +255,11 @@ class World:
         if not self.producers or not all(each.is_done for each in self.producers):
             return False
         for index, image in enumerate(self.partitions()):
-            if set(image.isr) != set(image.replicas):
+            if set(image.isr) != set(image.replicas) or image.is_moving:
                 return False
             held = [each.replica(TOPIC, index) for each in self.brokers if each.node_id in image.replicas]
+            if any(each.replica(TOPIC, index) for each in self.brokers if each.node_id not in image.replicas):
+                return False
             ends = {(None if each is None else (each.high_watermark, each.log_end_offset)) for each in held}
             read = [each.position for each in self.consumers[index : index + 1]]
             if len(held) != len(image.replicas) or len(ends | {(each, each) for each in read}) != 1 or None in ends:
