@@ -361,7 +361,8 @@ transaction.two.phase.commit.enable: Whether transactions may be prepared by ano
 transactional.id.expiration.ms: Time in ms after which an unused transactional id is forgotten.
 unclean.leader.election.enable: Whether a replica that is not in sync may lead when no other can, at the cost of data.
 cleanup.policy: What happens to old segments: delete, compact, both, or nothing.
-http.listen: Where metrics and health are served over HTTP, as HOST:PORT; empty: nowhere. Not a setting of Kafka.
+http.console: The web console of http.listen: on, read-only or off; auto: read-only beyond loopback. Not Kafka's.
+http.listen: Where the console, metrics and health are served, as HOST:PORT; empty: nowhere. Not a setting of Kafka.
 loop.stall.report.ms: A turn of the loop longer than these ms is logged, with what holds it; 0: none is. Not Kafka's.
 profile.dump.dir: Where a sudden rise of processor time, memory or tasks leaves a profile; empty: nowhere. Not Kafka's.
 log.format: Lines that the broker writes: text for people, json for machines. Not a setting of Kafka.

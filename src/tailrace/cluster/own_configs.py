@@ -16,6 +16,7 @@ OWN_BROKER_ROWS: Final[tuple[Row, ...]] = (
     ("etcd.tls.certificate.file", "STRING", "", None, "medium", 0),
     ("etcd.tls.key.file", "STRING", "", None, "medium", 0),
     ("etcd.user", "STRING", "", None, "medium", 0),
+    ("http.console", "STRING", "auto", ("auto", "on", "read-only", "off"), "medium", 0),
     ("http.listen", "STRING", "127.0.0.1:9080", None, "medium", 0),
     ("log.dir.reserved.bytes", "LONG", "-1", (-1, None), "medium", 2),
     ("log.dirs.forget.missing", "BOOLEAN", "false", None, "low", 0),

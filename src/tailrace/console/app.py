@@ -29,12 +29,14 @@ from tailrace.console.groups import Groups
 from tailrace.console.guard import Guard
 from tailrace.console.kafka import KafkaCluster
 from tailrace.console.lag_history import LagHistory
+from tailrace.console.live import Live
 from tailrace.console.messages import Messages
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.overview import Overview
 from tailrace.console.pages import page_routes
 from tailrace.console.problems import Problem, not_found, of_exception
 from tailrace.console.producing import Producing
+from tailrace.console.profiles import Profiles
 from tailrace.console.schemas import Schemas
 from tailrace.console.sizes import Sizes
 from tailrace.console.topics import Topics
@@ -56,14 +58,9 @@ def console_app(options: ConsoleOptions, clock: Clock, random: Random, others: S
         options, clock, kafka, Sizes(kafka, clock), Decoder(schemas), LagHistory(kafka, clock), random.uuid().hex
     )
     parts: list[_Part] = [
-        Overview(console),
-        Topics(console),
-        Messages(console),
-        Producing(console),
-        Groups(console),
-        Transactions(console),
-        Brokers(console),
-    ]
+        Overview(console), Live(console), Topics(console), Messages(console), Producing(console), Groups(console),
+        Transactions(console), Brokers(console), Profiles(console),
+    ]  # fmt: skip
     routes: list[BaseRoute] = [route for part in parts for route in part.routes()]
     routes += [Route("/api/{path:path}", _nothing, methods=_METHODS), *others, *page_routes()]
 

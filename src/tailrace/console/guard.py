@@ -53,6 +53,8 @@ class Guard:
                 403, "FORBIDDEN", f"The console is not served by the name {host!r}.",
                 f"Open it by its address, or start it with --allow-host {host}.",
             )  # fmt: skip
+        if headers.get("sec-fetch-site", "none") not in _SAME_SITES and path.startswith("/api/"):
+            return Problem(403, "FORBIDDEN", "This came from another site.", "Use the console's own pages.")
         if method in SAFE_METHODS:
             return None
         if self._is_read_only:
@@ -60,9 +62,7 @@ class Guard:
         return self._refused_write(headers)
 
     def _refused_write(self, headers: Headers) -> Problem | None:
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if site is not None and site not in _SAME_SITES:
-            return Problem(403, "FORBIDDEN", "This came from another site.", "Use the console's own pages.")
+        origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
             return Problem(403, "FORBIDDEN", "This came from another origin.", "Use the console's own pages.")
         if not hmac.compare_digest(headers.get(TOKEN_HEADER, "").encode(), self._token.encode()):

@@ -114,6 +114,9 @@ LIVE_TOPICS_MAX: Final = 10
 LIVE_OFFSETS_PARTITIONS_MAX: Final = 2_000
 """Partitions whose ends are asked each second where there are no metrics. Of more, the first so many."""
 
+LIVE_PLACES_KEPT_MS: Final = 10_000
+"""How long the list of these partitions is used again."""
+
 OPEN_TRANSACTIONS_PARTITIONS_MAX: Final = 5_000
 """Partitions that are asked for open transactions."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
@@ -18,7 +20,7 @@ from tailrace.net.address import Address
 from tailrace.net.handler import ListenOptions
 from tailrace.net.network import KernelNetwork
 
-STOP_MAX_S: Final = 2
+STOP_MAX_S: Final = 1
 """How long answers may take to leave when the process ends. Streams never end by themselves."""
 IDLE_S: Final = 150
 CONNECTIONS_MAX: Final = 200
@@ -63,6 +65,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on a signal, without raising it again as uvicorn would: it is a clean end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        yield
+
+    def _on_signal(self) -> None:
+        self.should_exit = True
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]

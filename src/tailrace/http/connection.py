@@ -12,7 +12,7 @@ from typing import Final
 
 from tailrace.base.pending import Pending
 from tailrace.http.limits import HTTP_HEAD_MAX_BYTES, HTTP_HEAD_MAX_MS, HTTP_IDLE_MAX_MS, HTTP_SEND_STALL_MS
-from tailrace.http.message import BadRequest, HttpAnswer, HttpRequest, encode_answer, parse_head, text_answer
+from tailrace.http.message import BadRequest, HttpAnswer, HttpRequest, encode_answer, parse_head, path_of, text_answer
 from tailrace.http.routes import Routes
 from tailrace.net.connection import Connection
 from tailrace.net.timers import Timer, TimingWheel
@@ -46,6 +46,8 @@ class HttpConnection:
             self._is_in_head = True
             self._deadline.reset(HTTP_HEAD_MAX_MS)
         head = bytes(data[: HTTP_HEAD_MAX_BYTES + len(_END)])
+        if self._routes.take_over is not None and self._is_others(head):
+            return self._hand_over(data)
         begin = 2 if head.startswith(b"\r\n") else 0  # an empty line before a request is skipped: RFC 9112, 2.2
         end = head.find(_END, max(begin, self._looked_bytes - len(_END)))
         if end < 0:
@@ -75,6 +77,28 @@ class HttpConnection:
     def on_closed(self, error: OSError | None) -> None:
         """An answer that comes later is written to nobody."""
         self._deadline.cancel()
+
+    def _is_others(self, head: bytes) -> bool:
+        """Whether the first line is there and asks for something that has no page here."""
+        line, end, _ = head.partition(b"\r\n")
+        path = path_of(line) if end else None
+        return path is not None and not self._routes.has(path)
+
+    def _hand_over(self, data: memoryview) -> int:
+        """Give the connection away, with all that was read. An answer that is on its way goes first."""
+        if self._connection.queued_bytes:
+            self._connection.on_sent = self._connection.offer_again
+            return 0
+        assert self._routes.take_over is not None
+        self._deadline.cancel()
+        begun = bytes(data)
+        try:
+            given = self._connection.detach()
+        except OSError as error:  # no descriptor to be had
+            self._connection.close(error)
+        else:
+            self._routes.take_over(given, begun)
+        return len(data)
 
     def _answer(self, request: HttpRequest) -> None:
         self._deadline.cancel()

@@ -99,6 +99,17 @@ def parse_head(head: bytes) -> HttpRequest:
     return HttpRequest(method, path, query, headers, keeps_alive)
 
 
+def path_of(line: bytes) -> str | None:
+    """The path of a request line; None when it is none. Whether the rest is in order is not looked at."""
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None or not found[2].startswith(b"/"):
+        return None
+    try:
+        return unquote(found[2].decode("ascii").partition("?")[0], errors="strict")
+    except UnicodeDecodeError:
+        return None
+
+
 def encode_answer(answer: HttpAnswer, *, keeps_alive: bool, is_head: bool = False) -> list[bytes]:
     """The parts of an answer, in order. To HEAD it has no body, but says how long it would be."""
     lines = [

@@ -250,6 +250,17 @@ class Connection:
         else:
             self._selector.post(self._discard_and_close)  # later: the handler may be reading the scratch
 
+    def detach(self) -> StreamSocket:
+        """Give the socket away, for another loop or thread; to this engine the connection is closed from now on.
+
+        Only for a socket of the kernel with nothing queued: asserted. What was received and not consumed is the
+        handler's to pass on. `on_closed(None)` follows. Raises OSError when there is no descriptor to be had.
+        """
+        assert isinstance(self._sock, socket.socket) and self._outbox is None, "cannot be given away"
+        given = self._sock.dup()
+        self.close()
+        return given
+
     def shutdown_write(self) -> None:
         """Send end-of-stream after everything written; reading goes on. Accepts no more writes. Idempotent."""
         if not self.closed and not self._write_shut:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tailrace.broker.services import Services
+from tailrace.net.address import Address
 from tailrace.net.loop import Engine
 
 
@@ -19,9 +20,10 @@ class Phase(Enum):
 
 
 class Observed(NamedTuple):
-    """One broker. `started_ms` is on the monotonic clock of `services.clock`."""
+    """One broker. `started_ms` is on the monotonic clock of `services.clock`; `kafka` is where clients reach it."""
 
     engine: Engine
     services: Services
     phase: Callable[[], Phase]
     started_ms: float
+    kafka: Address

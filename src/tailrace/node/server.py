@@ -48,7 +48,7 @@ from tailrace.net.loop import Engine, running_engine
 from tailrace.node.background import Pools
 from tailrace.node.cleaning import Cleaner
 from tailrace.node.coordinators import Coordinators
-from tailrace.node.http_listener import listen_for_http
+from tailrace.node.http_listener import HttpListening, listen_for_http
 from tailrace.node.identity import known_cluster_id, node_id_of
 from tailrace.node.kafka_directory import METADATA_FILE, WORKERS_FILE, log_directories, refuse_unknown_logs
 from tailrace.node.leadership import Leadership
@@ -109,6 +109,7 @@ class Server:
         self._space_watch: SpaceWatch | None = None
         self._clustered: Clustered | None = None
         self._phase = Phase.STARTING
+        self._http: HttpListening | None = None
         self.http_address: Address | None = None
         """Where the HTTP listener is, once started; None without one."""
 
@@ -129,8 +130,9 @@ class Server:
             self._services = services = self._build(engine, self._pools)
             self._readers = self._read_past(engine, services)
             served = self._listen(engine, services, self._readers)
-            observed = Observed(engine, services, lambda: self._phase, services.clock.monotonic_ms())
-            self.http_address = listen_for_http(engine, services.settings, observed)
+            observed = Observed(engine, services, lambda: self._phase, services.clock.monotonic_ms(), served)
+            self._http = listen_for_http(engine, services.settings, observed)
+            self.http_address = None if self._http is None else self._http.address
             if self._clustered is not None:
                 await self._unfenced(self._clustered, services, served)
         except BaseException:
@@ -161,6 +163,8 @@ class Server:
         self._phase = Phase.STOPPING
         if clean and self._clustered is not None:
             await self._left(self._clustered)
+        if self._http is not None:
+            await loop.run_in_executor(None, self._http.end)
         if self._upkeep is not None:
             self._upkeep.stop()
         if self._space_watch is not None:
