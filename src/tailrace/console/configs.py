@@ -73,7 +73,10 @@ async def alter(kafka: KafkaCluster, kind: Resource, name: str, asked: dict[str,
 
 
 def _config(told: Any) -> dict[str, Any]:
-    default = next((each.value for each in told.synonyms if each.source == ConfigSource.DEFAULT_CONFIG.value), None)
+    # a synonym of another name may be in another unit, as log.retention.hours is of retention.ms
+    names = (told.name, f"log.{told.name}")
+    default = next((each.value for each in told.synonyms
+                    if each.source == ConfigSource.DEFAULT_CONFIG.value and each.name in names), None)  # fmt: skip
     source = _SOURCES.get(told.config_source, "default")
     if source == "default":
         default = told.value

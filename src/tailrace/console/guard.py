@@ -13,9 +13,9 @@ import hmac
 import ipaddress
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.problems import Problem
@@ -44,6 +44,8 @@ class Guard:
             if refused is not None:
                 await JSONResponse(refused.as_json(), refused.status)(scope, receive, send)
                 return
+            if scope["path"].startswith("/api/"):
+                send = _unkept(send)
         await self._app(scope, receive, send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
@@ -81,6 +83,19 @@ class Guard:
         except ValueError:
             return False
         return address.is_loopback or self._is_any_address
+
+
+def _unkept(send: Send) -> Send:
+    """Answers of the API are not kept by browsers, nor taken for anything else than they say."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Cache-Control"] = "no-store"
+            headers["X-Content-Type-Options"] = "nosniff"
+        await send(message)
+
+    return with_headers
 
 
 def host_of(authority: str) -> str:

@@ -139,7 +139,7 @@ class SliceReader:
         if error is not None or (message.offset() or 0) >= left[partition] - 1 or counts[partition] >= most:
             del left[partition]
             if left:
-                self._consumer.pause([Place(self._topic, partition)])
+                self._consumer.incremental_unassign([Place(self._topic, partition)])
         return True
 
 

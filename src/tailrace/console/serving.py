@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,11 @@ CONNECTIONS_MAX: Final = 200
 
 
 def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn serves an application of ours: HTTP/1.1 by h11, no WebSocket, no logs of its own."""
+    """How uvicorn serves an application of ours: HTTP/1.1 by h11, no WebSocket, no logs of its own.
+
+    Silent, because it reports each stream that the end of the process cuts off; failures of ours are logged by `app`.
+    """
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return uvicorn.Config(
         app,
         http="h11",

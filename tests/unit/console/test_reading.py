@@ -55,7 +55,7 @@ class FakeConsumer:
     def unassign(self) -> None:
         self._at = {}
 
-    def pause(self, places: list[Any]) -> None:
+    def incremental_unassign(self, places: list[Any]) -> None:
         for each in places:
             self._at.pop(each.partition, None)
 
