@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -80,3 +85,21 @@ def _events(answer: HTTPResponse) -> Iterator[tuple[str, Any]]:
             name = value
         elif field == "data":
             yield name, json.loads(value)
+
+
+@contextmanager
+def console(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], ConsoleClient]]:
+    """`tailrace console` on a free port."""
+    command = [sys.executable, "-m", "tailrace", "console", "--listen", "127.0.0.1:0", *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
+    )
+    try:
+        assert process.stdout is not None
+        found = re.match(r"tailrace console ready http://(\S+) kafka=", process.stdout.readline())
+        assert found is not None, process.communicate(timeout=WAIT_S)
+        yield process, ConsoleClient(found[1])
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=WAIT_S)

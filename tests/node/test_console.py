@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from node.console_client import WAIT_S, ConsoleClient
+from node.console_client import WAIT_S, ConsoleClient, console
 from node.served import ServedBroker
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("console")]
@@ -338,24 +335,6 @@ def test_a_write_needs_the_token_and_its_own_site(cluster: Cluster) -> None:
         status, told = http.ask("POST", "/api/topics", {"name": "stolen"}, **headers)
         assert (status, told["error"]) == (403, "FORBIDDEN"), headers
     assert http.get("/api/topics?q=stolen")["items"] == []
-
-
-@contextmanager
-def console(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], ConsoleClient]]:
-    """`tailrace console` on a free port."""
-    command = [sys.executable, "-m", "tailrace", "console", "--listen", "127.0.0.1:0", *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}
-    )
-    try:
-        assert process.stdout is not None
-        found = re.match(r"tailrace console ready http://(\S+) kafka=", process.stdout.readline())
-        assert found is not None, process.communicate(timeout=WAIT_S)
-        yield process, ConsoleClient(found[1])
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=WAIT_S)
 
 
 def test_a_process_of_its_own_that_only_reads(cluster: Cluster) -> None:

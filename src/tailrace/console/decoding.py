@@ -60,7 +60,7 @@ class Decoder:
 
     def has_schema(self, data: bytes) -> bool:
         """Whether the bytes begin as those of a schema do, and schemas are known."""
-        return self._schemas is not None and len(data) > SCHEMA_ID_BYTES and data[0] == MAGIC
+        return self._schemas is not None and len(data) >= SCHEMA_ID_BYTES and data[0] == MAGIC
 
     def _text(self, data: bytes, shown: Shown, answer: dict[str, Any]) -> tuple[str, str]:
         if shown.format == "hex":

@@ -127,7 +127,7 @@ def _avro(text: str, references: list[str]) -> tuple[str | None, ToJson]:
     try:
         import fastavro  # an extra: only who has such schemas needs it
     except ImportError as error:
-        raise SchemaUnusable("It is Avro; pip install fastavro to read it.") from error
+        raise SchemaUnusable("It is Avro; pip install 'tailrace[schemas]' to read it.") from error
     try:
         named: dict[str, Any] = {}
         for each in references:
@@ -143,7 +143,7 @@ def _protobuf(serialized: str) -> tuple[str | None, ToJson]:
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
     except ImportError as error:
-        raise SchemaUnusable("It is Protobuf; pip install protobuf to read it.") from error
+        raise SchemaUnusable("It is Protobuf; pip install 'tailrace[schemas]' to read it.") from error
     try:
         file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(serialized))
         pool = descriptor_pool.DescriptorPool()
