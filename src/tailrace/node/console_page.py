@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from tailrace.base.pending import Pending
+from tailrace.http.guard import is_loopback
 from tailrace.http.message import HttpAnswer, HttpRequest
 from tailrace.http.routes import Routes
 from tailrace.net.address import Address
@@ -43,7 +43,7 @@ def add_console(routes: Routes, observed: Observed, listened: Address) -> Beside
     options = ConsoleOptions(
         str(_dialled(observed.kafka)),
         listen=str(listened),
-        is_read_only=mode == "read-only" or (mode == "auto" and not _is_loopback(listened.host)),
+        is_read_only=mode == "read-only" or (mode == "auto" and not is_loopback(listened.host)),
         metrics=(f"http://{_dialled(listened)}",),
         is_inside_broker=True,
     )
@@ -64,13 +64,6 @@ def _dialled(address: Address) -> Address:
     if address.host in ("", "0.0.0.0"):
         return Address("127.0.0.1", address.port)
     return Address("::1", address.port) if address.host == "::" else address
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _native_routes(routes: Routes, observed: Observed) -> list[Any]:
