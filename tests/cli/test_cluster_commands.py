@@ -118,6 +118,14 @@ def test_a_whole_cluster_in_the_foreground_described_hurt_and_stopped(tailrace: 
         assert text.code == 1
         assert "3 partitions: 3 under min.insync.replicas, 3 under-replicated" in text.out
         assert text.out.count(why) == 3
+        examined = tailrace("doctor", cluster.bootstrap, "--json", bootstrap=cluster.bootstrap)
+        found = {each["check"]: each for each in examined.json["findings"]}
+        assert examined.code == 1
+        assert found["partition-under-min-isr"]["cause"] == why
+        assert found["broker-fenced"]["subject"] == "broker 3"
+        assert found["address-unreachable"]["what"] == "refuses connections", "one address of three"
+        assert found["min-isr-equals-replicas"]["subject"] == "topic orders"
+        assert "not-examined" not in found
 
         cluster.run.send_signal(signal.SIGINT)
         code, out, err = ended(cluster.run)

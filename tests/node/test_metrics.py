@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from node.served import ServedBroker
 
@@ -82,6 +84,36 @@ def test_records_requests_groups_and_logs(watched: Watched) -> None:
     assert values["tailrace_loop_turns_total"] > 10
     assert values["process_resident_memory_bytes"] > 10_000_000
     assert values["tailrace_broker_ready"] == 1
+
+
+def test_a_request_that_waits_is_seen_while_it_waits_and_after(watched: Watched) -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": watched.servers, "group.id": "waiting", "fetch.wait.max.ms": 400, **QUIET}
+    )
+    waiting = 'kafka_server_delayedoperationpurgatory_purgatorysize{delayedoperation="Fetch"}'
+    waited = 'kafka_network_requestmetrics_remotetimems_count{request="Fetch"}'
+    producer = Producer({"bootstrap.servers": watched.servers, **QUIET})
+    producer.produce("waited-for", b"x")
+    assert producer.flush(WORK_S) == 0
+    try:
+        consumer.assign([TopicPartition("waited-for", 0, 0)])
+        assert consumer.consume(1, WORK_S)
+        deadline = time.monotonic() + WORK_S
+        seen: set[str] = set()
+        while len(seen) < 2 and time.monotonic() < deadline:
+            values = watched.values()
+            seen |= {name for name in (waiting, waited) if values.get(name, 0) >= 1}
+        assert seen == {waiting, waited}
+    finally:
+        consumer.close()
+
+
+def test_it_is_not_read_by_a_name_that_was_pointed_here(watched: Watched) -> None:
+    request = Request(f"{watched.base}/metrics", headers={"Host": "evil.example:9080"})
+    with pytest.raises(HTTPError) as refused:
+        urlopen(request, timeout=ANSWER_S)
+    assert refused.value.code == 403
+    refused.value.close()
 
 
 def test_openmetrics_for_those_who_ask_for_it(watched: Watched) -> None:

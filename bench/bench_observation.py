@@ -1,0 +1,201 @@
+"""What it costs to be seen: counting requests, scraping /metrics, a CPU profile at 100 Hz, a timeline.
+
+    python bench/bench_observation.py [--pairs N] [--scale X] [--parts counting,scraping,...] [--write FILE]
+
+One broker on one core, the load on another; each pair is a load without and a load with, in the same process, so
+that nothing else differs. What is compared is the broker's processor time for each request or GB. "Scraping" is one
+look at /metrics a second, fifteen times what a Prometheus does. A profile or a timeline lasts longer than the load, so
+what is measured is the taking of it; making the file comes after. With 8 pairs: some four minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from peers import cores  # noqa: E402
+from rig.brokers import Tailrace, free_ports, pinned  # noqa: E402
+from rig.life import LOAD_MAX_S, Machine, end_cleanly_on_sigterm, limited, measured  # noqa: E402
+from rig.process import Meter  # noqa: E402
+from rig.significance import PAIRS_MAX, PAIRS_MIN, Verdict, judged  # noqa: E402
+from rig.workloads import ENTRIES, Target  # noqa: E402
+
+WORKLOADS = ("requests-1", "requests-50", "produce", "fetch")
+COMPARED = ("cpu_s_per_gb", "cpu_us_per_request")
+PROFILE_S = 6
+"""Longer than a load at the usual scale."""
+ANSWER_S = 60
+
+
+class Watched(Tailrace):
+    """A broker whose counting can be switched, with an HTTP listener."""
+
+    core: int | None = None
+
+    def _command(self) -> list[str]:
+        command = super()._command()
+        at = command.index("-m")
+        script = str(ROOT / "bench" / "rig" / "uncounted.py")
+        return [*pinned(self.core), command[0], script, *command[at + 2 :]]
+
+
+class Watcher:
+    """Observes a broker in one way, within `observing`."""
+
+    def __init__(self, broker: Watched, http: str) -> None:
+        self._broker = broker
+        self._http = http
+
+    @contextmanager
+    def counting(self, wanted: bool) -> Iterator[None]:
+        """Count requests, as always; or not."""
+        if not wanted:
+            self._switch()
+        try:
+            yield
+        finally:
+            if not wanted:
+                self._switch()
+
+    @contextmanager
+    def scraping(self, wanted: bool) -> Iterator[None]:
+        """Look at /metrics every second."""
+        end = threading.Event()
+
+        def look() -> None:
+            while not end.is_set():
+                self._get("/metrics")
+                end.wait(1)
+
+        thread = threading.Thread(target=look, daemon=True)
+        if wanted:
+            thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            if wanted:
+                thread.join(ANSWER_S)
+
+    @contextmanager
+    def taking(self, name: str, wanted: bool) -> Iterator[None]:
+        """Have a profile or a timeline taken."""
+        thread = threading.Thread(target=self._get, args=(f"/debug/pprof/{name}?seconds={PROFILE_S}",), daemon=True)
+        if not wanted:
+            yield
+            return
+        thread.start()
+        time.sleep(0.5)  # until it has begun
+        try:
+            yield
+            assert thread.is_alive(), f"the load lasted longer than {PROFILE_S} s: choose a smaller --scale"
+        finally:
+            thread.join(ANSWER_S)
+
+    def _get(self, path: str) -> None:
+        with urlopen(f"http://{self._http}{path}", timeout=ANSWER_S) as answer:
+            answer.read()
+
+    def _switch(self) -> None:
+        assert self._broker.process is not None
+        self._broker.process.send_signal(signal.SIGUSR2)
+        time.sleep(0.1)  # it is handled within the loop's next turn
+
+
+def parts_of(watcher: Watcher) -> dict[str, Callable[[bool], object]]:
+    """Each way to observe, by name."""
+    return {
+        "counting": watcher.counting,
+        "scraping": watcher.scraping,
+        "profiling": lambda wanted: watcher.taking("profile", wanted),
+        "timeline": lambda wanted: watcher.taking("trace", wanted),
+    }
+
+
+def measure(options: argparse.Namespace, machine: Machine) -> dict[str, list[tuple[float, float]]]:
+    """(without, with) of each pair, by part, workload and figure."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    (port,) = free_ports(1)
+    http = f"127.0.0.1:{port}"
+    Watched.core = machine.broker_core
+    with tempfile.TemporaryDirectory(prefix="tailrace-observation-") as directory:
+        broker = Watched(Path(directory), {"http.listen": http})
+        broker.start()
+        try:
+            parts = parts_of(Watcher(broker, http))
+            for workload in options.workloads:
+                one(broker, workload, machine)
+            for number in range(options.pairs):
+                for part in options.parts:
+                    for workload in options.workloads:
+                        found: dict[bool, dict[str, float]] = {}
+                        for wanted in (number % 2 == 0, number % 2 == 1):
+                            with parts[part](wanted):  # type: ignore[attr-defined]
+                                found[wanted] = one(broker, workload, machine)
+                        for figure in COMPARED:
+                            if figure in found[True]:
+                                name = f"{part} {workload} {figure}"
+                                pairs.setdefault(name, []).append((found[False][figure], found[True][figure]))
+                print(f"pair {number + 1} of {options.pairs}", file=sys.stderr)
+        finally:
+            broker.kill()
+    return pairs
+
+
+def one(broker: Watched, workload: str, machine: Machine) -> dict[str, float]:
+    """One load on the running broker."""
+    assert broker.process is not None
+    target = Target(broker.address, broker.directory, machine.load_core, machine.scale)
+    with limited(LOAD_MAX_S):
+        return measured(ENTRIES[workload], target, Meter(broker.process.pid))
+
+
+def main() -> int:
+    """Measure, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=8, help=f"{PAIRS_MIN} to {PAIRS_MAX}")
+    parser.add_argument("--scale", type=float, default=0.3, help="1 is some seconds a load")
+    parser.add_argument("--parts", default="counting,scraping,profiling")
+    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--write", type=Path, help="where the figures go as JSON")
+    options = parser.parse_args()
+    options.parts, options.workloads = options.parts.split(","), options.workloads.split(",")
+    options.broker_core = options.load_core = None
+    if not PAIRS_MIN <= options.pairs <= PAIRS_MAX:
+        parser.error(f"--pairs is {PAIRS_MIN} to {PAIRS_MAX}")
+    end_cleanly_on_sigterm()
+    machine = cores(options)
+    if machine.load_core is not None:
+        os.sched_setaffinity(0, {machine.load_core})
+    pairs = measure(options, machine)
+    verdicts = judged(pairs, 0.0)
+    show(verdicts, pairs)
+    if options.write:
+        found = [{**vars(each), "pairs": pairs[each.name]} for each in verdicts]
+        options.write.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def show(verdicts: list[Verdict], pairs: dict[str, list[tuple[float, float]]]) -> None:
+    """A line a figure."""
+    width = max(len(each.name) for each in verdicts)
+    for each in verdicts:
+        median = sorted(base for base, _ in pairs[each.name])[len(pairs[each.name]) // 2]
+        print(f"{each.name:{width}}  without {median:8.3f}  with/without {each.ratio:.3f}  p {each.p_slower:.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
