@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything a checkout needs, from a bare Python 3.11 or later: makes `.venv`, installs into it, runs.
 
-    python3 dev.py serve [OPTIONS]    the broker
+    python3 dev.py serve [OPTIONS]    the broker, with its console
     python3 dev.py test [OPTIONS]     every test that needs Python alone
     python3 dev.py check              the quick inner loop: style, types, layers, sizes, fast tests
     python3 dev.py lint               the same without the tests
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         return 2
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if command == "serve":
-        prepare("core")
+        prepare("console")
         return serve(rest)
     if command in ("check", "lint"):
         prepare("dev")
@@ -66,8 +66,8 @@ def main(arguments: list[str]) -> int:
 
 def prepare(kind: str) -> None:
     """Make the environment hold `requirements/<kind>.txt` and this checkout, if it does not yet."""
-    marks = {name: VENV / f".{name}-{fingerprint(name)}" for name in ("core", "dev", "bench")}
-    wider = {"core": ("core", "dev", "bench"), "dev": ("dev", "bench"), "bench": ("bench",)}[kind]
+    marks = {name: VENV / f".{name}-{fingerprint(name)}" for name in ("console", "dev", "bench")}
+    wider = {"console": ("console", "dev", "bench"), "dev": ("dev", "bench"), "bench": ("bench",)}[kind]
     if any(marks[name].exists() for name in wider):
         return
     if not (BIN / "python").exists():
@@ -89,7 +89,7 @@ def prepare(kind: str) -> None:
 
 def fingerprint(kind: str) -> str:
     """Changes when what `prepare(kind)` would install changes."""
-    texts = [(ROOT / "requirements" / f"{name}.txt").read_bytes() for name in ("core", "dev", "bench", kind)]
+    texts = [(ROOT / "requirements" / f"{name}.txt").read_bytes() for name in ("core", "console", "dev", "bench")]
     texts.append((ROOT / "pyproject.toml").read_bytes())
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
