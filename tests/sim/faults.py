@@ -17,7 +17,8 @@ What its administrator asks for meanwhile, in some schedules:
     move              other replicas for a partition, two at least
     prefer            the first replicas shall lead again
 
-Each has an end, but for the last four. Ends that could not but lose what was committed are left out (`World.may_end`).
+Each has an end, but for the last four. Ends that could not but lose what was committed are left out (`World.may_end`),
+and so are moves to none but brokers that have just lost it, unknown to anybody (`may_move`).
 """
 
 from __future__ import annotations
@@ -195,7 +196,11 @@ def _lease(world: World, fault: Fault) -> End:
 
 def _move(world: World, fault: Fault) -> End:
     random, index = Random(f"move {fault.other}"), fault.node_id % world.shape.partitions
-    world.admin.move(index, random.sample(sorted(world.machines), random.randint(2, 3)))
+    replicas = random.sample(sorted(world.machines), random.randint(2, 3))
+    if not world.may_move(index, set(replicas)):
+        return None
+    world.wished[index] = set(replicas)
+    world.admin.move(index, replicas)
     return _nothing
 
 

@@ -59,6 +59,8 @@ class World:
         """Brokers that ended uncleanly and were not started since: the metadata may count on what they have lost."""
         self.without_power: set[int] = set()
         """Those of them that lost what was not synced."""
+        self.wished: dict[int, set[int]] = {}
+        """Partition -> where it was last asked to be, perhaps in vain."""
         self.is_forgiven = False
         """Whether it came to be that nobody who lost nothing is counted on any more: then records may be lost."""
         self.story: list[str] = []
@@ -140,13 +142,21 @@ class World:
         Others must be in sync or eligible that did not end so themselves. Or else it keeps its disk and is the last
         leader: then it is waited for.
         """
-        for partition in self.partitions():
+        for index, partition in enumerate(self.partitions()):
             others = {*partition.isr, *partition.elr} - self.uncertain - {node_id}
+            others &= self.wished.get(index, others)
             last = partition.leader if partition.leader >= 0 else partition.last_known_leader
             waits = last == node_id and {*partition.isr, *partition.elr} <= {node_id}  # for it, and elects nobody else
             if not others and (loses_power or not waits) and node_id in partition.replicas:
                 return False
         return True
+
+    def may_move(self, index: int, wish: set[int]) -> bool:
+        """Whether one of those that are to have a partition has what is committed, for certain."""
+        partitions = self.partitions()
+        if index >= len(partitions):
+            return False
+        return bool(wish & {*partitions[index].isr, *partitions[index].elr} - self.uncertain)
 
     def partitions(self) -> list[PartitionImage]:
         """As the metadata truly has them."""
