@@ -115,12 +115,12 @@ def are_gone(pids: list[int]) -> bool:
 
 
 def test_clients_of_one_port_use_every_worker_and_a_stop_ends_all(tmp_path: Path) -> None:
-    with workers(tmp_path / "data", 3) as served:
+    with workers(tmp_path / "data", 2) as served:
         served.create("t", PARTITIONS)
         leaders = served.leaders("t", PARTITIONS)
-        assert sorted(set(leaders.values())) == [1, 2, 3]
-        brokers = served.metadata(lambda found: len(found.brokers) == 3).brokers
-        assert len({broker.port for broker in brokers.values()} - {served.served.address[1]}) == 3
+        assert sorted(set(leaders.values())) == [1, 2]
+        brokers = served.metadata(lambda found: len(found.brokers) == 2).brokers
+        assert len({broker.port for broker in brokers.values()} - {served.served.address[1]}) == 2
         values = {b"%d" % index: index % PARTITIONS for index in range(500)}
         served.produce("t", values)
         assert served.read("t", 500) == set(values)
@@ -140,11 +140,11 @@ def test_clients_of_one_port_use_every_worker_and_a_stop_ends_all(tmp_path: Path
         assert served.read("t", PARTITIONS, **{"isolation.level": "read_committed"}) == committed
 
         pids = list(served.pids.values())
-        assert len(pids) == 3
+        assert len(pids) == 2
         assert served.served.stop(signal.SIGTERM) == 0
         assert are_gone(pids)
 
-    with workers(tmp_path / "data", 3) as served:
+    with workers(tmp_path / "data", 2) as served:
         everything = served.read("t", 550, **{"group.id": "other", "isolation.level": "read_committed"})
         assert everything == set(values) | committed
 
@@ -204,8 +204,6 @@ def test_a_broker_that_was_alone_becomes_the_first_of_two_which_are_not_made_few
         assert served.read("worker", 1) == {b"more"}, "the group goes on where it was"
         assert served.served.stop() == 0
 
-    status, _, words = failed_start(data_dir)
-    assert status == 1 and words == f"tailrace: {data_dir} is of several workers; start it with --workers N\n"
     status, _, words = failed_start(data_dir, "--workers", "1", "--listen", "127.0.0.1:0")
     assert status == 1
     assert "worker 2 (broker 2) holds 2 partitions, such as new-" in words and "start with --workers 2" in words
@@ -227,6 +225,12 @@ def test_workers_that_hold_nothing_any_more_go(tmp_path: Path) -> None:
 
 
 def test_what_keeps_workers_from_starting_is_one_sentence(tmp_path: Path) -> None:
+    of_workers = tmp_path / "theirs"
+    of_workers.mkdir()
+    (of_workers / "workers.db").write_bytes(b"")
+    alone = (1, "", f"tailrace: {of_workers} is of several workers; start it with --workers N\n")
+    assert failed_start(of_workers) == alone
+
     def words(*given: str) -> str:
         status, out, err = failed_start(tmp_path / "data", "--workers", "2", *given)
         assert (status, out) == (1, "") and err.count("\n") == 1, err
