@@ -339,3 +339,38 @@ def test_bound_of_connections_makes_the_next_one_wait(epoll_world: World) -> Non
         socks[2].close()
 
     epoll_world.run(main)
+
+
+def test_a_connection_given_away_lives_on_elsewhere(epoll_world: World) -> None:
+    async def main() -> None:
+        given: list[socket.socket] = []
+        closed: list[OSError | None] = []
+
+        class Giving(Echo):
+            def on_data(self, data: memoryview) -> int:
+                taken = self.connection.detach()
+                assert isinstance(taken, socket.socket)
+                given.append(taken)
+                assert self.connection.closed
+                return len(data)
+
+            def on_closed(self, error: OSError | None) -> None:
+                closed.append(error)
+
+        listener = epoll_world.listen(Giving)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.address.port)
+        writer.write(b"take me")
+        await until(lambda: bool(closed))
+        assert closed == [None]
+        assert not epoll_world.engine.connections
+        writer.write(b"more")
+        loop = asyncio.get_running_loop()
+        with given[0] as sock:
+            assert await loop.sock_recv(sock, 100) == b"more"
+            await loop.sock_sendall(sock, b"from there")
+            assert await reader.readexactly(10) == b"from there"
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+    epoll_world.run(main)

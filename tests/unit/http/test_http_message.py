@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.http.limits import HTTP_HEADERS_MAX, HTTP_QUERY_FIELDS_MAX
-from tailrace.http.message import BadRequest, HttpAnswer, encode_answer, parse_head
+from tailrace.http.message import BadRequest, HttpAnswer, encode_answer, parse_head, path_of
 
 
 def test_a_request_of_a_scraper() -> None:
@@ -88,3 +88,19 @@ def test_an_answer() -> None:
 def test_a_header_with_a_line_break_is_a_mistake_of_ours() -> None:
     with pytest.raises(AssertionError):
         encode_answer(HttpAnswer(200, b"", headers=(("X", "a\r\nb"),)), keeps_alive=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b"GET / HTTP/1.1", "/"),
+        (b"POST /api/topics?x=1 HTTP/1.1", "/api/topics"),
+        (b"GET /a%20b HTTP/1.0", "/a b"),
+        (b"GET /%ff HTTP/1.1", None),
+        (b"GET http://host/x HTTP/1.1", None),
+        (b"GET /", None),
+        (b"\x16\x03\x01", None),
+    ],
+)
+def test_the_path_of_a_request_line(line: bytes, path: str | None) -> None:
+    assert path_of(line) == path
