@@ -15,12 +15,21 @@ function loadScript(source) {
   })
 }
 
+// A server that restarts, or a connection that broke: the page is loaded again, so many times at most before it says so.
+const TRIES = 3
+const AGAIN_MS = 1000
+const KEY = 'tailrace.tries'
+
 try {
   window.Vue = await import(address('vue'))
   await loadScript(address('quasar'))
   const { start } = await import('/static/main.js')
   start()
+  sessionStorage.removeItem(KEY)
 } catch (error) {
+  const tries = Number(sessionStorage.getItem(KEY) ?? 0) + 1
+  sessionStorage.setItem(KEY, String(tries))
+  if (tries <= TRIES) setTimeout(() => location.reload(), AGAIN_MS)
   document.querySelector('.starting').textContent = `The console cannot start: ${error.message}. Load the page again.`
   throw error
 }

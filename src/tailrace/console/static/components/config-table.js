@@ -37,13 +37,13 @@ export const ConfigTable = {
   template: `
     <div class="tools"><q-input v-model="search" type="search" dense outlined clearable placeholder="Search settings" aria-label="Search settings" class="search"><template #prepend><q-icon name="search" /></template><template #append><kbd>/</kbd></template></q-input>
       <q-toggle v-model="onlySet" dense label="Only what is set" /></div>
-    <table class="rows settings"><thead><tr><th>Setting</th><th>Value</th><th class="only-wide">Default</th><th><span class="hidden">Change</span></th></tr></thead>
+    <div class="scrolled"><table class="rows settings"><thead><tr><th>Setting</th><th>Value</th><th class="only-wide">Default</th><th><span class="hidden">Change</span></th></tr></thead>
       <tbody><tr v-for="config in shown" :key="config.name">
         <td><span class="mono" :class="{ strong: !config.is_default }">{{ config.name }}</span><p v-if="config.documentation" class="documentation muted">{{ config.documentation }}</p></td>
         <td class="mono value">{{ config.is_sensitive ? '••••••' : config.value === null ? 'null' : config.value === '' ? '(empty)' : config.value }} <span class="muted plain">{{ format.settingMeaning(config.name, config.value) }}</span> <StateChip v-if="!config.is_default" :state="config.source" tone="good" /></td>
         <td class="mono muted only-wide value">{{ config.default }}</td>
         <td class="number"><q-btn v-if="!config.is_read_only && !session.read_only" flat dense round size="sm" icon="edit" class="quiet" :aria-label="'Change ' + config.name" @click="open(config)" /><q-icon v-else-if="config.is_read_only" name="lock" class="muted" size="16px" aria-label="Cannot be changed while it runs"><q-tooltip>Cannot be changed while it runs</q-tooltip></q-icon></td>
-      </tr></tbody></table>
+      </tr></tbody></table></div>
     <EmptyState v-if="!shown.length" icon="tune" title="No setting matches">{{ onlySet ? 'Every setting is the default.' : 'Look for less of its name.' }}</EmptyState>
     <q-dialog :model-value="edited !== null" @update:model-value="edited = null">
       <q-card v-if="edited" class="dialog" role="dialog" :aria-label="edited.name"><form @submit.prevent="set">

@@ -1,6 +1,7 @@
 // Where a broker's time and memory go: flame graphs of its profiles, and what every task waits for.
 import { computed, ref } from '/static/vue.js'
-import { get, session } from '/static/api.js'
+import { get, post, session } from '/static/api.js'
+import { attempt } from '/static/actions.js'
 import * as format from '/static/format.js'
 import { asFailure } from '/static/load.js'
 import { route, setQuery } from '/static/router.js'
@@ -53,8 +54,9 @@ export const Profiles = {
       } catch (error) { failure.value = asFailure(error) }
       isRunning.value = false
     }
+    const stopTrace = () => attempt(() => post(`/api/profiles/heap/stop?broker=${broker.value}`), 'Memory is watched no more')
     const table = computed(() => profile.value ? heaviest(profile.value.root) : [])
-    return { KINDS, SECONDS, broker, brokers, failure, format, isRunning, kind, profile, search, seconds, session, table, take, tasks, unit }
+    return { KINDS, SECONDS, broker, brokers, failure, format, isRunning, kind, profile, search, seconds, session, stopTrace, table, take, tasks, unit }
   },
   template: `
     <PageHead title="Profiles" />
@@ -71,6 +73,7 @@ export const Profiles = {
       <FailureState v-if="failure" :failure="failure" />
       <template v-if="profile">
         <section class="card spaced"><p class="facts muted"><span>{{ unit(profile.total) }} in all</span><span v-if="profile.samples">{{ format.count(profile.samples) }} samples</span><span v-if="profile.note">{{ profile.note }}</span></p>
+          <p v-if="profile.kind === 'heap' && !session.read_only" class="facts muted"><span>The broker watches its memory from the first look on, which costs processor time.</span><q-btn outline dense no-caps label="Stop watching" @click="stopTrace" /></p>
           <FlameGraph v-if="profile.total" :root="profile.root" :format="unit" :search="search" /><EmptyState v-else icon="bedtime" title="Nothing was sampled">The broker rested. Take it again under load.</EmptyState></section>
         <section v-if="table.length" class="card spaced"><h2>Heaviest functions</h2><div class="inner-scroll"><table class="rows"><thead><tr><th>Function</th><th>File</th><th class="number">Itself</th><th class="number">With what it calls</th></tr></thead><tbody><tr v-for="one in table" :key="one.name"><td class="mono">{{ one.name }}</td><td class="mono muted">{{ one.file }}</td><td class="number">{{ unit(one.self) }}</td><td class="number">{{ unit(one.total) }}</td></tr></tbody></table></div></section>
       </template>

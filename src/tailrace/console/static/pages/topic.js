@@ -21,8 +21,8 @@ const Consumers = {
   },
   template: `
     <ViewLoad :load="load" v-slot="{ data }">
-      <table v-if="data.items.length" class="rows"><thead><tr><th>Group</th><th>Type</th><th>State</th><th class="number">Members</th><th class="number">Lag on this topic</th></tr></thead>
-        <tbody><tr v-for="item in data.items" :key="item.group"><td class="mono"><a :href="pathOf('groups', item.group)">{{ item.group }}</a></td><td>{{ item.type }}</td><td><StateChip :state="item.state" /></td><td class="number">{{ format.count(item.members) }}</td><td class="number">{{ format.count(item.lag) }}</td></tr></tbody></table>
+      <div v-if="data.items.length" class="scrolled"><table class="rows"><thead><tr><th>Group</th><th>Type</th><th>State</th><th class="number">Members</th><th class="number">Lag on this topic</th></tr></thead>
+        <tbody><tr v-for="item in data.items" :key="item.group"><td class="mono"><a :href="pathOf('groups', item.group)">{{ item.group }}</a></td><td>{{ item.type }}</td><td><StateChip :state="item.state" /></td><td class="number">{{ format.count(item.members) }}</td><td class="number">{{ format.count(item.lag) }}</td></tr></tbody></table></div>
       <EmptyState v-else icon="groups" title="No group reads this topic">A group shows here when it has committed an offset of this topic or has members that read it.</EmptyState>
       <p v-if="data.asked < data.total" class="muted">{{ format.count(data.asked) }} of {{ format.count(data.total) }} groups were asked.</p>
     </ViewLoad>`,

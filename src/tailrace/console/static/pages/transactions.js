@@ -19,7 +19,7 @@ const Known = {
     async function open(id) {
       opened.value = id
       details.value = failure.value = null
-      try { details.value = await get(api('transactions', id)) } catch (error) { failure.value = asFailure(error) }
+      try { details.value = await get(api('transactions', 'id', id)) } catch (error) { failure.value = asFailure(error) }
     }
     const pages = computed(() => load.data?.pages ?? 1)
     return { details, failure, format, load, open, opened, pages, paging, pathOf }
@@ -27,8 +27,8 @@ const Known = {
   template: `
     <div class="tools"><q-input v-model="paging.search" type="search" dense outlined clearable debounce="200" placeholder="Search transactional ids" aria-label="Search transactional ids" class="search"><template #prepend><q-icon name="search" /></template><template #append><kbd>/</kbd></template></q-input></div>
     <ViewLoad :load="load" v-slot="{ data }">
-      <table v-if="data.items.length" class="rows boxed"><thead><tr><th>Transactional id</th><th>State</th><th class="number">Producer id</th><th class="number">Coordinator</th></tr></thead>
-        <tbody><tr v-for="one in data.items" :key="one.transactional_id"><td><button type="button" class="link mono" @click="open(one.transactional_id)">{{ one.transactional_id }}</button></td><td><StateChip :state="one.state" /></td><td class="number">{{ one.producer_id }}</td><td class="number"><a :href="pathOf('brokers', one.coordinator)">{{ one.coordinator }}</a></td></tr></tbody></table>
+      <div v-if="data.items.length" class="scrolled"><table class="rows"><thead><tr><th>Transactional id</th><th>State</th><th class="number">Producer id</th><th class="number">Coordinator</th></tr></thead>
+        <tbody><tr v-for="one in data.items" :key="one.transactional_id"><td><button type="button" class="link mono" @click="open(one.transactional_id)">{{ one.transactional_id }}</button></td><td><StateChip :state="one.state" /></td><td class="number">{{ one.producer_id }}</td><td class="number"><a :href="pathOf('brokers', one.coordinator)">{{ one.coordinator }}</a></td></tr></tbody></table></div>
       <EmptyState v-else icon="swap_horiz" :title="paging.search ? 'No transactional id has that in it' : 'There are no transactions'">{{ paging.search ? 'Look for less of it.' : 'A producer with a transactional.id shows here from its start on.' }}</EmptyState>
       <q-pagination v-if="pages > 1" v-model="paging.table.page" :max="pages" :max-pages="7" />
     </ViewLoad>
