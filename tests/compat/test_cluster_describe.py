@@ -27,6 +27,13 @@ def describe(bootstrap: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def end_of_leader(state: dict[str, Any]) -> int | None:
+    """How far the leader of topic "t" says that it is; None where it did not, or there is none."""
+    (found,) = [each for each in state["partition_states"] if each["topic"] == "t"]
+    ends = [each["end_offset"] for each in found["replicas"] if each["broker"] == found["leader"]]
+    return ends[0] if ends else None
+
+
 def test_apache_kafka_is_described_by_its_own_answers(oracle: str) -> None:
     topic = "described-by-tailrace"
     admin = AdminClient({"bootstrap.servers": oracle})
@@ -65,10 +72,10 @@ def test_a_local_cluster_in_etcd_survives_a_broker_and_is_there_next_time(tmp_pa
             cluster.broker(life + 1).kill()
             producer.produce("t", b"%d" % life)
             assert producer.flush(WAIT_S) == 0
-            _, state = describe(servers)
+            deadline = time.monotonic() + WAIT_S
+            while end_of_leader(state := describe(servers)[1]) is None:  # a busy broker is asked in vain
+                assert time.monotonic() < deadline, "the leader does not tell how far it is"
             assert state["brokers"] == 3
-            (found,) = [each for each in state["partition_states"] if each["topic"] == "t"]
-            leader = next(each for each in found["replicas"] if each["broker"] == found["leader"])
-            assert leader["end_offset"] == life + 1
+            assert end_of_leader(state) == life + 1
         finally:
             cluster.close(is_clean=True)

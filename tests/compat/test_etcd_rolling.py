@@ -29,6 +29,7 @@ TRANSACTION_TIMEOUT_MS = 30_000
 JAVA_RECORDS = [Record(None, b"java-%d" % number, (), int(time.time() * 1000)) for number in range(400)]
 SEGMENT_MS = "5000"
 """A fetch brings one segment at most: with those of the histories, 500 ms, a follower may stay behind for long."""
+REJOIN_TIMEOUT_S = 150.0
 JAVA_PAUSE_MS = 40
 """Between two records: as long as the restarts take, or longer."""
 
@@ -63,7 +64,7 @@ def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -
         for broker in cluster.brokers.values():
             assert broker.stop() == 0
             broker.start()
-            assert not wait_in_sync(cluster)
+            assert not wait_in_sync(cluster, REJOIN_TIMEOUT_S)
         java.join(180)
         assert not java.is_alive() and java.failure is None, java.failure
         workload.finish(lambda: None)
