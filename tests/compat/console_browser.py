@@ -1,0 +1,104 @@
+"""A console process, a real browser to look at it, and what the browser complained about.
+
+The browser is Debian's Chromium, driven by Playwright. Every wait is bounded by `WAIT_MS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+WAIT_S = 60.0
+WAIT_MS = 1000 * WAIT_S
+WIDE = (1280, 820)
+PHONE = (390, 780)
+READY = re.compile(r"tailrace console ready (http://\S+)")
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+
+expect.set_options(timeout=WAIT_MS)
+
+
+class ServedConsole:
+    """`tailrace console` on a free port of loopback."""
+
+    def __init__(self, bootstrap: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tailrace", "console", "--bootstrap", bootstrap, "--listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": "src"},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = READY.search(line)
+        assert found, f"the console did not come up: {line!r}"
+        self.url = found[1]
+
+    def __enter__(self) -> ServedConsole:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=WAIT_S)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's browser without a window or a sandbox, which root may not use: it sees loopback alone."""
+    path = shutil.which("chromium")
+    assert path, "Debian's chromium is not installed: see tools/compat_install.py"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page of the console. What the browser's console says of errors is kept in `complaints`."""
+
+    def __init__(self, browser: Browser, url: str, size: tuple[int, int] = WIDE, scheme: str = "light") -> None:
+        dark: dict[str, object] = {"color_scheme": scheme}
+        self.context = browser.new_context(
+            base_url=url,
+            viewport={"width": size[0], "height": size[1]},
+            permissions=["clipboard-read", "clipboard-write"],
+            **dark,
+        )
+        self.context.set_default_timeout(WAIT_MS)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.forgiven: list[str] = []
+        """Ends of addresses whose refusal is meant, as of a thing just deleted: the browser notes every 4xx."""
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _note(self, told: ConsoleMessage) -> None:
+        if told.type in ("error", "warning") and not told.location["url"].endswith(tuple(self.forgiven)):
+            self.complaints.append(f"{told.text} {told.location['url']}")
+
+    def open(self, path: str) -> Page:
+        """Go to a path as somebody does who follows a link from elsewhere."""
+        self.page.goto(path, wait_until="domcontentloaded")
+        return self.page
+
+    def close(self) -> None:
+        """End it; fails when the browser had to complain."""
+        self.context.close()
+        assert not self.complaints, self.complaints
+
+
+def picture(page: Page, name: str, after_ms: float = 0) -> None:
+    """Write docs/images/console-NAME.png, when TAILRACE_SCREENSHOTS is set; after a while, to have something to see."""
+    if os.environ.get("TAILRACE_SCREENSHOTS"):
+        page.wait_for_timeout(after_ms)
+        page.screenshot(path=IMAGES / f"console-{name}.png")
