@@ -12,12 +12,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec, TopicMetadata
 
 from tailrace.base.clock import Clock
 from tailrace.client.plain_requests import BrokerAddress, NotAnswered, PlainRequests
-from tailrace.console.limits import ANSWER_TIMEOUT_S, ASKED_AGAIN_MS, CALLS_MAX, METADATA_KEPT_MS, READS_MAX
+from tailrace.console.limits import (
+    ANSWER_TIMEOUT_S,
+    ASKED_AGAIN_MS,
+    CALLS_MAX,
+    METADATA_KEPT_FACTOR,
+    METADATA_KEPT_MS,
+    READS_MAX,
+    SLOW_METADATA_S,
+)
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.problems import Problem, bad_request, of_kafka
 from tailrace.wire.api import ApiKey
@@ -62,6 +70,7 @@ class KafkaCluster:
         self._reading = 0
         self._metadata: ClusterMetadata | None = None
         self._metadata_ms = 0.0
+        self._metadata_kept_ms = float(METADATA_KEPT_MS)
         self._metadata_asked: asyncio.Task[ClusterMetadata] | None = None
         self._plain: PlainRequests | None = None
 
@@ -153,8 +162,8 @@ class KafkaCluster:
     # What everybody asks.
 
     async def metadata(self) -> ClusterMetadata:
-        """Brokers and topics; at most METADATA_KEPT_MS old. Several who ask at once are answered by one request."""
-        if self._metadata is not None and self._clock.monotonic_ms() - self._metadata_ms < METADATA_KEPT_MS:
+        """Brokers and topics, METADATA_KEPT_MS old or so. Several who ask at once are answered by one request."""
+        if self._metadata is not None and self._clock.monotonic_ms() - self._metadata_ms < self._metadata_kept_ms:
             return self._metadata
         if self._metadata_asked is None:
             self._metadata_asked = asyncio.create_task(self._ask_metadata())
@@ -167,8 +176,10 @@ class KafkaCluster:
     async def _ask_metadata(self) -> ClusterMetadata:
         try:
             admin = await self.admin()
-            found = await self.call(lambda: admin.list_topics(timeout=ANSWER_TIMEOUT_S / 2))
+            begun_ms = self._clock.monotonic_ms()
+            found = await self.call(_list_topics, admin)
             self._metadata, self._metadata_ms = found, self._clock.monotonic_ms()
+            self._metadata_kept_ms = max(METADATA_KEPT_MS, METADATA_KEPT_FACTOR * (self._metadata_ms - begun_ms))
             return found
         finally:
             self._metadata_asked = None
@@ -243,6 +254,16 @@ class KafkaCluster:
         self._admin = self._producer = None
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._reads.shutdown(wait=False, cancel_futures=True)
+
+
+def _list_topics(admin: AdminClient) -> ClusterMetadata:
+    """All topics. Blocks; a cluster that is there and slow gets more time than one that is not there."""
+    try:
+        return admin.list_topics(timeout=ANSWER_TIMEOUT_S / 2)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._TIMED_OUT:
+            raise
+        return admin.list_topics(timeout=SLOW_METADATA_S)
 
 
 def _addresses(bootstrap: str) -> list[BrokerAddress]:

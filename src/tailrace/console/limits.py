@@ -16,6 +16,12 @@ ASKED_AGAIN_MS: Final = 1_000
 METADATA_KEPT_MS: Final = 1_000
 """How long the cluster's metadata is used again. With 10,000 topics asking takes a few hundred ms."""
 
+METADATA_KEPT_FACTOR: Final = 5
+"""It is kept longer where asking took long: so many times as long."""
+
+SLOW_METADATA_S: Final = 30.0
+"""How long a cluster that is there may take to tell its topics, when it did not at once."""
+
 SIZES_KEPT_MS: Final = 10_000
 """How long the sizes of logs are used again: asking 10,000 topics' is work for every broker."""
 
