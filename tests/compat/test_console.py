@@ -23,6 +23,7 @@ from node.served import ServedBroker
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(240)]
 
+MANY_TOPICS = 10_000
 RECORDS = int(os.environ.get("TAILRACE_CONSOLE_RECORDS", "100000"))
 CITIES = ("Oslo", "Bergen", "Aarhus", "Turku", "Uppsala")
 VIEWS = (
@@ -455,3 +456,20 @@ def test_a_large_topic_answers_at_once_at_both_ends_and_in_the_middle(tab: Tab, 
     expect(page.locator("tr.message").first.locator("td.preview")).to_have_text(str(last // 2 * 4 + 2))
     page.goto(f"/topics/large?query={RECORDS - 3}")
     expect(page.locator("tr.message")).to_have_count(1)
+
+
+def test_ten_thousand_topics_are_searched_sorted_and_paged(tab: Tab, cluster: Cluster) -> None:
+    """The last test: the others look at few topics."""
+    for start in range(0, MANY_TOPICS, 1000):
+        cluster.create(*[NewTopic(f"many-{number:05}", 1) for number in range(start, start + 1000)])
+    page = tab.open("/topics?per_page=100")
+    expect(page.locator(".listing tbody tr")).to_have_count(100)
+    expect(page.locator(".q-table__bottom")).to_contain_text(re.compile(r"1-100 of 10\d\d\d"))
+    page.get_by_label("Next page").click()
+    expect(page.locator(".q-table__bottom")).to_contain_text("101-200")
+    page.get_by_label("Search topics").fill("9998")
+    expect(page.locator(".listing tbody tr")).to_have_count(1)
+    page.get_by_label("Search topics").fill("")
+    page.get_by_role("columnheader", name="Partitions").click()
+    page.get_by_role("columnheader", name="Partitions").click()
+    expect(page.locator(".listing tbody tr").first).to_contain_text("orders")
