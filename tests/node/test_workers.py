@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -224,6 +225,16 @@ def test_workers_that_hold_nothing_any_more_go(tmp_path: Path) -> None:
         assert served.served.stop() == 0
 
 
+def port_with_a_free_one_below() -> int:
+    """Neither is of those that the system gives to whoever asks for port 0."""
+    for port in range(20_000 + os.getpid() % 1000 * 10, 32_000, 2):
+        with suppress(OSError), socket.socket() as own, socket.socket() as below:
+            own.bind(("127.0.0.1", port))
+            below.bind(("127.0.0.1", port - 1))
+            return port
+    raise AssertionError("no two ports in a row")
+
+
 def test_what_keeps_workers_from_starting_is_one_sentence(tmp_path: Path) -> None:
     of_workers = tmp_path / "theirs"
     of_workers.mkdir()
@@ -236,8 +247,8 @@ def test_what_keeps_workers_from_starting_is_one_sentence(tmp_path: Path) -> Non
         assert (status, out) == (1, "") and err.count("\n") == 1, err
         return err.removeprefix("tailrace: ").strip()
 
-    with ServedBroker(tmp_path / "other") as taken:
-        port = taken.address[1]
+    port = port_with_a_free_one_below()
+    with ServedBroker(tmp_path / "other", listen=f"127.0.0.1:{port}"):
         assert f"cannot listen on 127.0.0.1:{port}: {IN_USE}" in words("--listen", f"127.0.0.1:{port}")
         own = words("--listen", f"127.0.0.1:{port - 1}")
         assert f"cannot listen on 127.0.0.1:{port}, a worker's own address" in own
