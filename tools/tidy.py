@@ -8,6 +8,7 @@
     name              nothing is called utils, helpers, common, misc or SomethingManager
     docstring         a module that has code opens with a docstring
     contract          what the import contracts in pyproject.toml name exists; a wildcard matches something
+    test-name         no two test modules outside of packages have one name: pytest knows them by it alone
 
 `tools/tidy_exemptions.txt` holds the exceptions, `RULE PATH[::FUNCTION] NUMBER` a line, and may only shrink: an
 exemption that is not needed, or whose number is higher than what is there, is an error. Generated modules are exempt.
@@ -45,7 +46,9 @@ class Finding(NamedTuple):
 
 def main() -> int:
     """Check every Python file git knows, and the import contracts."""
-    findings = [finding for path in python_files() for finding in check_file(path)]
+    files = python_files()
+    findings = [finding for path in files for finding in check_file(path)]
+    findings += check_test_names(files)
     findings += check_contracts(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     complaints = judge(findings, read_exemptions(EXEMPTIONS.read_text(encoding="utf-8")))
     for complaint in complaints:
@@ -114,6 +117,17 @@ def _check_function(node: ast.FunctionDef | ast.AsyncFunctionDef, where: str) ->
     count = len([name for name in names if name not in ("self", "cls")])
     if count > PARAMETERS_MAX:
         yield Finding("parameters", where, count, f"{count} parameters, at most {PARAMETERS_MAX}: pass an object")
+
+
+def check_test_names(files: list[Path]) -> Iterator[Finding]:
+    """Test modules that pytest, which imports them by their last name alone, takes for each other."""
+    known: dict[str, Path] = {}
+    for path in files:
+        if path.name.startswith("test_") and path.parent / "__init__.py" not in files:
+            first = known.setdefault(path.name, path)
+            if first is not path:
+                where = path.relative_to(ROOT).as_posix()
+                yield Finding("test-name", where, 0, f"has the name of {first.relative_to(ROOT).as_posix()}")
 
 
 def check_contracts(project: dict[str, Any]) -> Iterator[Finding]:  # Any: TOML

@@ -84,3 +84,11 @@ def test_exemptions_are_read() -> None:
 def test_a_contract_that_stands_for_nothing_is_found(pattern: str, found: bool) -> None:
     contract = {"id": "x", "modules": [pattern]}
     assert (list(tidy.check_contracts({"tool": {"importlinter": {"contracts": [contract]}}})) == []) is found
+
+
+def test_test_modules_that_pytest_takes_for_each_other_are_found() -> None:
+    tests = tidy.ROOT / "tests"
+    in_package = [tests / "compat" / "__init__.py", tests / "compat" / "test_a.py"]
+    files = [*in_package, tests / "node" / "test_a.py", tests / "node" / "test_b.py", tests / "unit" / "test_a.py"]
+    found = [(finding.rule, finding.where) for finding in tidy.check_test_names(files)]
+    assert found == [("test-name", "tests/unit/test_a.py")]
