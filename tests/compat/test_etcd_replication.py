@@ -191,7 +191,7 @@ def test_with_two_of_three_dead_acks_all_is_refused_and_what_was_committed_is_re
     for node_id in {1, 2, 3} - {last}:
         cluster.brokers[node_id].kill()
     of_last = cluster.brokers[last].address
-    wait(lambda: cluster.state("t")[0] == last, "the last one leads")
+    wait(lambda: cluster.state("t") == (last, [last]), "the last one leads, alone in sync")
     assert refusal(of_last, "t", "all") is KafkaError.NOT_ENOUGH_REPLICAS
     assert read(of_last, "t") == values
     cluster.start(leader)

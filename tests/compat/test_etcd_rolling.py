@@ -18,6 +18,8 @@ from tests.harness.networked import NetworkedCluster
 from tests.history.checker import check
 from tests.history.cluster_run import ClusterPlan, wait_identical, wait_in_sync
 from tests.history.kafka_python import KafkaPythonSender
+from tests.history.model import Anomaly, DeleteRecords, Reposition
+from tests.history.process import Recorder
 from tests.history.run import ACKNOWLEDGED_LEAST, figures_of
 from tests.history.workload import Workload
 
@@ -49,6 +51,20 @@ class JavaProducer(threading.Thread):
             self.failure = error
 
 
+def story_of(recorder: Recorder, anomalies: list[Anomaly]) -> str:
+    """What was found, and what was deleted and where readers were sent in those partitions."""
+    keys = {each.key for each in anomalies}
+
+    def concerns(step: object) -> bool:
+        if isinstance(step, DeleteRecords):
+            return step.key in keys
+        return isinstance(step, Reposition) and not keys.isdisjoint(step.keys)
+
+    told = [op for op in recorder.history.ops if any(map(concerns, op.steps))]
+    found = [str(each) for each in (*recorder.fatal[:5], *anomalies[:10])]
+    return "\n".join([*found, *(str(op)[:600] for op in told[:60])])
+
+
 def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -> None:
     with NetworkedCluster(tmp_path, PLAN.brokers, PLAN.settings) as cluster:
         config = {**PLAN.clients.config, "segment.ms": SEGMENT_MS}
@@ -75,7 +91,7 @@ def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -
     assert [each.record.value for each in stored] == [record.value for record in JAVA_RECORDS]
     recorder = workload.recorder
     anomalies = check(recorder.history)
-    assert not recorder.fatal and not anomalies, (recorder.fatal[:5], [str(each) for each in anomalies[:10]])
+    assert not recorder.fatal and not anomalies, story_of(recorder, anomalies)
     figures = figures_of(recorder)
     print(figures)
     assert figures.acknowledged > ACKNOWLEDGED_LEAST

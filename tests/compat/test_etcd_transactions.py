@@ -24,6 +24,8 @@ RECORDS = int(os.environ.get("TAILRACE_CLUSTER_TRANSACTIONS_RECORDS", "600"))
 """Records of each partition. The default takes some 60 s, longer on a busy machine; with more the brokers are killed as
 long as copies run."""
 WAIT_S = max(240.0, RECORDS / 5)
+STANDSTILL_S = 60.0
+"""A copier that says nothing for so long is killed and started again, as whoever watches a service would."""
 SETTINGS = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
@@ -90,6 +92,7 @@ class Copies:
         self.logs = [directory / f"copier-{number}.log" for number in range(len(commands))]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.starts = 0
+        self.standstills = 0
 
     def __enter__(self) -> Copies:
         for number in range(len(self._commands)):
@@ -108,13 +111,17 @@ class Copies:
             self._processes[number] = subprocess.Popen(self._commands[number], stdout=out, stderr=out, env=environment)
 
     def are_done(self) -> bool:
-        """Whether all have ended well. What ended otherwise is started again."""
+        """Whether all have ended well. What ended otherwise is started again, and what stands still."""
         for number, process in list(self._processes.items()):
             status = process.poll()
             if status == 0:
                 del self._processes[number]
             elif status is not None:
                 self._start(number)
+            elif time.time() - self.logs[number].stat().st_mtime > STANDSTILL_S:
+                self.standstills += 1
+                process.kill()
+                process.wait(10)
         return not self._processes
 
     def tails(self) -> str:
@@ -174,4 +181,4 @@ def test_copies_are_exact_while_one_broker_after_the_other_is_killed(cluster: Et
             time.sleep(0.3)
     assert kills >= 3, "the copies were faster than the kills"
     assert sorted(read_committed(cluster, "target")) == list(range(RECORDS * PARTITIONS))
-    print(f"{kills} kills, {copies.starts} starts of copiers")
+    print(f"{kills} kills, {copies.starts} starts of copiers, {copies.standstills} of one that stood still")

@@ -101,7 +101,8 @@ def _batch_entry(batch: RecordBatch, position: int, rules: SegmentRules, describ
             entry["marker"] = "commit" if marker.is_commit else "abort"
             entry["coordinator_epoch"] = marker.coordinator_epoch
     if rules.records and valid:
-        entry["records"] = [_record_entry(record, describe) for record in batch.records()]
+        told = None if batch.is_control else describe  # a marker is of no topic's own kind
+        entry["records"] = [_record_entry(record, told) for record in batch.records()]
     return entry
 
 

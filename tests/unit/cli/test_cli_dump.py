@@ -126,6 +126,16 @@ def test_committed_offsets_are_told_in_words(tmp_path, capfd) -> None:
     assert unknown["value"] == "?"
 
 
+@pytest.mark.parametrize("is_commit", [True, False])
+def test_a_marker_among_committed_offsets_is_no_commit(tmp_path, capfd, is_commit) -> None:
+    path = tmp_path / "__consumer_offsets-0" / "00000000000000000000.log"
+    path.parent.mkdir()
+    path.write_bytes(build_end_txn_marker(4, 1, EndTxnMarker(is_commit, 6), 1000))
+    (entry,) = dump(capfd, "-r", path)[1]
+    assert entry["marker"] == ("commit" if is_commit else "abort")
+    assert "type" not in entry["records"][0]
+
+
 def test_records_of_the_transaction_topic_are_put_into_words(tmp_path, capfd) -> None:
     open_one = Transaction("x", 5, 7, 60_000, TransactionState.ONGOING, frozenset({TopicPartition("t", 1)}), 100, 200)
     path = tmp_path / "__transaction_state-3" / "00000000000000000000.log"
