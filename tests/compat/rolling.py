@@ -1,6 +1,6 @@
 """Every broker of a cluster is restarted in turn, under clients of every kind: none sees an error, a loss or a double.
 
-    python -m tests.compat.rolling DIRECTORY    exit status 1, and why, where one does
+    python -m tests.compat.rolling DIRECTORY    exit status 1, and why, where one does; 3 where it is known and open
 
 The clients of the history checker (librdkafka, aiokafka, kafka-python, with transactions and groups) work on three
 brokers, and the Java client's producer besides. A clean stop hands everything over, so that no send is left in doubt.
@@ -25,6 +25,8 @@ from tests.history.process import Recorder
 from tests.history.run import ACKNOWLEDGED_LEAST, figures_of
 from tests.history.workload import Workload
 
+OPEN = 3
+"""The exit status where there was nothing but what is open."""
 PLAN = ClusterPlan(seed=3, seconds=0)
 TRANSACTION_TIMEOUT_MS = 30_000
 """Longer than a broker takes to stop and start, on a busy machine too: no transaction is to be left in doubt."""
@@ -49,6 +51,11 @@ class JavaProducer(threading.Thread):
             self.driver.produce_slowly("java", 0, JAVA_RECORDS, JAVA_PAUSE_MS)
         except Exception as error:
             self.failure = error
+
+
+def is_open(anomaly: Anomaly) -> bool:
+    """Whether it is what docs/checked.md has as open: a reader back at the beginning of what is being deleted."""
+    return anomaly.kind == "nonmonotonic-poll" and anomaly.key.topic == "trimmed"
 
 
 def story_of(recorder: Recorder, anomalies: list[Anomaly]) -> str:
@@ -92,6 +99,9 @@ def restart_every_broker(directory: Path) -> None:
     assert [each.record.value for each in stored] == [record.value for record in JAVA_RECORDS]
     recorder = workload.recorder
     anomalies = check(recorder.history)
+    if anomalies and not recorder.fatal and all(is_open(each) for each in anomalies):
+        print(story_of(recorder, anomalies))
+        sys.exit(OPEN)
     assert not recorder.fatal and not anomalies, story_of(recorder, anomalies)
     figures = figures_of(recorder)
     print(figures)
