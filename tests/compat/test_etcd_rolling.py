@@ -9,15 +9,11 @@ back to the beginning of what is being deleted is repeated too: that is open (do
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.compat.rolling import OPEN
+from tests.history.apart import run_in_session
 
 LIMIT_S = 180.0
 """A run takes some 40 s."""
@@ -26,35 +22,13 @@ TRIES = 3
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(TRIES * (LIMIT_S + 30))]
 
 
-def ride(directory: Path) -> tuple[int | None, str]:
-    """The exit status of a run, None for one that stood still, and what it wrote."""
-    directory.mkdir()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONFAULTHANDLER": "1"}
-    with (directory / "run.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.compat.rolling", str(directory)],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            status: int | None = process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            status = None
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # and the brokers of a run that did not end
-    process.wait(30)
-    return status, (directory / "run.log").read_text(errors="replace")
-
-
 def test_every_broker_is_restarted_under_clients_of_every_kind(tmp_path: Path) -> None:
     for number in range(TRIES):
-        status, written = ride(tmp_path / f"try-{number}")
-        if status is not None and status >= 0 and status != OPEN:
+        directory = tmp_path / f"try-{number}"
+        directory.mkdir()
+        status, written = run_in_session(["-m", "tests.compat.rolling", str(directory)], directory, LIMIT_S)
+        if status >= 0 and status != OPEN:
             break
-        print(
-            f"try {number} was ended: {'it stood still' if status is None else f'status {status}'}\n{written[-3000:]}"
-        )
+        print(f"try {number} was ended: status {status}\n{written[-3000:]}")
     assert status == 0, written[-6000:]
     print(written[-1000:])

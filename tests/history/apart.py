@@ -42,29 +42,33 @@ class Died(Exception):
     """A signal ended the run: a client aborted its process, or the run took longer than `LIMIT_S`."""
 
 
+def run_in_session(arguments: list[str], directory: Path, limit_s: float) -> tuple[int, str]:
+    """Run Python with `arguments`: its exit status, a signal's number below 0, and what it wrote (`directory/run.log`).
+
+    It has a session of its own: it is ended after `limit_s`, and whatever it started goes with it.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONFAULTHANDLER": "1"}
+    with (directory / "run.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+        try:
+            status = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            status = process.wait(30)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # the brokers of a run that died
+    return status, (directory / "run.log").read_text(errors="replace")
+
+
 def run_apart(command: str, directory: Path) -> Verdict:
     """Run the `command` of a plan; everything it wrote is below `directory`. Raises Died."""
     directory.mkdir(parents=True)
     kept = directory / "kept"
     program, *arguments = command.split()
     assert program == "python"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONFAULTHANDLER": "1"}
-    with (directory / "run.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, *arguments, "--keep", str(kept)],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            status = process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            status = process.wait(30)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # the brokers of a run that died
-    written = (directory / "run.log").read_text(errors="replace")
+    status, written = run_in_session([*arguments, "--keep", str(kept)], directory, LIMIT_S)
     try:
         (run,) = kept.iterdir()
         return Verdict.read(run)

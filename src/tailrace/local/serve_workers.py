@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from tailrace.base.clock import SystemClock
-from tailrace.base.errors import StorageError, TailraceError
 from tailrace.base.limits import LEAVE_MAX_MS, STOP_LIMIT_MS
 from tailrace.base.rand import SystemRandom
 from tailrace.cluster.settings import BrokerSettings
@@ -46,10 +44,8 @@ from tailrace.node.cluster_store import open_cluster_store
 from tailrace.node.departure import wait_max_ms
 from tailrace.node.identity import node_id_of
 from tailrace.node.kafka_directory import METADATA_FILE, WORKERS_FILE, locked, log_directories
-from tailrace.node.run import process_start_ms, write_lines
+from tailrace.node.run import exit_status, process_start_ms, write_lines
 from tailrace.node.settings import load_settings
-from tailrace.node.start_errors import start_error_words
-from tailrace.observe.log_lines import redacted
 
 STORE_NAME: Final = "workers"
 
@@ -73,17 +69,14 @@ def serve_workers(options: ServeWorkersOptions) -> int:
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("tailrace.workers").setLevel(logging.INFO)
     write_lines("text")
-    try:
+
+    def run() -> int:
         settings = load_settings(options.config_file, options.settings)
         write_lines(settings.get("log.format", "text"))
         wanted = WorkersOptions(options.workers, options.listen, options.data_dir, settings)
         return asyncio.run(_serve(wanted, started_ms))
-    except (StorageError, OSError) as error:
-        print(f"tailrace: {redacted(start_error_words(error))}", file=sys.stderr)
-        return 1
-    except TailraceError as error:
-        print(f"tailrace: {redacted(str(error))}", file=sys.stderr)
-        return 1
+
+    return exit_status(run)
 
 
 async def _serve(options: WorkersOptions, started_ms: float) -> int:

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,15 +57,20 @@ def serve(options: ServeOptions) -> int:
     raise_descriptor_limit()
     loop = new_event_loop(network=options.network)
     try:
-        return loop.run_until_complete(_serve(options, started_ms))
-    except (StorageError, OSError) as error:
-        print(f"tailrace: {redacted(start_error_words(error))}", file=sys.stderr)
-        return 1
-    except TailraceError as error:
-        print(f"tailrace: {redacted(str(error))}", file=sys.stderr)
-        return 1
+        return exit_status(lambda: loop.run_until_complete(_serve(options, started_ms)))
     finally:
         loop.close()
+
+
+def exit_status(run: Callable[[], int]) -> int:
+    """What `run` returns; 1, and why in a sentence on stderr, where it raises what a user can do something about."""
+    try:
+        return run()
+    except (StorageError, OSError) as error:
+        print(f"tailrace: {redacted(start_error_words(error))}", file=sys.stderr)
+    except TailraceError as error:
+        print(f"tailrace: {redacted(str(error))}", file=sys.stderr)
+    return 1
 
 
 async def _serve(options: ServeOptions, started_ms: float) -> int:
