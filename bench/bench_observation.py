@@ -1,18 +1,21 @@
 """What it costs to be seen: counting requests, scraping /metrics, a CPU profile at 100 Hz, a timeline.
 
     python bench/bench_observation.py [--pairs N] [--scale X] [--parts counting,scraping,...] [--write FILE]
+    python bench/bench_observation.py --slices N        counting and a profile within one load of one-record requests
 
 One broker on one core, the load on another; each pair is a load without and a load with, in the same process, so
 that nothing else differs. What is compared is the broker's processor time for each request or GB. "Scraping" is one
 look at /metrics a second, fifteen times what a Prometheus does. A profile or a timeline lasts longer than the load, so
 what is measured is the taking of it; making the file comes after. With 8 pairs: some four minutes.
+
+What costs a percent does not show so, where the machine's own speed drifts by ten. `--slices` throws a switch back and
+forth within one load (rig/slices.py): 300 pairs take some eight minutes and tell a percent.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -31,6 +34,7 @@ from rig.brokers import Tailrace, free_ports, pinned  # noqa: E402
 from rig.life import LOAD_MAX_S, Machine, end_cleanly_on_sigterm, limited, measured  # noqa: E402
 from rig.process import Meter  # noqa: E402
 from rig.significance import PAIRS_MAX, PAIRS_MIN, Verdict, judged  # noqa: E402
+from rig.slices import compared, costs  # noqa: E402
 from rig.workloads import ENTRIES, Target  # noqa: E402
 
 WORKLOADS = ("requests-1", "requests-50", "produce", "fetch")
@@ -172,6 +176,24 @@ def one(broker: Watched, workload: str, machine: Machine) -> dict[str, float]:
         return measured(ENTRIES[workload], target, Meter(broker.process.pid))
 
 
+def in_slices(pairs: int, machine: Machine) -> dict[str, object]:
+    """What counting and a profile cost a request, by name."""
+    found: dict[str, object] = {}
+    Watched.core = machine.broker_core
+    with tempfile.TemporaryDirectory(prefix="tailrace-observation-") as directory:
+        broker = Watched(Path(directory), {})
+        broker.start()
+        assert broker.process is not None
+        try:
+            for name, number in (("not counting", signal.SIGUSR2), ("profiling", signal.SIGHUP)):
+                told = compared(costs(broker.address, broker.process.pid, number, pairs))
+                print(f"{name:12}  {told.ratio:.4f} times ({told.low:.4f} to {told.high:.4f}) of {told.off_us:.1f} us")
+                found[name] = vars(told)
+        finally:
+            broker.kill()
+    return found
+
+
 def main() -> int:
     """Measure, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,6 +201,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=0.3, help="1 is some seconds a load")
     parser.add_argument("--parts", default="counting,scraping,profiling")
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--slices", type=int, help="pairs of slices; nothing else is measured")
     parser.add_argument("--write", type=Path, help="where the figures go as JSON")
     options = parser.parse_args()
     options.parts, options.workloads = options.parts.split(","), options.workloads.split(",")
@@ -187,8 +210,11 @@ def main() -> int:
         parser.error(f"--pairs is {PAIRS_MIN} to {PAIRS_MAX}")
     end_cleanly_on_sigterm()
     machine = cores(options)
-    if machine.load_core is not None:
-        os.sched_setaffinity(0, {machine.load_core})
+    if options.slices:
+        sliced = in_slices(options.slices, machine)
+        if options.write:
+            options.write.write_text(json.dumps(sliced, indent=1) + "\n")
+        return 0
     pairs = measure(options, machine)
     verdicts = judged({name: found for name, found in pairs.items() if len(found) >= PAIRS_MIN}, 0.0)
     show(verdicts, pairs)

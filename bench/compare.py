@@ -104,8 +104,6 @@ def broker_of(tree: Path) -> type[Tailrace]:
 def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
     """(base, changed) of each pair, by the name of the figure."""
     machine = cores(options)
-    if machine.load_core is not None:
-        os.sched_setaffinity(0, {machine.load_core})
     live("changed", options.workloads[:1], {}, machine)  # compiles what is not compiled, warms the disk's cache
     live("base", options.workloads[:1], {}, machine)
     pairs: dict[str, list[tuple[float, float]]] = {}

@@ -6,7 +6,7 @@
 Fetches each peer (bench/rig/brokers.py), starts it in the same way as all others, on one core with the load on another,
 and measures it under each workload (bench/rig/workloads.py). Brokers take turns, in another order each round. A peer
 that cannot be had, or a workload a broker does not survive, is in the result with its reason. The default set takes
-some ten minutes with three rounds. See bench/README.md.
+some twelve minutes with three rounds. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def main() -> int:
         for name, entry in ENTRIES.items():
             print(f"{name:16} {'*' if name in DEFAULT else ' '} {entry.words}")
         return 0
-    machine = cores(options)
     versions, missing = had(options.peers)
+    machine = cores(options)
     print(f"measuring {', '.join(versions)} under {', '.join(options.workloads)}", file=sys.stderr)
     runs, failures = measure(options, list(versions), machine)
     result = {
@@ -103,6 +103,7 @@ def cores(options: argparse.Namespace) -> Machine:
         return Machine(None, None, options.scale)
     broker_core = usable[0] if options.broker_core is None else options.broker_core
     load_core = usable[1] if options.load_core is None else options.load_core
+    os.sched_setaffinity(0, {load_core})
     return Machine(broker_core, load_core, options.scale)
 
 
@@ -122,8 +123,6 @@ Runs = dict[str, dict[str, report.Rounds]]
 
 def measure(options: argparse.Namespace, names: list[str], machine: Machine) -> tuple[Runs, dict[str, dict[str, str]]]:
     """Every round of every broker, and of the floors: workload -> broker -> figures of each round; and what failed."""
-    if machine.load_core is not None:
-        os.sched_setaffinity(0, {machine.load_core})
     runs: Runs = {workload: {name: [] for name in [*names, "floor"]} for workload in ["start", *options.workloads]}
     failures: dict[str, dict[str, str]] = {}
     for number in range(options.rounds):
@@ -140,6 +139,7 @@ def measure(options: argparse.Namespace, names: list[str], machine: Machine) -> 
                     runs[workload][name].append(figures)
                 for workload, why in found.failures.items():
                     failures.setdefault(workload, {})[name] = why
+                    print(f"    {workload}: {why}", file=sys.stderr)
         for workload in options.workloads:
             if ENTRIES[workload].floor:
                 try:

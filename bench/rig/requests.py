@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tailrace.records.builder import build_batch
@@ -23,6 +24,7 @@ from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest,
 
 CLIENT_ID = "bench"
 TIMEOUT_S = 20.0
+RECORD_BYTES = 100
 PRODUCE_VERSION = 7
 """Every broker here has it, and its records are those of all later ones."""
 
@@ -104,7 +106,7 @@ def produce_until_acknowledged(line: Line, topic: str, deadline_s: float) -> Non
 
 def produce_once(line: Line, topic: str) -> int:
     """The error code a record gets."""
-    answer = line.ask(ApiKey.PRODUCE, PRODUCE_VERSION, produce_request(topic, 0, 100))
+    answer = line.ask(ApiKey.PRODUCE, PRODUCE_VERSION, produce_request(topic, 0, RECORD_BYTES))
     return int(answer.responses[0].partition_responses[0].error_code)  # type: ignore[attr-defined]
 
 
@@ -115,22 +117,26 @@ def produce_request(topic: str, partition: int, record_bytes: int) -> ProduceReq
     return ProduceRequest(None, -1, 30_000, [TopicProduceData(topic, partition_data=[data])])
 
 
-def serve(address: str, topic: str, connections: int, duration_s: float, record_bytes: int = 100) -> Served:
-    """Requests over `connections`, each with one under way, for `duration_s`. Unanswered when one fails or is late."""
+def serve(address: str, topic: str, connections: int, duration_s: float, begin: Callable[[], None]) -> Served:
+    """Requests over `connections`, each with one under way, for `duration_s`. Unanswered when one fails or is late.
+
+    `begin` is told when every connection is open and has had an answer.
+    """
     lines = [Line(address) for _ in range(connections)]
     try:
         for line in lines:
             produce_until_acknowledged(line, topic, time.monotonic() + TIMEOUT_S)
-        return _exchange(lines, topic, duration_s, record_bytes)
+        begin()
+        return _exchange(lines, topic, duration_s)
     finally:
         for line in lines:
             line.socket.close()
 
 
-def _exchange(lines: list[Line], topic: str, duration_s: float, record_bytes: int) -> Served:
+def _exchange(lines: list[Line], topic: str, duration_s: float) -> Served:
     found = api(ApiKey.PRODUCE)
     assert found is not None
-    frame = encode_request(found, PRODUCE_VERSION, 1, CLIENT_ID, produce_request(topic, 0, record_bytes))
+    frame = encode_request(found, PRODUCE_VERSION, 1, CLIENT_ID, produce_request(topic, 0, RECORD_BYTES))
     answer_bytes = _answer_bytes(lines[0], frame)
     sockets = {line.socket.fileno(): line.socket for line in lines}
     with select.epoll() as poller:

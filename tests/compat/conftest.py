@@ -1,6 +1,5 @@
 """Marks everything here `compat` and gives the broker fixtures; nothing is skipped, what is missing fails."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from tests.harness.brokers import KafkaProcess, chosen_broker  # noqa: E402
 from tests.harness.fixtures import broker, driver  # noqa: E402, F401
 
 HERE = Path(__file__).parent
-collect_ignore = [] if os.environ.get("TAILRACE_BROWSER") else ["test_console.py"]
-"""The tests in a real browser, Chromium and what drives it, run when they are asked for."""
 DIFFERENTIAL_SETTINGS = {
     "auto.create.topics.enable": "true",
     "message.max.bytes": "100000",
@@ -26,11 +23,14 @@ DIFFERENTIAL_SETTINGS = {
 
 
 CLUSTERS = "clusters"
-"""What kills, pauses and cuts off brokers, or measures leases: one at a time, in one worker, beside anything else."""
-SERIAL = {"test_etcd": CLUSTERS, "test_moving": "moving", "test_differential": "differential"}
+"""What kills, pauses and cuts off brokers, or measures leases: one at a time, in one worker, beside anything else. And
+the browser, which ends what it is loading when networks are made and removed."""
+SERIAL = {"test_etcd": CLUSTERS, "test_console": CLUSTERS, "test_moving": "moving", "test_differential": "differential"}
 """How a file's name begins -> the group that one worker runs one after the other; every other file is its own."""
-LONG = ("clusters", "test_streams", "test_transactions", "moving", "differential")
+LONG = ("test_streams", "test_transactions", "moving")
 """The longest groups, which begin first, so that no worker waits long for the other at the end."""
+LAST = ("differential", CLUSTERS)
+"""What has to do with time, Apache Kafka's too: CI runs other things beside the first tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,8 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.compat)
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
     rest = [item for item in items if not item.path.is_relative_to(HERE)]
-    ours.sort(key=lambda item: LONG.index(group_of(item)) if group_of(item) in LONG else len(LONG))
+    ours.sort(key=lambda item: turn_of(group_of(item)))
     items[:] = [*rest, *ours]
+
+
+def turn_of(group: str) -> int:
+    """What begins before what: the lower first."""
+    if group in LONG:
+        return LONG.index(group)
+    return len(LONG) + (1 + LAST.index(group) if group in LAST else 0)
 
 
 def group_of(item: pytest.Item) -> str:

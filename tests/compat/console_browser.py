@@ -1,6 +1,9 @@
 """A console process, a real browser to look at it, and what the browser complained about.
 
 The browser is Debian's Chromium, driven by Playwright. Every wait is bounded by `WAIT_MS`.
+
+A browser cuts off all that is under way when an interface of the machine comes or goes, as networks of other tests do
+(ERR_NETWORK_CHANGED): no fault of the console, which asks again, and so does `Tab.open`.
 """
 
 from __future__ import annotations
@@ -14,13 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as WaitedTooLong
 
 WAIT_S = 60.0
 WAIT_MS = 1000 * WAIT_S
 WIDE = (1280, 820)
 PHONE = (390, 780)
 READY = re.compile(r"tailrace console ready (http://\S+)")
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+OPENED_AGAIN = 3
+START_LOOKS = 12
+START_LOOK_MS = 5_000
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 expect.set_options(timeout=WAIT_MS)
@@ -41,7 +49,9 @@ class ServedConsole:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = READY.search(line)
-        assert found, f"the console did not come up: {line!r}"
+        if found is None:
+            self.__exit__()
+            raise AssertionError(f"the console did not come up: {line!r}")
         self.url = found[1]
 
     def __enter__(self) -> ServedConsole:
@@ -59,8 +69,10 @@ def chromium() -> Iterator[Browser]:
     assert path, "Debian's chromium is not installed: see tools/compat_install.py"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 class Tab:
@@ -77,19 +89,42 @@ class Tab:
         self.context.set_default_timeout(WAIT_MS)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
+        self.network_changes = 0
         self.forgiven: list[str] = []
         """Ends of addresses whose refusal is meant, as of a thing just deleted: the browser notes every 4xx."""
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _note(self, told: ConsoleMessage) -> None:
-        if told.type in ("error", "warning") and not told.location["url"].endswith(tuple(self.forgiven)):
+        if NETWORK_CHANGED in told.text:
+            self.network_changes += 1
+        elif told.type in ("error", "warning") and not told.location["url"].endswith(tuple(self.forgiven)):
             self.complaints.append(f"{told.text} {told.location['url']}")
 
     def open(self, path: str) -> Page:
-        """Go to a path as somebody does who follows a link from elsewhere."""
-        self.page.goto(path, wait_until="domcontentloaded")
-        return self.page
+        """Go to a path as somebody does who follows a link from elsewhere; returns when the page has begun."""
+        for _ in range(OPENED_AGAIN):
+            if self._begins(path):
+                return self.page
+        raise AssertionError(f"{path} does not begin: the network of this machine changes all the time")
+
+    def _begins(self, path: str) -> bool:
+        """Whether the page comes up; False when a change of the machine's network has cut off its parts."""
+        changes = self.network_changes
+        try:
+            self.page.goto(path, wait_until="domcontentloaded")
+        except Error as error:
+            if NETWORK_CHANGED in error.message:
+                return False
+            raise
+        for _ in range(START_LOOKS):
+            try:
+                self.page.locator(".starting").wait_for(state="detached", timeout=START_LOOK_MS)
+                return True
+            except WaitedTooLong:
+                if self.network_changes > changes:
+                    return False
+        raise AssertionError(f"{path} does not begin: {self.complaints}")
 
     def close(self) -> None:
         """End it; fails when the browser had to complain."""

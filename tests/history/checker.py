@@ -135,7 +135,8 @@ def poll_order(view: View) -> Iterator[Anomaly]:
             offsets = known[step.is_committed].get(step.key, [])
             for offset, _ in step.records:
                 between = (position.get((op.process, step.key)), offset)
-                yield from _step_between(view, offsets, step.key, between, op.completed)
+                for found in _step_between(view, offsets, step.key, between, op.completed):
+                    yield found._replace(what=f"{found.what} ({op.process} at {op.completed:.3f})")
                 position[op.process, step.key] = offset
 
 

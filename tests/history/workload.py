@@ -8,10 +8,12 @@ Not here: what befalls the broker meanwhile (`faults`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from random import Random
 from types import MappingProxyType
 from typing import NamedTuple
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.history.aio import AioCopier, AioGroupReader, AioSender, AioTransactional
 from tests.history.kafka_python import KafkaPythonReader, KafkaPythonSender
@@ -24,6 +26,16 @@ from tests.history.transactional import Copier, LedgerWriter
 
 READERS_GROUP = "readers"
 AIO_GROUP = "aio-reader"
+CREATE_TRIES = 3
+
+
+def _code_of(future: Future[None]) -> int | None:
+    """The error with which it ended."""
+    try:
+        future.result(TIMEOUT_S)
+    except KafkaException as failure:
+        return int(failure.args[0].code())
+    return None
 
 
 class Clients(NamedTuple):
@@ -85,8 +97,16 @@ class Workload:
             NewTopic(name, count, replicas, config={**ROLLING, **more, **config})
             for name, (count, config, _) in TOPICS.items()
         ]
-        for future in admin.create_topics(topics, request_timeout=TIMEOUT_S).values():
-            future.result(TIMEOUT_S)
+        made: set[int | None] = {None}
+        for _ in range(CREATE_TRIES):
+            futures = admin.create_topics(topics, request_timeout=TIMEOUT_S)
+            codes = {_code_of(future) for future in futures.values()}
+            if codes <= made:
+                return
+            assert codes <= made | {KafkaError._DESTROY_BROKER}, codes
+            # The client has forgotten the broker that it had asked, and with it whether the topics were made.
+            made = {None, KafkaError.TOPIC_ALREADY_EXISTS}
+        raise AssertionError(f"no topics after {CREATE_TRIES} tries: {codes}")
 
     def start(self) -> None:
         """Start the clients; returns when they can bear a fault."""

@@ -18,8 +18,8 @@ import sys
 import time
 from contextlib import nullcontext
 
-from tests.sim.mutants import MUTANTS, mutant
-from tests.sim.run import Verdict, harsh, run, shrunk
+from tests.sim.mutants import MUTANTS, OF_TRANSACTIONS, mutant
+from tests.sim.run import Verdict, harsh, harsh_with_transactions, run, shrunk, transactional
 from tests.sim.story import told
 
 SAID_EVERY = 500
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0..100", help="A, or A..B without B")
     parser.add_argument("--story", action="store_true", help="tell what happened, also where nothing is wrong")
     parser.add_argument("--log", action="store_true", help="show what the brokers log")
+    parser.add_argument("--transactions", action="store_true", help="have transactions in every schedule")
     parser.add_argument("--mutant", choices=MUTANTS, help="with this mistake in the product, on harsh schedules")
     asked = parser.parse_args()
     if asked.log:
@@ -43,7 +44,9 @@ def main() -> int:
 
 def run_all(seeds: range, asked: argparse.Namespace) -> int:
     """Run them, and say what came of it."""
-    one = harsh if asked.mutant else run
+    one = transactional if asked.transactions else run
+    if asked.mutant:
+        one = harsh_with_transactions if asked.mutant in OF_TRANSACTIONS else harsh
     gc.freeze()  # what was imported is looked at no more: a sixth of the whole
     started = time.monotonic()
     verdicts: list[Verdict] = []
@@ -75,6 +78,8 @@ def summary(verdicts: list[Verdict], seconds: float, failed: list[int]) -> str:
         f"{sum(each.ends for each in verdicts)} unclean ends of brokers, "
         f"{sum(each.unclean_elections for each in verdicts)} elections of a last leader, "
         f"{sum(each.acknowledged for each in verdicts)} records acknowledged with acks=all, "
+        f"{sum(each.transactions_committed for each in verdicts)} of {sum(each.transactions for each in verdicts)} "
+        f"transactions committed, "
         f"{sum(each.lost_with_acks_1 for each in verdicts)} lost with acks=1, "
         f"{sum(each.is_forgiven for each in verdicts)} ended where nothing is promised; failed: {failed or 'none'}"
     )

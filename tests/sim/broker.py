@@ -7,6 +7,7 @@ A `Machine` has a disk and clocks, and outlives the processes that run on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.sim.store import SharedStore
 from tests.sim.timeline import Timeline
 
 from tailrace.base.errors import TailraceError
+from tailrace.base.types import TopicPartition
 from tailrace.broker.connection import ClientConnection
 from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.faults import Faults
@@ -61,14 +63,20 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "1000",
     "log.flush.offset.checkpoint.interval.ms": "4000",
     "log.cleaner.enable": "false",
+    "offsets.topic.num.partitions": "2",
+    "transaction.state.log.num.partitions": "2",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    "group.consumer.session.timeout.ms": "3000",
+    "group.consumer.heartbeat.interval.ms": "500",
 }
 
 
 class Machine:
     """A disk, clocks, a host name, and perhaps a broker that runs."""
 
-    def __init__(self, node_id: int, timeline: Timeline) -> None:
+    def __init__(self, node_id: int, timeline: Timeline, settings: Mapping[str, str]) -> None:
         self.node_id = node_id
+        self.settings = {**SETTINGS, **settings, "node.id": str(node_id)}
         self.host = f"b{node_id}"
         self.disk = SimDisk()
         self.clock = ProcessClock(timeline, timeline.uniform(0.98, 1.02))
@@ -102,7 +110,7 @@ class Broker:
 
     def _build(self) -> None:
         clock, ids = self.machine.clock, SeededIds(self.network.timeline)
-        settings = BrokerSettings({**SETTINGS, "node.id": str(self.node_id)})
+        settings = BrokerSettings(self.machine.settings)
         disk_work, store_work = Background(self.process, self._disk_ms), self._store_work
         environment = LogEnvironment(
             self.machine.disk, clock, ids, disk_work, cleaner=disk_work, syncing=disk_work, defer=self.process.post
@@ -117,7 +125,7 @@ class Broker:
             raise
         self.logs.load_all(metadata.topic_id)
         self.partitions = Partitions()
-        around = Surroundings(metadata, self.logs, self.partitions, self.engine.timers, clock, ids)
+        around = Surroundings(metadata, self.logs, self.partitions, self.engine.timers, clock, ids, self.engine)
         self.coordinators = Coordinators(around)
         leadership = Leadership(
             metadata, self.logs, self.partitions, self.coordinators, Turns(clock, self.process.post), self._replicated
@@ -168,6 +176,7 @@ class Broker:
             partitions=self.partitions,
             groups=self.coordinators.groups,
             transactions_of=self.coordinators.transactions,
+            ask_elsewhere=self.coordinators.ask_elsewhere,
             share_states_of=self._no_share_groups,
             share_of=self._no_share_groups,
             logs=self.logs,
@@ -228,6 +237,7 @@ class Broker:
         if self.replication is not None:
             self.replication.close()
         self.network.unlisten(Address(self.machine.host, PORT))
+        self.coordinators.hang_up()
         self.coordinators.close()
         self.membership.close()
         self.partitions.clear()
@@ -238,10 +248,6 @@ class Broker:
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def replicas(self) -> list[Partition]:
-        """Every partition it holds."""
-        return [*self.partitions, *self.partitions.followed]
-
-    def replica(self, topic: str, index: int) -> Partition | None:
-        """One of them."""
-        return next((each for each in self.replicas() if each.topic_partition == (topic, index)), None)
+    def replica(self, at: TopicPartition) -> Partition | None:
+        """A partition that it holds."""
+        return self.partitions.get_present(*at) or self.partitions.get_followed(at)

@@ -6,7 +6,7 @@ client does one thing at a time, so the order of what it sends is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.sim.broker import PORT
@@ -15,6 +15,7 @@ from tests.sim.network import SimEngine, SimNetwork
 from tests.sim.process import Process, ProcessClock
 
 from tailrace.base.errors import ErrorCode
+from tailrace.base.types import TopicPartition
 from tailrace.client.broker_client import BrokerClient, ClientOptions, Refusal
 from tailrace.net.address import Address
 from tailrace.records.batch import iter_whole_batches
@@ -56,13 +57,16 @@ RETRIABLE = frozenset(
 class Client:
     """A process with a connection to each broker."""
 
+    topics: Sequence[str] = (TOPIC,)
+    """What it asks about."""
+
     def __init__(self, name: str, network: SimNetwork, node_ids: list[int], model: Model) -> None:
         self.name = name
         self.model = model
         self.timeline = network.timeline
         self.process = Process(network.timeline, name, ProcessClock(network.timeline))
-        self.topic_id: Any = None
-        self.leaders: dict[int, tuple[int, int]] = {}
+        self.topic_ids: dict[str, Any] = {}
+        self.leaders: dict[TopicPartition, tuple[int, int]] = {}
         """Partition -> (leader, leader epoch), the newest heard of."""
         engine: Any = SimEngine(self.process, network)
         options = ClientOptions(name, request_timeout_ms=TIMEOUT_MS, connect_timeout_ms=TIMEOUT_MS, local_host=name)
@@ -83,22 +87,28 @@ class Client:
         def told(answer: Any) -> None:
             for topic in [] if answer is None else answer.topics:
                 if topic.error_code == 0:
-                    self.topic_id = topic.topic_id
+                    self.topic_ids[topic.name] = topic.topic_id
                     for each in topic.partitions:
-                        self._heard(each.partition_index, each.leader_id, each.leader_epoch)
+                        at = TopicPartition(topic.name, each.partition_index)
+                        self._heard(at, each.leader_id, each.leader_epoch)
             then()
 
-        request = MetadataRequest([MetadataRequestTopic(name=TOPIC)], allow_auto_topic_creation=False)
+        asked = [MetadataRequestTopic(name=each) for each in self.topics]
+        request = MetadataRequest(asked, allow_auto_topic_creation=False)
         self.ask(self.any_broker(), ApiKey.METADATA, request, told)
 
-    def _heard(self, index: int, leader: int, epoch: int) -> None:
-        if epoch >= self.leaders.get(index, (-1, -1))[1]:
-            self.leaders[index] = leader, epoch
+    def _heard(self, at: TopicPartition, leader: int, epoch: int) -> None:
+        if epoch >= self.epoch_of(at):
+            self.leaders[at] = leader, epoch
 
-    def leader_of(self, index: int) -> int | None:
+    def leader_of(self, at: TopicPartition) -> int | None:
         """Who leads, as far as is known."""
-        leader = self.leaders.get(index, (-1, -1))[0]
+        leader = self.leaders.get(at, (-1, -1))[0]
         return leader if leader in self._brokers else None
+
+    def epoch_of(self, at: TopicPartition) -> int:
+        """In which leader epoch."""
+        return self.leaders.get(at, (-1, -1))[1]
 
     def again(self, action: Callable[[], object]) -> None:
         """After a while, knowing better who leads."""
@@ -110,25 +120,25 @@ def _address_of(node_id: int) -> Callable[[], Address]:
 
 
 class Admin(Client):
-    """Makes the topic, and asks for other replicas and leaders: once, whatever is answered."""
+    """Makes the topics, and asks for other replicas and leaders: once, whatever is answered."""
 
     def create(self, partitions: int, replicas: int, configs: Mapping[str, str], then: Callable[[], object]) -> None:
-        """Until it is there."""
+        """Until they are there."""
 
         def told(answer: Any) -> None:
-            is_there = answer is not None and answer.topics[0].error_code in (0, ErrorCode.TOPIC_ALREADY_EXISTS)
-            if is_there:
+            codes = {-1} if answer is None else {each.error_code for each in answer.topics}
+            if codes <= {0, ErrorCode.TOPIC_ALREADY_EXISTS}:
                 then()
             else:
                 self.again(lambda: self.create(partitions, replicas, configs, then))
 
         named = [CreatableTopicConfig(*each) for each in configs.items()]
-        topic = CreatableTopic(TOPIC, partitions, replicas, configs=named)
-        self.ask(self.any_broker(), ApiKey.CREATE_TOPICS, CreateTopicsRequest([topic], timeout_ms=1000), told)
+        topics = [CreatableTopic(each, partitions, replicas, configs=named) for each in self.topics]
+        self.ask(self.any_broker(), ApiKey.CREATE_TOPICS, CreateTopicsRequest(topics, timeout_ms=1000), told)
 
-    def move(self, index: int, replicas: list[int]) -> None:
+    def move(self, at: TopicPartition, replicas: list[int]) -> None:
         """Have a partition on these brokers."""
-        moved = ReassignableTopic(TOPIC, [ReassignablePartition(index, replicas)])
+        moved = ReassignableTopic(at.topic, [ReassignablePartition(at.partition, replicas)])
         request = AlterPartitionReassignmentsRequest(timeout_ms=1000, topics=[moved])
         self._ask_once(ApiKey.ALTER_PARTITION_REASSIGNMENTS, request)
 
@@ -149,7 +159,7 @@ class Producer(Client):
 
     def __init__(self, name: str, network: SimNetwork, node_ids: list[int], model: Model) -> None:
         super().__init__(name, network, node_ids, model)
-        self.index = 0
+        self.at = TopicPartition(TOPIC, 0)
         self.acks = -1
         self.producer_id = -1
         self.is_done = False
@@ -160,7 +170,7 @@ class Producer(Client):
 
     def start(self, index: int, acks: int, producer_id: int, count: int) -> None:
         """Send `count` batches to partition `index`."""
-        self.index, self.acks, self.producer_id, self._left = index, acks, producer_id, count
+        self.at, self.acks, self.producer_id, self._left = TopicPartition(TOPIC, index), acks, producer_id, count
         self.learn(self._next)
 
     def _next(self) -> None:
@@ -173,8 +183,8 @@ class Producer(Client):
         self._send()
 
     def _send(self) -> None:
-        leader = self.leader_of(self.index)
-        if leader is None or self.topic_id is None:
+        leader = self.leader_of(self.at)
+        if leader is None:
             self.again(self._send)
             return
         now_ms = int(self.timeline.now_ms)
@@ -183,39 +193,53 @@ class Producer(Client):
             batch = build_batch(records, producer_id=self.producer_id, producer_epoch=0, base_sequence=self._sequence)
         else:
             batch = build_batch(records)
-        data = TopicProduceData(topic_id=self.topic_id, partition_data=[PartitionProduceData(self.index, batch)])
+        partitions = [PartitionProduceData(self.at.partition, batch)]
+        data = TopicProduceData(topic_id=self.topic_ids[TOPIC], partition_data=partitions)
         self.ask(leader, ApiKey.PRODUCE, ProduceRequest(acks=self.acks, timeout_ms=1000, topic_data=[data]), self._told)
 
     def _told(self, answer: Any) -> None:
         found = None if answer is None else answer.responses[0].partition_responses[0]
         if found is not None and found.error_code == 0:
-            self.model.on_acknowledged(self.index, found.base_offset, self._values, is_all=self.acks == -1)
+            self.model.on_acknowledged(self.at, found.base_offset, self._values, is_all=self.acks == -1)
             self._sequence += len(self._values)
             self.process.at(self.timeline.uniform(0.2, 1.8) * self.pause_ms, self._next)
             return
         if found is not None and found.error_code not in RETRIABLE:
             name = ErrorCode(found.error_code).name
-            self.model.complain(f"{self.name} was told {name} for sequence {self._sequence} of t-{self.index}")
+            self.model.complain(f"{self.name} was told {name} for sequence {self._sequence} of {self.at}")
         self.again(self._send)
 
 
 class Consumer(Client):
     """Reads one partition from its beginning, and says what it saw."""
 
+    isolation_level = 0
+
     def start(self, index: int) -> None:
-        self._index = index
+        self.at = TopicPartition(TOPIC, index)
         self.position = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """From where it is."""
         self._seen_high_watermark = (-1, -1)
         self.learn(self._fetch)
 
     def _fetch(self) -> None:
-        leader, epoch = self.leader_of(self._index), self.leaders.get(self._index, (-1, -1))[1]
-        if leader is None or self.topic_id is None:
+        leader, epoch = self.leader_of(self.at), self.epoch_of(self.at)
+        if leader is None:
             self.again(self._fetch)
             return
-        asked = FetchPartition(self._index, epoch, self.position, partition_max_bytes=2000)
-        topics = [FetchTopic(topic_id=self.topic_id, partitions=[asked])]
-        request = FetchRequest(max_wait_ms=1000, min_bytes=1, max_bytes=4000, session_epoch=-1, topics=topics)
+        asked = FetchPartition(self.at.partition, epoch, self.position, partition_max_bytes=2000)
+        topics = [FetchTopic(topic_id=self.topic_ids[self.at.topic], partitions=[asked])]
+        request = FetchRequest(
+            max_wait_ms=1000,
+            min_bytes=1,
+            max_bytes=4000,
+            isolation_level=self.isolation_level,
+            session_epoch=-1,
+            topics=topics,
+        )
         self.ask(leader, ApiKey.FETCH, request, lambda answer: self._told(answer, epoch))
 
     def _told(self, answer: Any, epoch: int) -> None:
@@ -226,20 +250,24 @@ class Consumer(Client):
         if data.error_code:
             if data.error_code not in RETRIABLE:
                 name = ErrorCode(data.error_code).name
-                self.model.complain(f"a reader of t-{self._index} at {self.position}, epoch {epoch}, was told {name}")
+                self.model.complain(f"a reader of {self.at} at {self.position}, epoch {epoch}, was told {name}")
             self.again(self._fetch)
             return
         self._look_at_high_watermark(epoch, data.high_watermark)
+        self.take(data, epoch)
+        self.process.at(self.timeline.uniform(1, 50), self._fetch)
+
+    def take(self, data: Any, epoch: int) -> None:
+        """What was fetched in an epoch."""
         for batch in iter_whole_batches(memoryview(data.records or b"")):
             for record in batch.records():
                 if record.offset >= self.position:
-                    self.model.on_read(self._index, self.position, record.offset, record.value)
+                    self.model.on_read(self.at, self.position, record.offset, record.value)
                     self.position = record.offset + 1
-        self.process.at(self.timeline.uniform(1, 50), self._fetch)
 
     def _look_at_high_watermark(self, epoch: int, high_watermark: int) -> None:
         before_epoch, before = self._seen_high_watermark
         if epoch == before_epoch and high_watermark < before:
-            self.model.complain(f"the high watermark of t-{self._index} went back from {before} to {high_watermark}")
+            self.model.complain(f"the high watermark of {self.at} went back from {before} to {high_watermark}")
         if epoch >= before_epoch:
             self._seen_high_watermark = epoch, high_watermark

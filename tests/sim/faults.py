@@ -17,8 +17,22 @@ What its administrator asks for meanwhile, in some schedules:
     move              other replicas for a partition, two at least
     prefer            the first replicas shall lead again
 
-Each has an end, but for the last four. Ends that could not but lose what was committed are left out (`World.may_end`),
-and so are moves to none but brokers that have just lost it, unknown to anybody (`may_move`).
+What befalls producers of transactions, in schedules with such:
+
+    hold              a producer is stopped for a while
+    replace           likewise, and another begins with its id: the first comes back to find itself replaced
+    orphan            a producer dies; after a while another begins with its id
+    move-state        other replicas for a partition of what transactions are written to, or of a coordinator
+
+and members of groups:
+
+    member-hold       a member is stopped for a while
+    member-dies       one dies, and after a while another begins
+    member-leaves     one leaves, and comes back
+
+Each has an end, but for `reset`, `clock`, `lease` and what administrators ask for. Ends that could not but lose what
+was committed are left out (`World.may_end`), and so are moves to none but brokers that have just lost it, unknown to
+anybody (`may_move`).
 """
 
 from __future__ import annotations
@@ -27,9 +41,13 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
+from tests.sim.clients import TOPIC
+from tests.sim.groups import Member
 from tests.sim.store import HOST as STORE
+from tests.sim.transactions import TransactionalProducer
 from tests.sim.world import World
 
+from tailrace.base.types import TopicPartition
 from tailrace.cluster.registration import broker_lease
 
 KINDS = {
@@ -51,6 +69,16 @@ KINDS = {
 """Kind -> how often, in proportion."""
 
 
+MISFORTUNES = {
+    "hold": 2,
+    "replace": 3,
+    "orphan": 2,
+    "move-state": 2,
+    "member-hold": 2,
+    "member-dies": 2,
+    "member-leaves": 1,
+}
+"""The same, of clients and coordinators of transactions and groups."""
 MOVED_PART = 0.4
 """Of the seeds: in so many a partition is moved."""
 
@@ -92,6 +120,18 @@ def moves(seed: int, brokers: int, lasts_ms: float) -> list[Fault]:
         Fault(at_ms, kind, random.randint(1, brokers), str(random.randrange(1000)), 0)
         for at_ms, kind in zip(times, kinds, strict=True)
     ]
+
+
+def misfortunes(seed: int, brokers: int, lasts_ms: float) -> list[Fault]:
+    """What befalls clients and coordinators of transactions within `lasts_ms`."""
+    random = Random(f"misfortunes {seed}")
+    kinds = random.choices(list(MISFORTUNES), list(MISFORTUNES.values()), k=random.randint(1, 7))
+    faults = []
+    for kind in kinds:
+        if kind != "move-state" or brokers > 2:
+            at_ms, for_ms = random.uniform(1000, lasts_ms), random.choice([300, 1500, 6000]) * random.uniform(0.2, 1)
+            faults.append(Fault(at_ms, kind, random.randint(1, brokers), str(random.randrange(1000)), for_ms))
+    return sorted(faults)
 
 
 def apply(world: World, fault: Fault) -> None:
@@ -185,7 +225,8 @@ def _lost_fsync(world: World, fault: Fault) -> End:
 
 def _clock(world: World, fault: Fault) -> End:
     clock = world.machines[fault.node_id].clock
-    clock.wall_offset_ms = (fault.for_ms - 2000) * 300  # from 10 minutes back to 20 minutes ahead
+    # from 10 minutes back to 20 minutes ahead; 6 seconds and 12 where transactions have to time out
+    clock.wall_offset_ms = (fault.for_ms - 2000) * (3 if world.shape.transactions else 300)
     return _nothing
 
 
@@ -195,17 +236,88 @@ def _lease(world: World, fault: Fault) -> End:
 
 
 def _move(world: World, fault: Fault) -> End:
-    random, index = Random(f"move {fault.other}"), fault.node_id % world.shape.partitions
+    return _move_to(world, TopicPartition(TOPIC, fault.node_id % world.shape.partitions), fault)
+
+
+def _move_state(world: World, fault: Fault) -> End:
+    places = [each for each in world.partitions() if each.topic != TOPIC]
+    return _move_to(world, places[int(fault.other) % len(places)], fault) if places else None
+
+
+def _move_to(world: World, at: TopicPartition, fault: Fault) -> End:
+    random = Random(f"move {fault.other}")
     replicas = random.sample(sorted(world.machines), random.randint(2, 3))
-    if not world.may_move(index, set(replicas)):
+    if not world.may_move(at, set(replicas)):
         return None
-    world.wished[index] = set(replicas)
-    world.admin.move(index, replicas)
+    world.wished[at] = set(replicas)
+    world.admin.move(at, replicas)
     return _nothing
 
 
 def _prefer(world: World, fault: Fault) -> End:
     world.admin.prefer()
+    return _nothing
+
+
+def _unfortunate(world: World, fault: Fault) -> TransactionalProducer | None:
+    """Whom it befalls; None where nobody is left."""
+    there = [each for each in world.transactional if not each.is_done and not each.is_replaced]
+    return there[int(fault.other) % len(there)] if there else None
+
+
+def _hold(world: World, fault: Fault) -> End:
+    return _held(_unfortunate(world, fault))
+
+
+def _held(client: TransactionalProducer | Member | None) -> End:
+    """Held up until the fault ends; where nobody is left, nothing."""
+    if client is None:
+        return None
+    client.process.pause()
+    return client.process.resume
+
+
+def _replace(world: World, fault: Fault) -> End:
+    producer = _unfortunate(world, fault)
+    if producer is None:
+        return None
+    producer.is_replaced = True
+    producer.process.pause()
+    world.begin_transactional(producer.transactional_id, producer.left + 1)
+    return producer.process.resume
+
+
+def _orphan(world: World, fault: Fault) -> End:
+    producer = _unfortunate(world, fault)
+    if producer is None:
+        return None
+    producer.is_replaced = producer.is_done = True
+    producer.process.kill()
+    return lambda: world.begin_transactional(producer.transactional_id, producer.left + 1)
+
+
+def _unfortunate_member(world: World, fault: Fault) -> Member | None:
+    there = [each for each in world.members if each.process.is_alive]
+    return there[int(fault.other) % len(there)] if there else None
+
+
+def _member_hold(world: World, fault: Fault) -> End:
+    return _held(_unfortunate_member(world, fault))
+
+
+def _member_dies(world: World, fault: Fault) -> End:
+    member = _unfortunate_member(world, fault)
+    if member is None:
+        return None
+    member.process.kill()
+    return lambda: world.begin_member(member.group_id)
+
+
+def _member_leaves(world: World, fault: Fault) -> End:
+    member = _unfortunate_member(world, fault)
+    if member is None:
+        return None
+    member.is_leaving = True
     return _nothing
 
 
@@ -230,4 +342,11 @@ _KINDS: dict[str, Callable[[World, Fault], End]] = {
     "lease": _lease,
     "move": _move,
     "prefer": _prefer,
+    "move-state": _move_state,
+    "hold": _hold,
+    "replace": _replace,
+    "orphan": _orphan,
+    "member-hold": _member_hold,
+    "member-dies": _member_dies,
+    "member-leaves": _member_leaves,
 }

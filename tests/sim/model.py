@@ -6,8 +6,11 @@ nothing there, whatever happens. Complaints are collected, not raised: the run e
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from tailrace.base.types import TopicPartition
 
 
 @dataclass
@@ -23,11 +26,11 @@ class Acknowledged:
 class Model:
     """Committed and acknowledged records by partition."""
 
-    def __init__(self, partitions: int) -> None:
-        self.committed: list[dict[int, bytes | None]] = [{} for _ in range(partitions)]
-        """Offset -> value."""
-        self.acknowledged = [Acknowledged() for _ in range(partitions)]
-        self.leaders: dict[tuple[int, int], int] = {}
+    def __init__(self) -> None:
+        self.committed: defaultdict[TopicPartition, dict[int, bytes | None]] = defaultdict(dict)
+        """Offset -> value; a marker's is what it says."""
+        self.acknowledged: defaultdict[TopicPartition, Acknowledged] = defaultdict(Acknowledged)
+        self.leaders: dict[tuple[TopicPartition, int], int] = {}
         """(partition, leader epoch) -> the one broker that led then."""
         self.complaints: list[str] = []
         self.lost = 0
@@ -39,50 +42,50 @@ class Model:
         """Something is not as it was promised."""
         self.complaints.append(what)
 
-    def on_leader(self, index: int, epoch: int, node_id: int) -> None:
+    def on_leader(self, at: TopicPartition, epoch: int, node_id: int) -> None:
         """A broker leads."""
-        known = self.leaders.setdefault((index, epoch), node_id)
+        known = self.leaders.setdefault((at, epoch), node_id)
         if known != node_id:
-            self.complain(f"t-{index} has two leaders in epoch {epoch}: {known} and {node_id}")
+            self.complain(f"{at} has two leaders in epoch {epoch}: {known} and {node_id}")
 
-    def on_committed(self, index: int, node_id: int, offset: int, value: bytes | None) -> None:
+    def on_committed(self, at: TopicPartition, node_id: int, offset: int, value: bytes | None) -> None:
         """A replica calls a record committed."""
-        known = self.committed[index].setdefault(offset, value)
+        known = self.committed[at].setdefault(offset, value)
         if known != value:
-            self.complain(f"t-{index} offset {offset} is {known!r}, and {value!r} at broker {node_id}")
+            self.complain(f"{at} offset {offset} is {known!r}, and {value!r} at broker {node_id}")
 
-    def lose(self, index: int, held: Mapping[int, bytes | None]) -> None:
+    def lose(self, at: TopicPartition, held: Mapping[int, bytes | None]) -> None:
         """Somebody leads by an unclean election, and has what is in `held`: that is all there is from now on."""
-        kept = {offset: value for offset, value in self.committed[index].items() if held.get(offset) == value}
-        self.lost += len(self.committed[index]) - len(kept)
-        self.committed[index] = kept
-        told = self.acknowledged[index]
+        kept = {offset: value for offset, value in self.committed[at].items() if held.get(offset) == value}
+        self.lost += len(self.committed[at]) - len(kept)
+        self.committed[at] = kept
+        told = self.acknowledged[at]
         told.all = {value: offset for value, offset in told.all.items() if kept.get(offset) == value}
 
-    def on_acknowledged(self, index: int, base_offset: int, values: list[bytes], *, is_all: bool) -> None:
+    def on_acknowledged(self, at: TopicPartition, base_offset: int, values: list[bytes], *, is_all: bool) -> None:
         """A producer was told that its records are stored."""
-        told = self.acknowledged[index]
+        told = self.acknowledged[at]
         for offset, value in enumerate(values, base_offset):
             (told.all if is_all else told.leader_only)[value] = offset
-            if is_all and self.committed[index].get(offset) != value:
-                self.complain(f"t-{index}: {value!r} was acknowledged at {offset} before it was committed")
+            if is_all and self.committed[at].get(offset) != value:
+                self.complain(f"{at}: {value!r} was acknowledged at {offset} before it was committed")
 
-    def on_read(self, index: int, position: int, offset: int, value: bytes | None) -> None:
+    def on_read(self, at: TopicPartition, position: int, offset: int, value: bytes | None) -> None:
         """A reader that was at `position` saw this next."""
         if offset != position:
-            self.complain(f"a reader of t-{index} at {position} was given offset {offset}")
-        if self.committed[index].get(offset) != value:
-            self.complain(f"a reader of t-{index} saw {value!r} at {offset}, which is not what is committed there")
+            self.complain(f"a reader of {at} at {position} was given offset {offset}")
+        if self.committed[at].get(offset) != value:
+            self.complain(f"a reader of {at} saw {value!r} at {offset}, which is not what is committed there")
 
-    def judge(self, index: int, values: list[bytes | None]) -> int:
+    def judge(self, at: TopicPartition, values: list[bytes | None]) -> int:
         """The whole partition, at the end. Answers how many records were lost that only their leader had
         acknowledged."""
-        for offset, value in self.committed[index].items():
+        for offset, value in self.committed[at].items():
             if offset >= len(values) or values[offset] != value:
                 held = values[offset] if offset < len(values) else None
-                self.complain(f"t-{index}: committed record {offset} {value!r} is {held!r} at the end")
-        for value, offset in self.acknowledged[index].all.items():
+                self.complain(f"{at}: committed record {offset} {value!r} is {held!r} at the end")
+        for value, offset in self.acknowledged[at].all.items():
             if values.count(value) != 1:
-                self.complain(f"t-{index}: {value!r}, acknowledged at {offset}, is there {values.count(value)} times")
+                self.complain(f"{at}: {value!r}, acknowledged at {offset}, is there {values.count(value)} times")
         there = set(values)
-        return sum(1 for value in self.acknowledged[index].leader_only if value not in there)
+        return sum(1 for value in self.acknowledged[at].leader_only if value not in there)

@@ -1,4 +1,4 @@
-"""Rules of replication with a mistake in them, each put into the product while it is asked for.
+"""Rules of replication, transactions and groups with a mistake, each put into the product while it is asked for.
 
 A simulator that never complains proves nothing: each of these must be found. `python -m tests.sim --mutant NAME` runs
 schedules with one.
@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tailrace.base.errors import ErrorCode
+from tailrace.base.pending import Pending, completed
 from tailrace.broker.follower_fetching import FollowerFetch
 from tailrace.cluster import alter_partition, elections
+from tailrace.coordinator.consumer_groups.group import ConsumerGroup
+from tailrace.coordinator.groups.loading import Remains
+from tailrace.coordinator.transactions.markers import Markers
+from tailrace.coordinator.transactions.transaction import Transaction
+from tailrace.log.log_contents import LogContents
+from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.replication.follower_role import FollowerRole, LeaderAnswer, Next, Position
 from tailrace.replication.leader_role import LeaderRole
 from tailrace.replication.partition import Partition
@@ -94,6 +102,76 @@ def _elects_anybody() -> list[Patch]:
     return [(elections, "_clean_leader", clean_leader)]
 
 
+def _shows_open_transactions() -> list[Patch]:
+    """Whoever reads what is committed sees what lies below the high watermark."""
+    return [(Partition, "readable_end", lambda self, isolation: self.high_watermark)]
+
+
+def _forgets_what_was_aborted() -> list[Patch]:
+    """No reader is told of an aborted transaction."""
+    return [(LogContents, "aborted_transactions", lambda self, start_offset, end_offset: [])]
+
+
+def _coordinators_do_not_wait() -> list[Patch]:
+    """What a coordinator writes counts as soon as it has written it."""
+    append = CoordinatorLog._append
+
+    def appended(
+        self: CoordinatorLog, partition: int, records: Any, transaction: Any = None
+    ) -> Pending[ErrorCode | None]:
+        found = self._partitions.get(self._topic, partition)
+        end = ErrorCode.NOT_COORDINATOR if found is None else append(self, found, records, transaction)
+        return completed(end if isinstance(end, ErrorCode) else None)
+
+    return [(CoordinatorLog, "append", appended)]
+
+
+def _fences_nobody() -> list[Patch]:
+    """A producer that begins gets the epoch of the one before it, and an abort against a producer's will keeps it."""
+
+    def same_epoch(self: Transaction, timeout_ms: int, now_ms: int, last_epoch: int) -> Transaction:
+        return self._emptied(timeout_ms, now_ms)._replace(producer_epoch=max(self.producer_epoch, 0))
+
+    def prepared(self: Transaction, now_ms: int) -> Transaction:
+        return self._ending(False, now_ms)._replace(client_version=0)
+
+    return [(Transaction, "with_next_epoch", same_epoch), (Transaction, "prepared_and_fenced", prepared)]
+
+
+def _tries_markers_once() -> list[Patch]:
+    """A marker that could not be written is given up."""
+    on_written = Markers._on_written
+
+    def told(self: Markers, shard: Any, transaction: Transaction, remaining: frozenset[Any]) -> None:
+        on_written(self, shard, transaction, frozenset())
+
+    return [(Markers, "_on_written", told)]
+
+
+def _reads_no_log() -> list[Patch]:
+    """A coordinator of groups begins with nothing."""
+    return [(Remains, "add", lambda self, entry: None)]
+
+
+def _lets_anybody_commit() -> list[Patch]:
+    """Nobody who commits is asked whether he is a member, and in which epoch."""
+    return [
+        (ConsumerGroup, "check_commit", lambda self, member_id, epoch, places: None),
+        (ConsumerGroup, "check_owner", lambda self, member_id, places: None),
+    ]
+
+
+OF_TRANSACTIONS: dict[str, Callable[[], list[Patch]]] = {
+    "shows-open-transactions": _shows_open_transactions,
+    "forgets-what-was-aborted": _forgets_what_was_aborted,
+    "coordinators-do-not-wait": _coordinators_do_not_wait,
+    "fences-nobody": _fences_nobody,
+    "tries-markers-once": _tries_markers_once,
+    "reads-no-log": _reads_no_log,
+    "lets-anybody-commit": _lets_anybody_commit,
+}
+"""Those that schedules with transactions and groups find."""
+
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "truncates-to-high-watermark": _truncates_to_high_watermark,
     "commits-without-followers": _commits_without_followers,
@@ -101,6 +179,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "ignores-leader-epochs": _ignores_leader_epochs,
     "acknowledges-at-once": _acknowledges_at_once,
     "elects-anybody": _elects_anybody,
+    **OF_TRANSACTIONS,
 }
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tests.sim.faults import Fault
-from tests.sim.mutants import MUTANTS, mutant
-from tests.sim.run import Verdict, harsh, run
+from tests.sim.mutants import MUTANTS, OF_TRANSACTIONS, mutant
+from tests.sim.run import Verdict, harsh, harsh_with_transactions, run
 from tests.sim.world import Shape
 
 SEEDS_MAX = 200
 """Schedules that may pass before one fails; a tenth is the rule."""
+FOUND_AT = {"coordinators-do-not-wait": 10, "lets-anybody-commit": 11, "tries-markers-once": 11}
+"""Where to look first, as what a seed does was when this was written: to save time, no more."""
+
+
+def schedule_of(name: str) -> Callable[[int], Verdict]:
+    return harsh_with_transactions if name in OF_TRANSACTIONS else harsh
 
 
 def first_failure(name: str) -> Verdict | None:
     with mutant(name):
-        verdicts = (harsh(seed) for seed in range(SEEDS_MAX))
+        seeds = (FOUND_AT.get(name, 0), *range(SEEDS_MAX))
+        verdicts = (schedule_of(name)(seed) for seed in seeds)
         return next((each for each in verdicts if each.complaints), None)
 
 
@@ -24,7 +33,7 @@ def first_failure(name: str) -> Verdict | None:
 def test_it_is_found(name: str) -> None:
     found = first_failure(name)
     assert found is not None, f"{SEEDS_MAX} schedules do not show it"
-    assert not harsh(found.seed).complaints, "without the mistake all is well"
+    assert not schedule_of(name)(found.seed).complaints, "without the mistake all is well"
 
 
 def test_what_acks_1_may_lose_is_seen() -> None:

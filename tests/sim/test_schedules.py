@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.sim.faults import Fault
-from tests.sim.run import LASTS_MS, run, shrunk
+from tests.sim.run import LASTS_MS, run, shape_of, shrunk, transactional
 from tests.sim.story import told
 from tests.sim.world import Shape
 
@@ -38,6 +38,12 @@ def test_a_quiet_cluster_commits_everything() -> None:
     assert verdict.ends == verdict.unclean_elections == verdict.lost_with_acks_1 == 0
 
 
+def test_quiet_transactions_and_groups_come_to_their_end() -> None:
+    verdict = run(1, shape_of(1, with_transactions=True), faults=[])
+    assert not verdict.complaints
+    assert verdict.transactions > verdict.transactions_committed > 20
+
+
 def test_a_seed_says_everything() -> None:
     assert run(7).digest == run(7).digest != run(8).digest
 
@@ -45,7 +51,7 @@ def test_a_seed_says_everything() -> None:
 @pytest.mark.timeout(500)
 def test_a_seed_says_everything_in_any_process() -> None:
     """Whatever order its sets of strings have."""
-    program = "from tests.sim.run import run; print(run(7).digest)"
+    program = "from tests.sim.run import transactional; print(transactional(7).digest)"
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -58,16 +64,18 @@ def test_a_seed_says_everything_in_any_process() -> None:
         ).stdout
         for hash_seed in ("1", "2")
     }
-    assert digests == {f"{run(7).digest}\n"}
+    assert digests == {f"{transactional(7).digest}\n"}
 
 
 def test_the_schedules_are_about_every_fault() -> None:
     """Each kind is done to some world of the first seeds, and is in its story."""
-    from tests.sim.faults import KINDS, moves, plan
+    from tests.sim.faults import KINDS, MISFORTUNES, misfortunes, moves, plan
 
     planned = {fault.kind for seed in range(20) for fault in plan(seed, 3, LASTS_MS)}
     assert planned == set(KINDS)
     assert {fault.kind for seed in range(20) for fault in moves(seed, 3, LASTS_MS)} == {"move", "prefer"}
+    assert {fault.kind for seed in range(20) for fault in misfortunes(seed, 3, LASTS_MS)} == set(MISFORTUNES)
+    assert {bool(shape_of(seed).transactions) for seed in range(100)} == {False, True}
 
 
 def test_a_partition_is_moved_and_its_records_with_it() -> None:

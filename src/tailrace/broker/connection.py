@@ -12,17 +12,34 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from tailrace.base.limits import REQUESTS_IN_FLIGHT_MAX
 from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer
-from tailrace.broker.dispatch import Answer, Dispatch, Parts
+from tailrace.broker.dispatch import Answer, Parts
 from tailrace.broker.services import CloseConnection
 from tailrace.net.connection import Connection
 from tailrace.wire.frame import SIZE_BYTES, frame_size
 from tailrace.wire.primitives import DecodeError
 
 _log = logging.getLogger("tailrace.broker")
+
+
+class Answers(Protocol):
+    """What a connection asks of `Dispatch`: in the words of its methods of the same names."""
+
+    last_key: int
+    now_ns: Callable[[], int]
+
+    def answer(self, peer: Peer, frame: memoryview, received_ms: float) -> Parts | Pending[Answer] | None: ...
+
+    def on_sent(self, sent: list[tuple[int, int]]) -> None: ...
+
+    def call_soon(self, callback: Callable[[], None]) -> None: ...
+
+    def on_closed(self, peer: Peer) -> None: ...
 
 
 class ClientConnection:
@@ -42,7 +59,7 @@ class ClientConnection:
         "_unsent",
     )
 
-    def __init__(self, connection: Connection, dispatch: Dispatch, request_max_bytes: int, idle_ms: int) -> None:
+    def __init__(self, connection: Connection, dispatch: Answers, request_max_bytes: int, idle_ms: int) -> None:
         self._connection = connection
         self._dispatch = dispatch
         self._request_max_bytes = request_max_bytes

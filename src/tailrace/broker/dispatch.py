@@ -145,10 +145,9 @@ class Dispatch:
             return self._handle_with_faults(found, context, request)
         return self._handle(found, context, request)
 
-    @property
-    def call_soon(self) -> Callable[[Callable[[], None]], object]:
-        """Runs a callback at the end of the loop's turn."""
-        return self._services.call_soon
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run `callback` at the end of the loop's turn."""
+        self._services.call_soon(callback)
 
     def on_closed(self, peer: Peer) -> None:
         """A client's connection has ended."""

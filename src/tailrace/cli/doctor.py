@@ -22,7 +22,7 @@ from tailrace.cli.raw_requests import addresses
 from tailrace.doctor.examine import Examination, Examined, examine_cluster
 from tailrace.doctor.figures import Figures, read_figures
 from tailrace.doctor.finding import Finding, Severity
-from tailrace.doctor.reach import is_loopback
+from tailrace.net.loopback import is_loopback
 
 HTTP_PORT: Final = 9080
 """The port of `http.listen` where nobody set it."""

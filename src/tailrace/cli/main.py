@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple
 import click
 
 import tailrace
+from tailrace.base.compiled import is_compiled
 from tailrace.cli.failure import CommandFailed, ExitCode, Terminated
+
+VERSION: Final = f"{tailrace.__version__} (hot path compiled)" if is_compiled() else tailrace.__version__
 
 
 class CommandEntry(NamedTuple):
@@ -83,7 +86,7 @@ class LazyCommands(click.Group):
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(tailrace.__version__, prog_name="tailrace", message="%(prog)s %(version)s")
+@click.version_option(VERSION, prog_name="tailrace", message="%(prog)s %(version)s")
 def tailrace_command() -> None:
     """A Kafka-compatible broker, and tools that work against any Kafka cluster."""
 

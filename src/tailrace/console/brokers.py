@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+import tailrace
 from tailrace.base.errors import TailraceError
 from tailrace.console import configs
 from tailrace.console.asked import body, confirmed
@@ -106,7 +107,9 @@ def broker_rows(metadata: ClusterMetadata) -> list[dict[str, Any]]:
 
 
 async def software_of(kafka: KafkaCluster) -> str:
-    """What the brokers are, as far as the protocol tells."""
+    """What the brokers are, as far as the protocol tells; beside a broker it is this very software."""
+    if kafka.options.is_inside_broker:
+        return f"Tailrace {tailrace.__version__}"
     try:
         answer = await kafka.ask(ApiKey.API_VERSIONS, ApiVersionsRequest("tailrace-console", "1"))
     except TailraceError:

@@ -58,6 +58,11 @@ class Decoder:
         decoded = self._by_schema(data, {})
         return decoded[:most] if decoded is not None else data[:most].decode("utf-8", "replace")
 
+    @property
+    def knows_schemas(self) -> bool:
+        """Whether there is a schema registry; without one bytes are what they are."""
+        return self._schemas is not None
+
     def has_schema(self, data: bytes) -> bool:
         """Whether the bytes begin as those of a schema do, and schemas are known."""
         return self._schemas is not None and len(data) >= SCHEMA_ID_BYTES and data[0] == MAGIC

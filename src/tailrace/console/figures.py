@@ -101,7 +101,6 @@ def figures_of(before: Reading, after: Reading, wall_ms: int) -> dict[str, Any]:
         "records_in_per_s": rate(f"{_TOPIC_METRIC}messagesin_total") or 0.0,
         "bytes_in_per_s": rate(f"{_TOPIC_METRIC}bytesin_total") or 0.0,
         "bytes_out_per_s": rate(f"{_TOPIC_METRIC}bytesout_total") or 0.0,
-        "records_out_per_s": None,
         "produce_ms": _quantiles(before, after, f"{_REQUESTS}totaltimems_bucket", "Produce"),
         "fetch_ms": _quantiles(before, after, f"{_REQUESTS}localtimems_bucket", "Fetch"),
         "lag": int(sum(lags.values())),
@@ -123,7 +122,7 @@ def figures_of_ends(before: Ends, after: Ends, wall_ms: int) -> dict[str, Any]:
         if place in before[1] and end > before[1][place]:
             gains[place[0]] = gains.get(place[0], 0.0) + (end - before[1][place]) / passed_s
     topics = sorted(gains.items(), key=lambda each: -each[1])[:LIVE_TOPICS_MAX]
-    unknown = ("bytes_in_per_s", "bytes_out_per_s", "records_out_per_s", "produce_ms", "fetch_ms", "connections",
+    unknown = ("bytes_in_per_s", "bytes_out_per_s", "produce_ms", "fetch_ms", "connections",
                "memory_bytes", "cpu_percent", "loop_stall_ms", "errors_per_s")  # fmt: skip
     return {
         "time_ms": wall_ms,

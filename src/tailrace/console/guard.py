@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.console.options import ConsoleOptions
 from tailrace.console.problems import Problem
+from tailrace.net.loopback import is_loopback
 
 TOKEN_HEADER: Final = "x-tailrace-token"
 SAFE_METHODS: Final = ("GET", "HEAD")
@@ -34,7 +35,7 @@ class Guard:
         self._token = token
         self._is_read_only = options.is_read_only
         listened = host_of(options.listen)
-        self._allowed = {each.lower() for each in options.allowed_hosts} | {"localhost", listened}
+        self._allowed = {each.lower() for each in options.allowed_hosts} | {listened}
         self._is_any_address = listened in WILDCARDS and bool(options.listen)
         """Listening everywhere, it is asked for by any address of the machine; by a name still only if allowed."""
 
@@ -76,13 +77,17 @@ class Guard:
         return None
 
     def _is_allowed(self, host: str) -> bool:
-        if host in self._allowed:
-            return host != ""
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
+        if not host:
             return False
-        return address.is_loopback or self._is_any_address
+        return host in self._allowed or is_loopback(host) or (self._is_any_address and _is_address(host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _unkept(send: Send) -> Send:

@@ -75,6 +75,9 @@ SEARCH_TIME_MAX_MS: Final = 300_000
 SEARCHED_CHARACTERS_MAX: Final = 64 * 1024
 """How much of one key, value or header an expression is held against."""
 
+SEARCH_SLICE_MS: Final = 1_000
+"""A search reads slices that grow until one takes so long: hits of a slice backwards are told at its end."""
+
 SEARCH_TURN_RECORDS: Final = 500
 """Records that a search takes at once before it lets other threads run."""
 

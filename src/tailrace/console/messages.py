@@ -9,6 +9,7 @@ import asyncio
 from threading import Event
 from typing import Any
 
+from confluent_kafka import Message
 from confluent_kafka.admin import OffsetSpec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -21,7 +22,7 @@ from tailrace.console.context import Console
 from tailrace.console.decoding import FORMATS, Shown
 from tailrace.console.limits import MESSAGES_MAX, MESSAGES_TIME_MAX_MS, PER_PAGE, SHOWN_WHOLE_MAX
 from tailrace.console.problems import not_found
-from tailrace.console.reading import Found, Limits, Record, SliceReader, newest, oldest
+from tailrace.console.reading import Found, Limits, Record, SliceReader, newest, oldest, record_of
 from tailrace.console.searching import Search, asked_search
 from tailrace.console.shown_messages import shown_message
 from tailrace.console.tailing import Tail
@@ -55,7 +56,7 @@ class Messages:
         limits = Limits(clock, begun_ms + MESSAGES_TIME_MAX_MS, Event())
 
         def work() -> tuple[Found, list[dict[str, Any]]]:
-            consumer = self._kafka.consumer(is_committed=asked.is_committed)
+            consumer = self._kafka.looking_consumer(is_committed=asked.is_committed)
             try:
                 found = look(SliceReader(consumer, asked.topic, limits), asked, limit)
             finally:
@@ -127,7 +128,7 @@ class Messages:
         found: list[Record] = []
 
         def work() -> None:
-            consumer = self._kafka.consumer(is_committed=False)
+            consumer = self._kafka.looking_consumer(is_committed=False)
             try:
                 SliceReader(consumer, topic, limits).read({partition: (offset, offset + 1)}, 1, _first(found))
             finally:
@@ -141,8 +142,8 @@ class Messages:
 
 
 def _first(found: list[Record]) -> Any:
-    def take(record: Record) -> bool:
-        found.append(record)
+    def take(message: Message) -> bool:
+        found.append(record_of(message))
         return False
 
     return take

@@ -98,9 +98,10 @@ class SliceReader:
         self._topic = topic
         self._limits = limits
 
-    def read(self, slices: Slices, most: int, on_record: Callable[[Record], bool]) -> bool:
-        """Call `on_record` with the records of each slice in order, at most `most` of each, until it says False.
+    def read(self, slices: Slices, most: int, on_message: Callable[[Message], bool]) -> bool:
+        """Call `on_message` with the records of each slice in order, at most `most` of each, until it says False.
 
+        They come as librdkafka's messages: to make a Record of each costs more than to look for something in it.
         Returns whether every slice was read to its end, or to `most`.
         """
         left = {partition: high for partition, (low, high) in slices.items() if low < high}
@@ -113,34 +114,28 @@ class SliceReader:
                 if self._limits.is_over:
                     return False
                 for message in self._consumer.consume(_BATCH, _WAIT_S):
-                    if not self._take(message, left, counts, most, on_record):
-                        return False
+                    partition, error = message.partition() or 0, message.error()
+                    high = left.get(partition, -1)
+                    if error is not None:
+                        if error.code() != KafkaError._PARTITION_EOF:
+                            raise KafkaException(error)
+                        self._end(partition, left)
+                    elif high >= 0:
+                        offset = message.offset() or 0
+                        if offset < high:
+                            counts[partition] += 1
+                            if not on_message(message):
+                                return False
+                        if offset >= high - 1 or counts[partition] >= most:
+                            self._end(partition, left)
             return True
         finally:
             self._consumer.unassign()
 
-    def _take(
-        self,
-        message: Message,
-        left: dict[int, int],
-        counts: dict[int, int],
-        most: int,
-        on_record: Callable[[Record], bool],
-    ) -> bool:
-        partition, error = message.partition() or 0, message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-        if partition not in left:
-            return True
-        if error is None and (message.offset() or 0) < left[partition]:
-            counts[partition] += 1
-            if not on_record(record_of(message)):
-                return False
-        if error is not None or (message.offset() or 0) >= left[partition] - 1 or counts[partition] >= most:
-            del left[partition]
-            if left:
-                self._consumer.incremental_unassign([Place(self._topic, partition)])
-        return True
+    def _end(self, partition: int, left: dict[int, int]) -> None:
+        """Read no more of it; what of it waits is thrown away."""
+        if left.pop(partition, None) is not None and left:
+            self._consumer.incremental_unassign([Place(self._topic, partition)])
 
 
 def newest(reader: SliceReader, begins: Mapping[int, int], highs: Mapping[int, int], limit: int) -> Found:
@@ -203,7 +198,8 @@ class _Held:
         self.records: dict[int, list[Record]] = {}
         self._bytes = 0
 
-    def add(self, record: Record) -> bool:
+    def add(self, message: Message) -> bool:
+        record = record_of(message)
         self.records.setdefault(record.partition, []).append(record)
         self._bytes += record.size
         return self._bytes < READ_BYTES_MAX

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from tailrace.doctor.facts import Advertised, ClusterFacts
 from tailrace.doctor.finding import Finding, named, note, problem, warning
 from tailrace.doctor.limits import VOLUME_PROBLEM_SHARE, VOLUME_WARNING_SHARE
-from tailrace.doctor.reach import Outcome, is_loopback, is_wildcard
+from tailrace.doctor.reach import Outcome, is_wildcard
+from tailrace.net.loopback import is_loopback
 
 
 def check_controller(facts: ClusterFacts) -> Iterator[Finding]:

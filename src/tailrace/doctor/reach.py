@@ -7,10 +7,9 @@ the first works and the second does not is the classic trouble of Kafka in conta
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -37,9 +36,6 @@ class Reach(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
-
-
 async def try_to_reach(host: str, port: int, timeout_s: float) -> Reach:
     """Resolve, connect, and hang up. Raises nothing."""
     try:
@@ -61,16 +57,6 @@ async def try_to_reach(host: str, port: int, timeout_s: float) -> Reach:
         return Reach(host, port, Outcome.REFUSED if refused else Outcome.FAILED, words)
     writer.close()
     return Reach(host, port, Outcome.REACHED)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host names the machine of whoever asks."""
-    if host.lower() in _LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def is_wildcard(host: str) -> bool:

@@ -11,11 +11,11 @@ Programs that send no Sec-Fetch-Site are served. Not its business: what writes o
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Final
 
 from tailrace.http.message import HttpAnswer, HttpRequest, text_answer
+from tailrace.net.loopback import is_loopback
 
 Refuse = Callable[[HttpRequest], HttpAnswer | None]
 """What to answer instead of the page; None: the page."""
@@ -46,13 +46,3 @@ def host_of(authority: str) -> str:
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host names the machine of whoever asks."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from tailrace.base.pending import Pending
-from tailrace.http.guard import is_loopback
 from tailrace.http.message import HttpAnswer, HttpRequest
 from tailrace.http.routes import Routes
 from tailrace.net.address import Address
+from tailrace.net.loopback import is_loopback
 from tailrace.node.observed import Observed
 
 if TYPE_CHECKING:

@@ -3,7 +3,10 @@
 At each tick a thread's stack is charged with what the thread has used since the tick before, read from the kernel's
 clock of that thread: a sample that comes late weighs more, time in C counts where C was called, and a thread that
 waits counts nothing but time. What the process used beside Python's threads (a library's own, those that began and
-ended between two ticks) is charged to one line of its own, so the total is the process's.
+ended between two ticks) is charged to one line of its own, so the total is the process's. Reading a thread's clock is
+most of a tick's cost: while the process has used hardly more than the calling thread, the others are not asked, one
+whose innermost frame is where it was is taken to wait there still, and what they used is charged when they are asked
+(UNREAD_MAX_NS).
 Not its business: when ticks come (`cpu_profile`).
 """
 
@@ -18,7 +21,7 @@ from tailrace.base.clock import Clock
 from tailrace.base.cpu_time import process_cpu_ns, thread_cpu_ns
 from tailrace.observe.limits import STACKS_MAX
 from tailrace.observe.profile import Frame, Sample, ValueType
-from tailrace.observe.stacks import RawStack, StackNames, raw_stack, thread_names
+from tailrace.observe.stacks import RawStack, StackNames, raw_stack, stack_key, thread_names
 
 SAMPLE_TYPES: Final = (
     ValueType("samples", "count"),
@@ -27,6 +30,8 @@ SAMPLE_TYPES: Final = (
 )
 OUTSIDE_PYTHON: Final = "[threads outside Python]"
 OTHER_STACKS: Final = "[other stacks]"
+UNREAD_MAX_NS: Final = 20_000
+"""What other threads may have used together before their clocks are read: 0.2 % of the time between two ticks."""
 
 
 class Sampler:
@@ -34,7 +39,11 @@ class Sampler:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._counts: dict[tuple[int, RawStack], list[int]] = {}
+        self._counts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        self._stacks: dict[tuple[int, ...], RawStack] = {(): ()}
+        """Those of `_counts`, which keeps their code objects alive: no other can take the id of one."""
+        self._seen: dict[int, tuple[int, int, list[int]]] = {}
+        """By thread: its innermost frame's id and position at the last tick, and the counts of its stack."""
         self._used_ns: dict[int, int] = {}
         self._is_busy = False
         self.tick_count = 0
@@ -42,6 +51,8 @@ class Sampler:
         self._process_ns = process_cpu_ns()
         for ident in sys._current_frames():
             self._used_ns[ident] = thread_cpu_ns(ident) or 0
+        self._read_at = self._process_ns - self._used_ns[get_ident()]
+        """What all threads but the calling one had used when their clocks were last read."""
 
     @property
     def duration_ns(self) -> int:
@@ -64,32 +75,57 @@ class Sampler:
             frames[own] = own_frame
         else:
             frames.pop(own, None)
+        own_ns = thread_cpu_ns(own) or 0
+        others_ns = process_cpu_ns() - own_ns
+        is_read = others_ns - self._read_at > UNREAD_MAX_NS
+        if is_read:
+            self._read_at = others_ns
         for ident, frame in frames.items():
-            used_ns = thread_cpu_ns(ident) or 0
-            last_ns = self._used_ns.get(ident, 0)
-            self._used_ns[ident] = used_ns
-            # An ident that a new thread has taken over begins from nothing.
-            self._count(ident, frame, used_ns - last_ns if used_ns >= last_ns else used_ns, passed_ns)
+            if ident == own:
+                self._count(own, frame, self._used_since(own, own_ns), passed_ns)
+            elif is_read:
+                self._count(ident, frame, self._used_since(ident, thread_cpu_ns(ident) or 0), passed_ns)
+            else:
+                self._count_waiting(ident, frame, passed_ns)
         self.tick_count += 1
         self._is_busy = False
 
+    def _used_since(self, ident: int, used_ns: int) -> int:
+        """What a thread has used since its clock was last read, which says `used_ns` now."""
+        last_ns = self._used_ns.get(ident, 0)
+        self._used_ns[ident] = used_ns
+        # An ident that a new thread has taken over begins from nothing.
+        return used_ns - last_ns if used_ns >= last_ns else used_ns
+
+    def _count_waiting(self, ident: int, frame: FrameType, passed_ns: int) -> None:
+        frame_id, position, counts = self._seen.get(ident, (0, 0, []))
+        if frame_id == id(frame) and position == frame.f_lasti:
+            counts[0] += 1
+            counts[2] += passed_ns
+        else:
+            self._count(ident, frame, 0, passed_ns)
+
     def _count(self, ident: int, frame: FrameType, used_ns: int, passed_ns: int) -> None:
-        key = ident, raw_stack(frame)
-        counts = self._counts.get(key)
-        if counts is None:
-            if len(self._counts) >= STACKS_MAX:
-                key = 0, ()
-            counts = self._counts.setdefault(key, [0, 0, 0])
+        stack = stack_key(frame)
+        counts = self._counts.get((ident, stack)) or self._counts_of_new(ident, stack, frame)
+        self._seen[ident] = id(frame), frame.f_lasti, counts
         counts[0] += 1
         counts[1] += used_ns
         counts[2] += passed_ns
+
+    def _counts_of_new(self, ident: int, stack: tuple[int, ...], frame: FrameType) -> list[int]:
+        if len(self._counts) >= STACKS_MAX:
+            ident, stack = 0, ()
+        elif stack not in self._stacks:
+            self._stacks[stack] = raw_stack(frame)
+        return self._counts.setdefault((ident, stack), [0, 0, 0])
 
     def samples(self) -> list[Sample]:
         """What was counted, stacks named, threads as labels."""
         names, threads = StackNames(), thread_names()
         found: list[Sample] = []
         for (ident, stack), counts in self._counts.items():
-            frames = names.named(stack) or (Frame(OTHER_STACKS),)
+            frames = names.named(self._stacks[stack]) or (Frame(OTHER_STACKS),)
             label = ("thread", threads.get(ident, f"ended-{ident}"))
             found.append(Sample(frames, (counts[0], counts[1], counts[2]), (label,)))
         outside_ns = process_cpu_ns() - self._process_ns - sum(counts[1] for counts in self._counts.values())

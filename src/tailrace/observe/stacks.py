@@ -26,6 +26,19 @@ def raw_stack(frame: FrameType | None) -> RawStack:
     return tuple(parts)
 
 
+def stack_key(frame: FrameType | None) -> tuple[int, ...]:
+    """What tells the stack that ends in `frame` from others, as long as somebody keeps its code objects.
+
+    Not the stack itself: hashing a code object is hashing all that is in it.
+    """
+    parts: list[int] = []
+    while frame is not None and len(parts) < 2 * STACK_FRAMES_MAX:
+        parts.append(id(frame.f_code))
+        parts.append(frame.f_lasti)
+        frame = frame.f_back
+    return tuple(parts)
+
+
 class StackNames:
     """Names the places of raw stacks, each once."""
 

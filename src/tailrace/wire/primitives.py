@@ -25,44 +25,16 @@ from struct import error as StructError  # noqa: N812 - the standard library's n
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from tailrace.base.errors import TailraceError
 from tailrace.base.types import ZERO_TOPIC_ID
+from tailrace.wire.message import DecodeError, EncodeError, Message, new
 
-__all__ = ["DecodeError", "EncodeError", "Message", "Struct", "StructError"]
+__all__ = ["DecodeError", "EncodeError", "Message", "Struct", "StructError", "new"]
 
 STRING_MAX_BYTES = 32767
 """Longest string in UTF-8, in every version: what an int16 can say (Kafka's generated classes check it too)."""
 
 _INT16 = Struct(">h")
 _INT32 = Struct(">i")
-
-
-class DecodeError(TailraceError):
-    """Bytes from a peer that are not what the protocol says: it gets an error or a closed connection."""
-
-
-class EncodeError(TailraceError):
-    """A value that its type or version cannot carry: a string too long, null where none is allowed. Our own fault."""
-
-
-class Message:
-    """Base of every generated struct: equality, and a readable form for logs and tests."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
-
-
-new = object.__new__
-"""Makes a message without its constructor: `decode` sets every field itself, in a third of the time."""
 
 
 class Encodable(Protocol):

@@ -17,11 +17,14 @@ def test_every_thread_is_charged_with_the_time_that_passed(monkeypatch):
     monkeypatch.setattr(sampler_module, "thread_cpu_ns", lambda ident: used_ns.get(ident, 0))
     clock, ended = ManualClock(), threading.Event()
     waiter = threading.Thread(target=ended.wait, name="waiter")
+    process_ns = [0]
+    monkeypatch.setattr(sampler_module, "process_cpu_ns", lambda: process_ns[0])
     waiter.start()
     try:
         sampler = Sampler(clock)
         clock.advance(30)
         used_ns[waiter.ident] = 2_000_000
+        process_ns[0] += 2_000_000
         sampler.tick(sys._getframe())
         clock.advance(10)
         sampler.tick(sys._getframe())
@@ -35,10 +38,36 @@ def test_every_thread_is_charged_with_the_time_that_passed(monkeypatch):
     assert sum(sample.values[2] for sample in own) == 40_000_000
     assert own[0].stack[0].name.endswith("test_every_thread_is_charged_with_the_time_that_passed")
     assert {sample.stack[0].line for sample in own} == {
-        own[0].stack[0].first_line + 10,
-        own[0].stack[0].first_line + 12,
+        own[0].stack[0].first_line + 13,
+        own[0].stack[0].first_line + 15,
     }
     assert sampler.duration_ns == 40_000_000
+
+
+def test_threads_that_wait_are_asked_when_the_process_has_used_more_than_the_caller(monkeypatch):
+    process_ns, asked = [0], []
+    monkeypatch.setattr(sampler_module, "thread_cpu_ns", lambda ident: asked.append(ident) or 0)
+    monkeypatch.setattr(sampler_module, "process_cpu_ns", lambda: process_ns[0])
+    clock, ended = ManualClock(), threading.Event()
+    waiter = threading.Thread(target=ended.wait, name="waiter")
+    waiter.start()
+    try:
+        sampler = Sampler(clock)
+        asked.clear()
+        for _ in range(3):
+            clock.advance(10)
+            process_ns[0] += sampler_module.UNREAD_MAX_NS // 3
+            sampler.tick(sys._getframe())
+        assert waiter.ident not in asked
+        process_ns[0] += 3
+        sampler.tick(sys._getframe())
+        assert waiter.ident in asked
+        waiting = of_thread(sampler, "waiter")
+    finally:
+        ended.set()
+        waiter.join()
+    assert sum(sample.values[0] for sample in waiting) == 4
+    assert round(sum(sample.values[2] for sample in waiting) / 1e6) == 30
 
 
 def test_the_calling_thread_can_be_left_out():
@@ -57,7 +86,7 @@ def test_a_thread_whose_ident_another_has_taken_begins_from_nothing(monkeypatch)
 
 
 def test_time_of_threads_that_python_does_not_know_is_told(monkeypatch):
-    process_ns = iter([1_000, 9_000])
+    process_ns = iter([1_000, 1_000, 9_000])
     monkeypatch.setattr(sampler_module, "thread_cpu_ns", lambda ident: 0)
     monkeypatch.setattr(sampler_module, "process_cpu_ns", lambda: next(process_ns))
     sampler = Sampler(ManualClock())

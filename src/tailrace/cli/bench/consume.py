@@ -23,7 +23,10 @@ CALL_TIMEOUT_S: Final = 0.2
 """Longest wait for records before the clock is looked at."""
 
 FETCH_WAIT_MS: Final = 10
-"""A pass ends with a fetch that waits for more; the next pass begins when it is answered, librdkafka's 500 ms later."""
+"""A pass ends with a fetch that waits for more; the next pass begins when it is answered. For each reader of a run: so
+that many readers, of which some are done and wait for their turn, do not ask again and again."""
+FETCH_WAIT_MAX_MS: Final = 500
+"""librdkafka's own."""
 
 
 @dataclass
@@ -47,15 +50,18 @@ class Readers:
         self._timeout_s = cluster.timeout_s
         self._stopped = threading.Event()
         self._given_up = threading.Event()
-        properties = {**workload.consumer_properties(topic), "fetch.wait.max.ms": FETCH_WAIT_MS}
+        wait_ms = min(FETCH_WAIT_MS * workload.connections, FETCH_WAIT_MAX_MS)
+        properties = {**workload.consumer_properties(topic), "fetch.wait.max.ms": wait_ms}
         self._readers = [Reader(cluster.consumer(properties)) for _ in range(workload.connections)]
 
     def connect(self) -> None:
-        """Every consumer has been handed a record: connections and metadata are there."""
+        """Every consumer has been handed a record, and is at rest: connections and metadata are there."""
         for reader in self._readers:
-            self._rewind(reader.consumer)
+            self._rewind(reader.consumer)  # all first: they connect at the same time
+        for reader in self._readers:
             if not reader.consumer.consume(1, self._timeout_s):
                 raise CommandFailed(f"no record could be read in {self._timeout_s:g} s.", ExitCode.UNREACHABLE)
+            reader.consumer.unassign()  # what it would read ahead is not part of the run
 
     def run(self, duration_s: float, clock: Clock) -> float:
         """Read for `duration_s`, and until each has read something; returns the seconds to the last record handed out.

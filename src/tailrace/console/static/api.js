@@ -18,6 +18,8 @@ export class Failure extends Error {
   }
 }
 
+const AGAIN_MS = 300
+
 const UNREACHABLE_CONSOLE = {
   error: 'CONSOLE_UNREACHABLE',
   cause: 'The console\'s own server does not answer.',
@@ -36,15 +38,23 @@ export function api(...parts) {
   return '/api/' + parts.map(part => encodeURIComponent(part)).join('/')
 }
 
+/** A browser cuts off what is under way when an interface of its machine comes or goes: what only reads is asked once more. */
+async function askAgain(error, place, asked) {
+  if (error.name === 'AbortError' || asked.method !== 'GET') throw error
+  await new Promise(resolve => setTimeout(resolve, AGAIN_MS))
+  return fetch(place, asked)
+}
+
 async function call(method, path, { query, body, signal } = {}) {
   const headers = { Accept: 'application/json' }
   if (method !== 'GET') {
     headers['Content-Type'] = 'application/json'
     headers['X-Tailrace-Token'] = session.token
   }
+  const asked = { method, headers, signal, body: method === 'GET' ? undefined : JSON.stringify(body ?? {}) }
   let answer
   try {
-    answer = await fetch(address(path, query), { method, headers, signal, body: method === 'GET' ? undefined : JSON.stringify(body ?? {}) })
+    answer = await fetch(address(path, query), asked).catch(error => askAgain(error, address(path, query), asked))
   } catch (error) {
     if (error.name === 'AbortError') throw error
     throw new Failure(0, UNREACHABLE_CONSOLE)

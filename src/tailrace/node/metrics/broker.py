@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from sys import version_info
 
 from tailrace import __version__
+from tailrace.base.compiled import is_compiled
 from tailrace.net.limits import SLOW_TURN_MS
 from tailrace.node.health import reasons_not_ready
 from tailrace.node.observed import Observed
@@ -19,6 +20,7 @@ def broker_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
     about = {
         "version": __version__,
         "python": ".".join(map(str, version_info[:3])),
+        "hot_path": "compiled" if is_compiled() else "python",
         "cluster_id": services.logs.cluster_id,
         "node_id": str(services.node_id),
     }

@@ -73,7 +73,7 @@ function option(series, format) {
     animation: false,
     textStyle: { fontFamily: 'Roboto, sans-serif' },
     grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
-    xAxis: { type: 'time', axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitNumber: 4, axisLabel: { color: text, hideOverlap: true, formatter: value => clock(value) } },
+    xAxis: { type: 'time', axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitNumber: 4, axisLabel: { color: text, hideOverlap: true, alignMaxLabel: 'right', formatter: value => clock(value) } },
     yAxis: { type: 'value', min: 0, ...steps, axisLabel: { color: text, formatter: value => format(value) }, splitLine: { lineStyle: { color: line, type: [3, 4] } } },
     tooltip: { trigger: 'axis', renderMode: 'richText', backgroundColor: surface, borderColor: line, textStyle: { color: colour('--text'), fontSize: 12 }, valueFormatter: value => value === null || value === undefined ? '–' : format(value) },
     series: series.map(one => ({

@@ -29,7 +29,7 @@ export const Overview = {
     <PageHead title="Overview"><template #beside><span v-if="load.data" class="muted">{{ load.data.kafka }} · <span class="mono">{{ load.data.cluster_id }}</span></span></template></PageHead>
     <section class="tiles" aria-label="Now">
       <FigureTile label="Records in" :value="format.rate(now.records_in_per_s)" :note="format.byteRate(now.bytes_in_per_s)" />
-      <FigureTile label="Read" :value="format.byteRate(now.bytes_out_per_s)" :note="now.records_out_per_s == null ? '' : format.rate(now.records_out_per_s)" />
+      <FigureTile label="Read" :value="format.byteRate(now.bytes_out_per_s)" />
       <FigureTile label="Produce p99" :value="format.duration(now.produce_ms?.p99)" :note="now.produce_ms ? 'p50 ' + format.duration(now.produce_ms.p50) : ''" />
       <FigureTile label="Lag" :value="format.short(now.lag)" :note="load.data ? format.counted(load.data.groups, 'group') : ''" href="/groups" />
       <FigureTile label="Connections" :value="format.count(now.connections)" :note="now.errors_per_s == null ? '' : format.rate(now.errors_per_s) + ' errors'" :tone="now.errors_per_s > 0 ? 'warn' : ''" />
