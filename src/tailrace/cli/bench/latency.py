@@ -80,9 +80,9 @@ class RoundTrips:
         self._result.failed = self._schedule.given - self._result.records
 
     def _take(self, timeout_s: float) -> None:
-        """Take one record, waiting for it, and those that have come with it."""
-        message = self._consumer.poll(timeout_s)
-        for _ in range(RECORDS_PER_TAKE):
+        """Take one record, waiting for it, and those that have come with it; each that is polled is counted."""
+        for taken in range(RECORDS_PER_TAKE):
+            message = self._consumer.poll(0 if taken else timeout_s)
             if message is None:
                 return
             error = message.error()
@@ -92,7 +92,6 @@ class RoundTrips:
             if index >= 0:
                 self._result.records += 1
                 self._end_to_end.record_ms(self._clock.monotonic_ms() - self._schedule.due_ms(index))
-            message = self._consumer.poll(0)
 
     def _on_delivery(self, late_ms: float, error: Any, message: Message) -> None:  # Any: KafkaError or None
         if error is not None:
