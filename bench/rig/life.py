@@ -83,7 +83,9 @@ def live(name: str, workloads: Sequence[str], settings: dict[str, str], machine:
                 if found.lost >= LOST_MAX:
                     found.failures[workload] = f"not tried, for it died or hung under {found.lost} others"
                 else:
+                    began_s = time.monotonic()
                     measure_one(broker, name, workload, machine, found)
+                    print(f"    {name}, {workload}: {time.monotonic() - began_s:.1f} s", file=sys.stderr)
         except FAILURES as failure:
             for workload in workloads:
                 if workload not in found.figures:

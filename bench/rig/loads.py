@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +26,7 @@ from tailrace.cli.bench.latency import RoundTrips
 from tailrace.cli.bench.produce import Senders, produce_at_full_speed, produce_by_schedule
 from tailrace.cli.bench.result import Result
 from tailrace.cli.bench.workload import Workload, payload, temporary_topic
-from tailrace.cli.cluster import Cluster
+from tailrace.cli.cluster import ClientProperties, Cluster
 
 from .brokers import pinned
 
@@ -35,6 +35,12 @@ TOOL_TIMEOUT_S = 120.0
 IN_FLIGHT = 5
 """Requests under way where a rate is looked for, as clients have it by default: what waits meanwhile is a batch."""
 RECORDS_PER_LOOK = 100
+JOIN_MAX_S = 40.0
+QUICK_TO_JOIN: ClientProperties = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+"""tansu holds back its first answer to a JoinGroup for half of the session timeout; heartbeats tell of a rebalance."""
+NOTHING_THERE_S = 0.001
+ANY_ANSWER: ClientProperties = {"receive.message.max.bytes": 2_147_483_647}
+"""noida-db answers a fetch with all that a partition has, whatever `fetch.max.bytes` says."""
 KB, MB = 1000, 1_000_000
 
 BASE = Workload(
@@ -70,7 +76,7 @@ Measured = Callable[[], None]
 
 def cluster(address: str) -> Cluster:
     """The broker as the command line sees it."""
-    return Cluster(address, TIMEOUT_S, {})
+    return Cluster(address, TIMEOUT_S, ANY_ANSWER)
 
 
 @contextmanager
@@ -173,20 +179,49 @@ def _most_per_s(made: Senders, value: bytes, seconds: float) -> float:
 
 
 def group(address: str, workload: Workload, fill_bytes: int, begin: Measured) -> Moved:
-    """Fill a topic, then one consumer group of `connections` members reads it once and commits."""
+    """Fill a topic, then one consumer group of `connections` members reads it once and commits.
+
+    Nothing is read before each member has its share: a member that joins late would find the others done, and the
+    load would be that of one.
+    """
     found = cluster(address)
     with filled_topic(found, workload, fill_bytes) as (topic, records):
-        properties = {**workload.consumer_properties(topic), "enable.auto.commit": True}
+        properties = {**workload.consumer_properties(topic), **QUICK_TO_JOIN, "enable.auto.commit": True}
         members = [found.consumer(properties) for _ in range(workload.connections)]
         try:
-            for member in members:
-                member.subscribe([topic])
+            formed_ms = _form(members, topic, workload.partitions)
             begin()
+            for member in members:
+                member.resume(member.assignment())
             took_s = _read_all(members, records)
         finally:
             for member in members:
                 member.close()
-    return Moved(records, records * workload.record_bytes, took_s)
+    return Moved(records, records * workload.record_bytes, took_s, own={"formed_ms": formed_ms})
+
+
+def _form(members: Sequence[Consumer], topic: str, partitions: int) -> float:
+    """Milliseconds until the members share all partitions. What they have is paused."""
+
+    def on_assign(member: Consumer, assigned: list[TopicPartition]) -> None:
+        member.assign(assigned)
+        member.pause(assigned)
+
+    began_s = time.perf_counter()
+    for member in members:
+        member.subscribe([topic], on_assign=on_assign)
+    while not _shared([len(member.assignment()) for member in members], partitions):
+        if time.perf_counter() > began_s + JOIN_MAX_S:
+            raise LoadFailed(f"the group was not formed in {JOIN_MAX_S:g} s")
+        for member in members:
+            if member.poll(0.01) is not None:
+                raise LoadFailed("a record came before the group was formed")
+    return (time.perf_counter() - began_s) * 1000
+
+
+def _shared(shares: Sequence[int], partitions: int) -> bool:
+    """Whether everybody has a part, and together they have it all."""
+    return sum(shares) == partitions and all(shares)
 
 
 def read_once(address: str, workload: Workload, fill_bytes: int, begin: Measured) -> Moved:
@@ -300,19 +335,22 @@ def _one_transaction(producer: Producer, topic: str, value: bytes, records: int)
     producer.commit_transaction(TIMEOUT_S)
 
 
-def _read_all(members: list[Consumer], records: int) -> float:
-    """Seconds until the last of `records` has been handed to a member."""
+def _read_all(members: Sequence[Consumer], records: int) -> float:
+    """Seconds until the last of `records` has been handed to a member. One that has nothing holds up no other."""
     began_s = time.perf_counter()
     seen, silent_until_s = 0, began_s + TIMEOUT_S
     while seen < records:
+        before = seen
         for member in members:
-            found = member.consume(min(10_000, records - seen) or 1, 0.02)
+            found = member.consume(min(10_000, records - seen) or 1, 0)
             for message in found:
                 if message.error() is not None:
                     raise KafkaException(message.error())
             seen += len(found)
-            if found:
-                silent_until_s = time.perf_counter() + TIMEOUT_S
+        if seen > before:
+            silent_until_s = time.perf_counter() + TIMEOUT_S
+        else:
+            time.sleep(NOTHING_THERE_S)
         if time.perf_counter() > silent_until_s:
             raise LoadFailed(f"{seen} of {records} records were read, then none for {TIMEOUT_S:g} s")
     return time.perf_counter() - began_s

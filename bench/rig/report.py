@@ -28,6 +28,7 @@ HEADINGS = {
     "end_to_end_p99.9_ms": ("p99.9", 2),
     "most_per_s": ("most records/s", 0),
     "asked_per_s": ("asked for, records/s", 0),
+    "formed_ms": ("until each member had its share, ms", 0),
     "copied": ("bytes copied between process and kernel, for each byte of records", 2),
     "in_place": ("handed on in place (sendfile)", 2),
     "first_record_ms": ("start to first acknowledged record, ms", 0),
@@ -57,22 +58,18 @@ def summary(runs: Mapping[str, Mapping[str, Rounds]]) -> dict[str, dict[str, dic
     }
 
 
-def page(result: Mapping[str, Any], command: str, pictures: Sequence[str] = ()) -> str:  # Any: the JSON of peers.py
+def page(result: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:  # Any: the JSON of peers.py
     """The page for people."""
-    lines = [
-        "# Beside other brokers",
-        "",
-        f"`{command}`",
-        "",
-        _machine(result),
-        "",
-        "| broker | version | keeps records |",
-    ]
+    parts = result["parts"]
+    lines = ["# Beside other brokers"]
+    for part in parts:
+        lines += ["", f"`{part['command']}`", "", *([_which(part)] if len(parts) > 1 else []), _machine(part)]
+    lines += ["", "| broker | version | keeps records |"]
     lines += ["|---|---|---|"]
     lines += [f"| {name} | {each['version']} | {each['keeps']} |" for name, each in result["brokers"].items()]
     if result["missing"]:
         lines += ["", "Not measured: " + "; ".join(f"{name}: {why}" for name, why in result["missing"].items()) + "."]
-    lines += ["", _how(result), ""]
+    lines += ["", _how(parts), ""]
     lines += [f"![{PICTURES[name][2]}](images/bench-{name}.svg)" for name in pictures]
     reached = goals.lines(result["runs"], result["failures"])
     lines += ["", "## Goals", "", *reached] if reached else []
@@ -80,8 +77,14 @@ def page(result: Mapping[str, Any], command: str, pictures: Sequence[str] = ()) 
         words = "how a broker starts, and rests" if workload == "start" else ENTRIES[workload].words
         lines += ["", f"## {workload}", "", f"{words[0].upper()}{words[1:]}.", "", *table(brokers)]
         failures = result["failures"].get(workload, {})
-        lines += ["", *(f"{name}: {why.rstrip('.')}." for name, why in failures.items())] if failures else []
+        lines += ["", *(_failure(name, why, brokers) for name, why in failures.items())] if failures else []
     return "\n".join(lines) + "\n"
+
+
+def _failure(name: str, why: str, brokers: Mapping[str, Rounds]) -> str:
+    """Why there is no figure, or fewer than of the others."""
+    rounds = len(brokers.get(name, ()))
+    return f"{name}{f', in another round than the {rounds} above' if rounds else ''}: {why.rstrip('.')}."
 
 
 def table(brokers: Mapping[str, Rounds]) -> list[str]:
@@ -132,24 +135,33 @@ def _cell(rounds: Rounds, name: str) -> str:
     return middle if len(values) == 1 else f"{middle} ({values[0]:,.{digits}f} to {values[-1]:,.{digits}f})"
 
 
-def _machine(result: Mapping[str, Any]) -> str:
-    machine = result["machine"]
+def _which(part: Mapping[str, Any]) -> str:
+    """What of the page is of this run: later ones replace what they have measured as well."""
+    return f"Tailrace {part['versions'].get('tailrace', 'was not measured')}; {', '.join(part['workloads'])}."
+
+
+def _machine(part: Mapping[str, Any]) -> str:
+    machine = part["machine"]
     shared = (
         "the machine did other work meanwhile, so compare within a table" if machine["shared"] else "nothing else ran"
     )
+    done, asked = part["rounds_done"], part["rounds"]
+    interrupted = "" if done == asked else f" Interrupted when {done} of {asked} rounds were whole."
     return (
         f"{machine['processor']}, {machine['cpus']} cores, {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}, "
         f"Python {machine['python']}, librdkafka {machine['librdkafka']}. "
         f"Load average {machine['load_before']:.1f} before and {machine['load_after']:.1f} after: {shared}."
+        f"{interrupted}"
     )
 
 
-def _how(result: Mapping[str, Any]) -> str:
-    machine = result["machine"]
+def _how(parts: Sequence[Mapping[str, Any]]) -> str:
+    machine = parts[-1]["machine"]
+    rounds = " or ".join(str(number) for number in sorted({part["rounds"] for part in parts}))
     pinned = f"Broker on core {machine['broker_core']}, load on core {machine['load_core']}"
     return (
         f"{pinned if machine['broker_core'] is not None else 'Not pinned'}; "
-        f"brokers in turn, rounds: {result['rounds']}, a fresh process and fresh data in each, every workload on a "
+        f"brokers in turn, rounds: {rounds}, a fresh process and fresh data in each, every workload on a "
         "topic of its own. A figure is the median, with the lowest and highest round in brackets. CPU and memory are "
         "the broker process's own; `floor` is the bare system calls for the same bytes. Throughput is bounded by the "
         "load as well, which has one core."

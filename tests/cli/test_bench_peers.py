@@ -54,3 +54,6 @@ def test_the_smoke_set_measures_every_workload_and_writes_the_page(tmp_path) -> 
     page = (tmp_path / "a.md").read_text()
     assert "## latency" in page and "Not measured: klite" in page
     assert (tmp_path / "images" / "bench-produce-cpu.svg").read_text().startswith("<svg")
+    words = ["--merge", str(tmp_path / "a.json"), "--page", str(tmp_path / "b.md")]
+    code, said = run_to_its_end([sys.executable, str(ROOT / "bench" / "peers.py"), *words])
+    assert code == 0 and (tmp_path / "b.md").read_text() == page, said
