@@ -22,6 +22,7 @@ from tailrace.console.limits import (
     ASKED_AGAIN_MS,
     CALLS_MAX,
     METADATA_KEPT_FACTOR,
+    METADATA_KEPT_MAX_MS,
     METADATA_KEPT_MS,
     READS_MAX,
     SLOW_METADATA_S,
@@ -177,7 +178,7 @@ class KafkaCluster:
     # What everybody asks.
 
     async def metadata(self) -> ClusterMetadata:
-        """Brokers and topics, METADATA_KEPT_MS old or so. Several who ask at once are answered by one request."""
+        """Brokers and topics, METADATA_KEPT_MAX_MS old at most. Several who ask at once are answered by one request."""
         if self._metadata is not None and self._clock.monotonic_ms() - self._metadata_ms < self._metadata_kept_ms:
             return self._metadata
         if self._metadata_asked is None:
@@ -185,19 +186,23 @@ class KafkaCluster:
         return await asyncio.shield(self._metadata_asked)
 
     def changed(self) -> None:
-        """What was kept is out of date."""
-        self._metadata = None
+        """What was kept is out of date, and so is what is being asked at this moment."""
+        self._metadata = self._metadata_asked = None
 
     async def _ask_metadata(self) -> ClusterMetadata:
+        """Ask. The answer is kept unless something has changed meanwhile."""
+        this = asyncio.current_task()
         try:
             admin = await self.admin()
             begun_ms = self._clock.monotonic_ms()
             found = await self.call(_list_topics, admin)
-            self._metadata, self._metadata_ms = found, self._clock.monotonic_ms()
-            self._metadata_kept_ms = max(METADATA_KEPT_MS, METADATA_KEPT_FACTOR * (self._metadata_ms - begun_ms))
+            if this is self._metadata_asked:
+                self._metadata, self._metadata_ms = found, self._clock.monotonic_ms()
+                self._metadata_kept_ms = _kept_ms(self._metadata_ms - begun_ms)
             return found
         finally:
-            self._metadata_asked = None
+            if this is self._metadata_asked:
+                self._metadata_asked = None
 
     async def topic(self, name: str) -> TopicMetadata:
         """One topic. Raises Problem 404."""
@@ -269,6 +274,11 @@ class KafkaCluster:
         self._admin = self._producer = None
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._reads.shutdown(wait=False, cancel_futures=True)
+
+
+def _kept_ms(asking_ms: float) -> float:
+    """How long metadata is used again that took so long to ask for."""
+    return min(max(METADATA_KEPT_MS, METADATA_KEPT_FACTOR * asking_ms), METADATA_KEPT_MAX_MS)
 
 
 def _list_topics(admin: AdminClient) -> ClusterMetadata:

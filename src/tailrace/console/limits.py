@@ -19,6 +19,9 @@ METADATA_KEPT_MS: Final = 1_000
 METADATA_KEPT_FACTOR: Final = 5
 """It is kept longer where asking took long: so many times as long."""
 
+METADATA_KEPT_MAX_MS: Final = 10_000
+"""But no longer than this: what others make shows by then, and one slow answer is not kept for minutes."""
+
 SLOW_METADATA_S: Final = 30.0
 """How long a cluster that is there may take to tell its topics, when it did not at once."""
 
