@@ -1,13 +1,11 @@
 """The console in a real browser, on a running broker with data: each page, each action, no complaint of the browser.
 
-`TAILRACE_CONSOLE_RECORDS=10000000` looks at a topic of ten million records instead of a hundred thousand;
 `TAILRACE_SCREENSHOTS=1` writes the pictures of README and docs.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -18,13 +16,18 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from playwright.sync_api import Browser, Page, expect
 
 from compat.console_browser import PHONE, WAIT_S, ServedConsole, Tab, chromium, picture
+from compat.many_records import fill, value_at
 from harness.brokers import free_ports
 from node.served import ServedBroker
+from tailrace.records.compression import Codec
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(240)]
 
 MANY_TOPICS = 10_000
-RECORDS = int(os.environ.get("TAILRACE_CONSOLE_RECORDS", "100000"))
+RECORDS = 10_000_000
+CODECS = (Codec.NONE, Codec.GZIP, Codec.LZ4, Codec.ZSTD)
+"""Of the large topic's partitions, one each."""
+
 CITIES = ("Oslo", "Bergen", "Aarhus", "Turku", "Uppsala")
 VIEWS = (
     "/",
@@ -443,23 +446,30 @@ def test_a_cluster_that_does_not_answer_is_told_with_what_to_do_and_its_return_i
         tab.close()
 
 
-def test_a_large_topic_answers_at_once_at_both_ends_and_in_the_middle(tab: Tab, cluster: Cluster) -> None:
-    cluster.create(NewTopic("large", 4))
-    producer = cluster.producer(**{"linger.ms": 100, "batch.num.messages": 50_000, "batch.size": 900_000})
-    for number in range(RECORDS):
-        producer.produce("large", b"%d" % number, partition=number % 4)
-        if number % 500_000 == 499_999:  # so that the producer's queue has room
-            producer.flush(WAIT_S)
-    assert producer.flush(WAIT_S) == 0
+def test_ten_million_records_are_read_at_both_ends_in_the_middle_and_searched(tab: Tab, cluster: Cluster) -> None:
+    cluster.create(NewTopic("large", len(CODECS)))
+    fill(cluster.broker.address, "large", CODECS, RECORDS)
+    last = RECORDS // len(CODECS) - 1
     page = tab.open("/topics/large?from=oldest")
-    expect(page.locator("tr.message").first.locator("td").nth(2)).to_have_text("0")
+    first = page.locator("tr.message").first
+    expect(first.locator("td").nth(2)).to_have_text("0")
+    expect(page.locator(".page-head")).to_contain_text(f"{RECORDS:,} records")
+    for partition in range(len(CODECS)):
+        tab.open(f"/topics/large?from=offset&partition={partition}&offset={last // 2}")
+        expect(first.locator("td").nth(2)).to_have_text(f"{last // 2}")
+        expect(first.locator("td.preview")).to_have_text(value_at(last // 2).decode())
     tab.open("/topics/large")
     expect(page.locator("tr.message")).to_have_count(50)
-    last = RECORDS // 4 - 1
-    tab.open(f"/topics/large?from=offset&partition=2&offset={last // 2}")
-    expect(page.locator("tr.message").first.locator("td.preview")).to_have_text(str(last // 2 * 4 + 2))
-    tab.open(f"/topics/large?query={RECORDS - 3}")
-    expect(page.locator("tr.message")).to_have_count(1)
+    expect(first.locator("td").nth(2)).to_have_text(f"{last}")
+    expect(page.locator("footer.more")).to_contain_text("read in")
+    expect(page.locator("footer.more")).not_to_contain_text("in time")  # as when the time of a look was over
+
+    producer = cluster.producer()
+    producer.produce("large", "a needle", partition=2)
+    assert producer.flush(WAIT_S) == 0
+    tab.open("/topics/large?query=needle")
+    expect(page.locator(".reading-state")).to_contain_text("1 found in 100,000 of 10,000,001 records")
+    expect(first).to_contain_text("a needle")
 
 
 @pytest.mark.timeout(420)
