@@ -9,7 +9,7 @@
 
 A broker of each runs, on one core with the load on another, and they are asked in turn. `serve` is given the settings
 by a module that Python imports at its start; collections are counted by gc.callbacks in brokers of their own, so that
-processor time is not that of counting.
+processor time is not that of counting. A workload is some fifty loads, one to three minutes; each round is told.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,7 +30,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from peers import cores  # noqa: E402
 from rig.brokers import Tailrace, compile_sources  # noqa: E402
-from rig.life import LOAD_MAX_S, Machine, end_cleanly_on_sigterm, limited, made_on_core, measured  # noqa: E402
+from rig.life import (  # noqa: E402
+    FAILURES,
+    LOAD_MAX_S,
+    Machine,
+    end_cleanly_on_sigterm,
+    limited,
+    made_on_core,
+    measured,
+    reason,
+)
 from rig.process import Meter  # noqa: E402
 from rig.workloads import ENTRIES, Target  # noqa: E402
 
@@ -59,6 +69,7 @@ def on_collection(phase, info):
     counts.pack_into(seen, 0, *found)
 gc.callbacks.append(on_collection)
 """
+COUNTED_ROUNDS = 2
 CPU = ("cpu_s_per_gb", "cpu_us_per_request")
 
 
@@ -75,18 +86,29 @@ def main() -> int:
     compile_sources(ROOT)
     machine = cores(options)
     names = options.settings.split(",")
+    failed = 0
     for workload in options.workloads.split(","):
-        with ExitStack() as lives:
-            costing = {name: lives.enter_context(broker_with(name, machine, counted=False)) for name in names}
-            cpu = rounds_of(costing, workload, machine, options.rounds)
-        with ExitStack() as lives:
-            counting = {name: lives.enter_context(broker_with(name, machine, counted=True)) for name in names}
-            rounds_of(counting, workload, machine, 2)
-            print(f"\n{workload}")
-            for name, each in counting.items():
-                middle = f"{statistics.median(cpu[name]):8.3f} ({min(cpu[name]):.3f} to {max(cpu[name]):.3f})"
-                print(f"  {name:10} CPU {middle}  collections {collections_of(each)}", flush=True)
-    return 0
+        try:
+            show(workload, names, machine, options.rounds)
+        except FAILURES as failure:
+            print(f"\n{workload}: {reason(failure)}", flush=True)
+            failed = 1
+    return failed
+
+
+def show(workload: str, names: list[str], machine: Machine, rounds: int) -> None:
+    """One workload: brokers that are measured, then others whose collections are counted."""
+    began_s = time.monotonic()
+    with ExitStack() as lives:
+        costing = {name: lives.enter_context(broker_with(name, machine, counted=False)) for name in names}
+        cpu = rounds_of(costing, workload, machine, rounds)
+    with ExitStack() as lives:
+        counting = {name: lives.enter_context(broker_with(name, machine, counted=True)) for name in names}
+        rounds_of(counting, workload, machine, COUNTED_ROUNDS)
+        print(f"\n{workload}, in {time.monotonic() - began_s:.0f} s")
+        for name, each in counting.items():
+            middle = f"{statistics.median(cpu[name]):8.3f} ({min(cpu[name]):.3f} to {max(cpu[name]):.3f})"
+            print(f"  {name:10} CPU {middle}  collections {collections_of(each)}", flush=True)
 
 
 @contextmanager
@@ -114,6 +136,7 @@ def rounds_of(brokers: dict[str, Tailrace], workload: str, machine: Machine, rou
     """Processor time for each GB or request, of each broker in turn; the first round is not counted."""
     cpu: dict[str, list[float]] = {name: [] for name in brokers}
     for number in range(rounds + 1):
+        began_s = time.monotonic()
         for name in list(brokers) if number % 2 == 0 else list(brokers)[::-1]:
             broker = brokers[name]
             assert broker.process is not None
@@ -123,6 +146,8 @@ def rounds_of(brokers: dict[str, Tailrace], workload: str, machine: Machine, rou
                 figures = measured(ENTRIES[workload], target, Meter(pid))
             if number:
                 cpu[name].append(next(figures[figure] for figure in CPU if figure in figures))
+        words = f"round {number} of {rounds}" if number else "warmed up"
+        print(f"  {workload}: {words}, {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
     return cpu
 
 

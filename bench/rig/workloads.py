@@ -149,7 +149,7 @@ def _java_consume(target: Target, begin: Measured) -> Moved:
 
 
 def _java_produce(target: Target, begin: Measured) -> Moved:
-    return loads.java_produce(target.address, BASE, int(300 * MB * target.scale), begin, target.load_core)
+    return loads.java_produce(target.address, BASE, int(150 * MB * target.scale), begin, target.load_core)
 
 
 IN_MEMORY = {"tansu": "it keeps records in memory alone"}
@@ -180,7 +180,7 @@ ENTRIES: dict[str, Entry] = {
     "idle": Entry("1,000 partitions that nobody uses", _idle),
     "java-produce": Entry("as produce, by Apache Kafka's ProducerPerformance", _java_produce),
     "java-consume": Entry("300 MB, by Apache Kafka's ConsumerPerformance", _java_consume),
-    "fanout-100": Entry("100 readers of 5 MB", fetch(5 * MB, connections=100)),
+    "fanout-100": Entry("100 readers of 2 MB", fetch(2 * MB, connections=100)),
     "copies-produce": Entry("bytes copied by 60 MB of produce", copies(produce(60 * MB))),
     "copies-fetch": Entry("bytes copied by 60 MB of fetch", copies(_read_once)),
 }

@@ -73,21 +73,28 @@ class Readers:
             threading.Thread(target=self._read, args=(reader, clock), name=f"reader-{number}", daemon=True)
             for number, reader in enumerate(self._readers)
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             self._stopped.wait(duration_s)
         finally:
-            self._stopped.set()
-            for reader, thread in zip(self._readers, threads, strict=True):
-                thread.join(self._timeout_s if reader.records == 0 else CALL_TIMEOUT_S * 10)
-            self._given_up.set()
+            self._end(threads)
         for reader in self._readers:
             if reader.failure is not None:
                 raise reader.failure
             if reader.records == 0:
                 raise CommandFailed("a reader was handed no record.", ExitCode.UNREACHABLE)
         return (max(reader.last_ms for reader in self._readers) - began_ms) / 1000
+
+    def _end(self, threads: list[threading.Thread]) -> None:
+        """Stop, waiting for who has read nothing yet. However this ends, no thread goes on reading."""
+        self._stopped.set()
+        try:
+            for reader, thread in zip(self._readers, threads, strict=True):
+                if thread.ident is not None:
+                    thread.join(self._timeout_s if reader.records == 0 else CALL_TIMEOUT_S * 10)
+        finally:
+            self._given_up.set()
 
     @property
     def records(self) -> int:
@@ -110,6 +117,9 @@ class Readers:
         except KafkaException as failure:
             reader.failure = explain(failure.args[0], "cannot read")
             self._stopped.set()
+        except RuntimeError:
+            if not self._given_up.is_set():
+                raise  # else the consumer was closed under a reader that was given up
 
     def _read_once(self, reader: Reader, clock: Clock) -> None:
         left = self._topic_records
