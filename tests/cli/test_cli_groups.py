@@ -86,7 +86,7 @@ def test_a_group_with_members_is_left_alone(tailrace, topic, group, broker) -> N
         command_line("consume", topic, "-g", group), env=environment(broker.address), stdout=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             (details,) = tailrace("groups", "describe", group, "--json").json
             if details["state"] == "stable" and any(part["member_id"] for part in details["partitions"]):
@@ -168,7 +168,7 @@ def shared(broker, topic) -> Iterator[tuple[str, Peer, dict[str, Any]]]:
     name = f"shared-{topic}"
     peer = Peer(broker.address)
     beat = {"group_id": name, "member_id": "member-1", "member_epoch": 0, "subscribed_topic_names": [topic]}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         answer = peer.ask("share_group_heartbeat", 1, **beat)
         if answer["error_code"] == "none":

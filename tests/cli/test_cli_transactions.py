@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaException, Producer
 from tests.harness.brokers import BrokerProcess
+from tests.harness.drivers import eventually
 from tests.harness.story import new_name
 
 from .conftest import Tailrace
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -63,8 +64,12 @@ def test_producers_of_a_partition(tailrace: Tailrace, topic: str, open_producer:
     assert (here["last_sequence"], here["start_offset"]) == (0, 0)
     assert str(here["producer_id"]) in tailrace("transactions", "producers", f"{topic}:0").out
     open_producer[1].commit_transaction(WAIT_S)
-    (here,) = tailrace("transactions", "producers", f"{topic}:0", "--json").json
-    assert here["start_offset"] is None
+
+    def has_ended() -> bool:
+        (here,) = tailrace("transactions", "producers", f"{topic}:0", "--json").json
+        return here["start_offset"] is None
+
+    eventually(has_ended, "its marker is written")
     wrong = tailrace("transactions", "producers", f"{topic}:9")
     assert wrong.code == 1 and "nobody leads it" in wrong.err
 

@@ -12,7 +12,7 @@ from tests.harness.brokers import BrokerProcess, TailraceProcess, free_ports
 from .conftest import Tailrace
 
 HOUR_MS = 3_600_000
-ANSWER_S = 30.0
+ANSWER_S = 60.0
 
 
 def examined(tailrace: Tailrace, address: str, *words: str) -> tuple[int, dict[str, Any]]:

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 TRANSACTION_RECORDS = 10
 PAUSE_S = 0.02
 """Between the first write of a transaction and its end: time in which to be killed."""
-WAIT_S = 30.0
+WAIT_S = 60.0
 CONSUMER = {
     "isolation.level": "read_committed",
     "auto.offset.reset": "earliest",

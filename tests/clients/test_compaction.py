@@ -23,7 +23,7 @@ METADATA = "m" * 4000  # so that they fill two segments
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not is_so():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -46,7 +46,7 @@ def consumer_of(broker: TailraceProcess, group: str) -> Consumer:
 
 def committed(broker: TailraceProcess, group: str) -> list[int]:
     consumer = consumer_of(broker, group)
-    found = consumer.committed([TopicPartition("t", 0), TopicPartition("t", 1)], timeout=30)
+    found = consumer.committed([TopicPartition("t", 0), TopicPartition("t", 1)], timeout=60)
     consumer.close()
     return [partition.offset for partition in found]
 
@@ -56,13 +56,13 @@ def test_groups_go_on_over_their_compacted_topic(tmp_path: Path) -> None:
     broker.start()
     try:
         admin = AdminClient({"bootstrap.servers": broker.address})
-        admin.create_topics([NewTopic("t", 2)])["t"].result(30)
+        admin.create_topics([NewTopic("t", 2)])["t"].result(60)
         producer = Producer({"bootstrap.servers": broker.address})
         for number in range(COMMITS + 10):
             producer.produce("t", b"%d" % number, partition=0)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         others = consumer_of(broker, "forgotten")
-        others.committed([TopicPartition("t", 1)], timeout=30)  # librdkafka commits only once it knows the coordinator
+        others.committed([TopicPartition("t", 1)], timeout=60)  # librdkafka commits only once it knows the coordinator
         others.commit(offsets=[TopicPartition("t", 1, 5)], asynchronous=False)
         others.close()
         consumer = consumer_of(broker, "g")
@@ -71,7 +71,7 @@ def test_groups_go_on_over_their_compacted_topic(tmp_path: Path) -> None:
         for number in range(1, COMMITS + 1):
             consumer.commit(offsets=[TopicPartition("t", 0, number, METADATA)], asynchronous=False)
         consumer.close()
-        admin.delete_consumer_groups(["forgotten"])["forgotten"].result(30)
+        admin.delete_consumer_groups(["forgotten"])["forgotten"].result(60)
         offsets = broker.data_directory / "__consumer_offsets-0"
         wait_until(lambda: log_bytes(offsets) < 1_200_000, f"{log_bytes(offsets)} bytes of commits")
         assert "compacted __consumer_offsets-0" in broker.log_tail()
@@ -93,7 +93,7 @@ def test_a_topic_of_keys_keeps_the_latest_value_of_each(tmp_path: Path) -> None:
     try:
         admin = AdminClient({"bootstrap.servers": broker.address})
         config = {"cleanup.policy": "compact", "segment.bytes": "1048576", "compression.type": "lz4"}
-        admin.create_topics([NewTopic("keys", 1, config=config)])["keys"].result(30)
+        admin.create_topics([NewTopic("keys", 1, config=config)])["keys"].result(60)
         producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True})
         for number in range(30_000):
             producer.produce("keys", b"%d" % number + os.urandom(300), b"key-%d" % (number % 100))

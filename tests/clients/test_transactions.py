@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from tests.harness.brokers import BrokerProcess
 from tests.harness.story import new_name
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def producer(broker: BrokerProcess, transactional_id: str, **more: Any) -> Producer:

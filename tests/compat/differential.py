@@ -4,6 +4,7 @@ A scenario is a function that puts labelled questions to a `Session`; it runs on
 know which. What may differ between two brokers that behave alike is listed in FREE, with the reason, and nowhere else.
 """
 
+import itertools
 import struct
 import time
 import uuid
@@ -18,7 +19,10 @@ from tailrace.cluster.own_configs import OWN_CONFIGS
 # An hour ago: not the time of arrival, and not so old that retention deletes it. The same for both brokers.
 BASE_TIMESTAMP_MS = int(time.time() * 1000) - 3_600_000
 ZERO_UUID = uuid.UUID(int=0)
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 90.0
+BARRIER = "barrier"
+"""A topic of which nothing is asked but whether a change of it has arrived."""
+_marks = itertools.count(1_000_000_000)
 TRANSIENT = {
     "leader_not_available",
     "not_leader_or_follower",
@@ -129,9 +133,32 @@ class Session:
         return int(entry["base_offset"])
 
     def find_coordinator(self, group: str) -> None:
-        """Wait until the group has a coordinator that has loaded."""
+        """Wait until the group has a coordinator that has loaded, and that has heard of all topics."""
         self.settle("find_coordinator", 4, key_type=0, coordinator_keys=[group])
         self.settle("offset_fetch", 7, group_id=group, topics=None)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Wait until the broker obeys, in every part, what was altered or created before.
+
+        Apache Kafka's controller answers before its broker has heard of a change, and the broker tells of a change
+        before all its parts go by it. It takes one after the other: when it tells of a second, it is done with the
+        first.
+        """
+        self.peer.ask("create_topics", 7, topics=[{"name": BARRIER, "num_partitions": 1, "replication_factor": 1}])
+        for _ in range(2):
+            mark = str(next(_marks))
+            config = {"name": "retention.ms", "config_operation": 0, "value": mark}
+            resource = {"resource_type": 2, "resource_name": BARRIER}
+            self.settle("incremental_alter_configs", 1, resources=[{**resource, "configs": [config]}])
+            deadline = time.monotonic() + READY_TIMEOUT_S
+            while True:
+                asked = {**resource, "configuration_keys": ["retention.ms"]}
+                told = self.settle("describe_configs", 4, resources=[asked])["results"][0]["configs"]
+                if told[0]["value"] == mark:
+                    break
+                assert time.monotonic() < deadline, told
+                time.sleep(0.01)
 
     def comparable(self, answer: Any, field: str = "") -> Any:
         """`answer` with its free fields made equal."""

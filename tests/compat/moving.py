@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, New
 from tests.harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess, free_ports, tailrace_environment
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-WAIT_S = 60.0
+WAIT_S = 90.0
 STORY_SETTINGS = {
     "offsets.topic.num.partitions": "7",  # neither Kafka's default nor ours
     "log.retention.check.interval.ms": "500",

@@ -24,7 +24,7 @@ from kio.serial import entity_reader, entity_writer
 from kio.static.constants import EntityType
 
 API_KEYS = {name: key for key, name in api_key_map.items()}
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 

@@ -81,7 +81,7 @@ def restart_every_broker(directory: Path) -> None:
         assert any(isinstance(each, KafkaPythonSender) for each in workload.processes)
         workload.create_topics()
         admin = AdminClient({"bootstrap.servers": cluster.servers, "log_level": 0})
-        admin.create_topics([NewTopic("java", 1, 3, config={"min.insync.replicas": "2"})])["java"].result(30)
+        admin.create_topics([NewTopic("java", 1, 3, config={"min.insync.replicas": "2"})])["java"].result(60)
         workload.start()
         java = JavaProducer(cluster.servers)
         java.start()

@@ -37,12 +37,12 @@ def end_of_leader(state: dict[str, Any]) -> int | None:
 def test_apache_kafka_is_described_by_its_own_answers(oracle: str) -> None:
     topic = "described-by-tailrace"
     admin = AdminClient({"bootstrap.servers": oracle})
-    admin.create_topics([NewTopic(topic, 2, 1, config={"min.insync.replicas": "2"})])[topic].result(timeout=30)
+    admin.create_topics([NewTopic(topic, 2, 1, config={"min.insync.replicas": "2"})])[topic].result(timeout=60)
     producer = Producer({"bootstrap.servers": oracle, "acks": 1})
     deadline = time.monotonic() + WAIT_S
     for _ in range(3):
         producer.produce(topic, b"x" * 1000, partition=1)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     found: dict[int, dict[str, Any]] = {}
     while time.monotonic() < deadline:
         code, state = describe(oracle)
@@ -56,7 +56,7 @@ def test_apache_kafka_is_described_by_its_own_answers(oracle: str) -> None:
     replica = found[1]["replicas"][0]
     assert (replica["end_offset"], replica["lag_records"], replica["lag_bytes"]) == (3, 0, 0)
     assert replica["size_bytes"] > 3000
-    admin.delete_topics([topic])[topic].result(timeout=30)
+    admin.delete_topics([topic])[topic].result(timeout=60)
 
 
 def test_a_local_cluster_in_etcd_survives_a_broker_and_is_there_next_time(tmp_path: Path) -> None:

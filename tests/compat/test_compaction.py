@@ -35,7 +35,7 @@ from tailrace.records.record import Record
 
 TOPIC = TopicPartition("compacted", 0)
 DELETE_RETENTION_MS = 2_000
-WAIT_S = 60.0
+WAIT_S = 120.0
 KAFKA_SETTINGS = {
     "log.cleaner.backoff.ms": "100",
     "log.cleaner.dedupe.buffer.size": "2097152",
@@ -192,7 +192,7 @@ def kafka(tmp_path: Path) -> KafkaProcess:
     process = KafkaProcess(tmp_path / "kafka", {**KAFKA_SETTINGS})
     process.start()
     admin = AdminClient({"bootstrap.servers": process.address})
-    admin.create_topics([NewTopic(TOPIC.topic, 1, config=TOPIC_CONFIG)])[TOPIC.topic].result(30)
+    admin.create_topics([NewTopic(TOPIC.topic, 1, config=TOPIC_CONFIG)])[TOPIC.topic].result(60)
     process.stop()
     return process
 
@@ -229,7 +229,7 @@ def check_with_kafkas_tool(directory: Path) -> None:
         files = [str(path) for path in sorted(directory.iterdir()) if path.suffix in suffixes]
         command = [*java_command("-Xmx256m"), "org.apache.kafka.tools.DumpLogSegments", option]
         ended = subprocess.run(
-            [*command, "--files", ",".join(files)], capture_output=True, text=True, timeout=60, check=True
+            [*command, "--files", ",".join(files)], capture_output=True, text=True, timeout=120, check=True
         )
         words = ended.stdout + ended.stderr
         assert not re.search("(?i)mismatch|exception|not found|out of order|isvalid: false", words), words[:2000]

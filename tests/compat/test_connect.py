@@ -15,7 +15,7 @@ from tests.harness.story import new_name
 
 SEED = 1
 LINES = 10_000
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def properties(path: Path, **settings: object) -> str:

@@ -1,6 +1,5 @@
 """Configs: what is shown, what may be set, and with which error not: our answers beside Apache Kafka's."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,6 @@ from tests.compat.raw import versions_known
 Same = Callable[[Callable[[Session], None]], None]
 TOPIC, BROKER = 2, 4
 SET, DELETE, APPEND, SUBTRACT = range(4)
-# Kafka answers an alteration before the broker has read it from the metadata log.
-CONFIG_DELAY_S = 0.1
 
 
 @pytest.mark.parametrize("version", versions_known("describe_configs"))
@@ -75,7 +72,7 @@ def test_incremental_alter_configs(same: Same, version: int) -> None:
             s.note(
                 label, "incremental_alter_configs", version, resources=[resource], **{"validate_only": False, **more}
             )
-            time.sleep(CONFIG_DELAY_S)
+            s.catch_up()
             shown = s.settle("describe_configs", 2, resources=[{"resource_type": TOPIC, "resource_name": name}])
             mine = [c for c in shown["results"][0]["configs"] if c["config_source"] == 1]
             s.keep(f"{label}: what is set", mine)
@@ -128,7 +125,7 @@ def test_alter_configs(same: Same, version: int) -> None:
             entries = [{"name": key.replace("_", "."), "value": value} for key, value in configs.items()]
             resource = {"resource_type": kind, "resource_name": of, "configs": entries}
             s.note(label, "alter_configs", version, resources=[resource], validate_only=validate_only)
-            time.sleep(CONFIG_DELAY_S)
+            s.catch_up()
             shown = s.settle("describe_configs", 2, resources=[{"resource_type": TOPIC, "resource_name": name}])
             s.keep(f"{label}: what is set", [c for c in shown["results"][0]["configs"] if c["config_source"] == 1])
 

@@ -135,7 +135,7 @@ def test_more_members_than_partitions(same: Same) -> None:
     def scenario(s: Session) -> None:
         group = "sg-many"
         s.create_topic(group, 1)
-        # Long before it is asked for: a coordinator that hears of a topic after its subscriber counts one epoch more.
+        # Before the coordinator is found: one that hears of a topic after its subscriber counts an epoch more.
         s.create_topic("sg-many-2", 2)
         s.find_coordinator(group)
         members = [Member(s, group, f"m-{name}", [group]) for name in "abc"]

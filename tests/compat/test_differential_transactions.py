@@ -14,7 +14,7 @@ from tailrace.wire.frame import decode_response
 
 Same = Callable[[Callable[[Session], None]], None]
 TRANSACTIONAL = 16
-WAIT_S = 20.0
+WAIT_S = 90.0
 NOT_READY = (14, 15, 16)
 IDLE = ("Empty", "CompleteCommit", "CompleteAbort")
 

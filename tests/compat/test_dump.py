@@ -31,14 +31,14 @@ def directory(broker: BrokerProcess) -> Iterator[Path]:
 
 def fill(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic("dumped", 1, config={"index.interval.bytes": "64"})])["dumped"].result(30)
+    admin.create_topics([NewTopic("dumped", 1, config={"index.interval.bytes": "64"})])["dumped"].result(60)
     for codec in CODECS:
         producer = Producer({"bootstrap.servers": bootstrap, "compression.type": codec, "enable.idempotence": True})
         for number in range(5):
             value = None if number == 3 else f"{codec} {number} " * 50  # long, or librdkafka leaves it as it is
             producer.produce("dumped", value, f"k{number}", headers=[("h", b"x"), ("i", None)])
             producer.produce("dumped", b"value without key")
-            assert producer.flush(30) == 0
+            assert producer.flush(60) == 0
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "dumpers", "auto.offset.reset": "earliest"})
     consumer.subscribe(["dumped"])
     assert len(consumer.consume(10, 30)) == 10
@@ -49,7 +49,7 @@ def fill(bootstrap: str) -> None:
 def kafka_dump(path: Path) -> list[dict[str, str]]:
     """Each line of DumpLogSegments that describes something, as its words."""
     command = [*java_command("-Xmx256m"), "org.apache.kafka.tools.DumpLogSegments", "--print-data-log"]
-    ended = subprocess.run([*command, "--files", str(path)], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([*command, "--files", str(path)], capture_output=True, text=True, timeout=120, check=True)
     lines = [line for line in ended.stdout.splitlines() if not line.startswith(("Dumping", "Log starting"))]
     return [dict(WORD.findall(line)) for line in lines]
 
@@ -58,7 +58,7 @@ def our_dump(path: Path) -> list[dict]:
     """The entries `tailrace dump --json` shows."""
     command = [sys.executable, "-m", "tailrace", "dump", "--json", "--records", str(path)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=True, env={"PYTHONPATH": str(SOURCE)}
+        command, capture_output=True, text=True, timeout=120, check=True, env={"PYTHONPATH": str(SOURCE)}
     )
     return [json.loads(line) for line in ended.stdout.splitlines()]
 

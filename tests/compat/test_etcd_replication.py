@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.compat.test_etcd_cluster import wait
 from tests.harness.etcd import EtcdCluster
@@ -19,6 +20,7 @@ FAST = {
     "broker.heartbeat.interval.ms": "300",
     "replica.fetch.backoff.ms": "100",
     "replica.lag.time.max.ms": "5000",
+    "log.flush.offset.checkpoint.interval.ms": "500",
 }
 
 
@@ -35,8 +37,17 @@ class Cluster(EtcdCluster):
         """(leader, in-sync replicas) of partition 0."""
         alive = [node_id for node_id, broker in self.brokers.items() if broker.process is not None]
         admin = AdminClient({"bootstrap.servers": self.servers(*alive), "log_level": 0})
-        found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
+        try:
+            found = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
+        except KafkaException:  # it asked one that does not answer
+            found = None
         return (-1, []) if found is None else (found.leader, sorted(found.isrs))
+
+    def high_watermark(self, node_id: int, topic: str) -> int:
+        """Of partition 0, as the broker last wrote it down; 0 before."""
+        (path,) = (self.directory / str(node_id)).glob("**/replication-offset-checkpoint")
+        found = re.search(rf"^{topic} 0 (\d+)$", path.read_text(), re.MULTILINE)
+        return 0 if found is None else int(found[1])
 
     def log_bytes(self, node_id: int, topic: str) -> bytes:
         paths = sorted((self.directory / str(node_id)).glob(f"**/{topic}-0/*.log"))
@@ -71,7 +82,7 @@ class Writer:
         before, began = len(self.acknowledged), time.monotonic()
         self.write(1)
         while not any(int(value) >= self._written - 1 for _, value in self.acknowledged[before:]):
-            assert time.monotonic() - began < 30, "never acknowledged"
+            assert time.monotonic() - began < 90, "never acknowledged"
             self._producer.poll(0.01)
         return time.monotonic() - began
 
@@ -83,7 +94,7 @@ class Writer:
 
     def finish(self) -> list[bytes]:
         """Every value written, once all are acknowledged."""
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(90) == 0
         assert self.failed == []
         return [b"%d" % number for number in range(self._written)]
 
@@ -91,10 +102,10 @@ class Writer:
 def read(servers: str, topic: str) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "reader", "log_level": 0})
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=60)
         consumer.assign([TopicPartition(topic, 0, 0)])
         values: list[bytes] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(values) < end and time.monotonic() < deadline:
             values += [message.value() for message in consumer.consume(500, 0.5) if message.error() is None]
         return values
@@ -183,9 +194,7 @@ def test_with_two_of_three_dead_acks_all_is_refused_and_what_was_committed_is_re
     writer.write(200)
     writer.until_acknowledged()
     values = writer.finish()
-    time.sleep(
-        3
-    )  # a follower hears of the high watermark with its next Fetch, half a second later where it has the time
+    wait(lambda: all(cluster.high_watermark(each, "t") >= len(values) for each in (1, 2, 3)), "each knows that")
     leader = cluster.state("t")[0]
     last = next(node_id for node_id in (1, 2, 3) if node_id != leader)
     for node_id in {1, 2, 3} - {last}:
@@ -196,14 +205,14 @@ def test_with_two_of_three_dead_acks_all_is_refused_and_what_was_committed_is_re
     assert read(of_last, "t") == values
     cluster.start(leader)
     wait(lambda: len(cluster.state("t")[1]) == 2, "two in sync")
-    assert refusal(cluster.servers(), "t", "all") is None
+    assert refusal(cluster.servers(), "t", "all", retries=100) is None
     assert read(cluster.servers(), "t") == [*values, b"asked"]
 
 
-def refusal(servers: str, topic: str, acks: str) -> int | None:
-    """The error code for one record that is sent once; None when it was taken."""
+def refusal(servers: str, topic: str, acks: str, retries: int = 0) -> int | None:
+    """The error code for one record, sent once or until somebody says that he leads; None when it was taken."""
     codes: list[int | None] = []
-    producer = Producer({"bootstrap.servers": servers, "acks": acks, "retries": 0, "log_level": 0})
+    producer = Producer({"bootstrap.servers": servers, "acks": acks, "retries": retries, "log_level": 0})
     producer.produce(topic, b"asked", partition=0, on_delivery=lambda error, _: codes.append(error and error.code()))
-    assert producer.flush(30) == 0
+    assert producer.flush(90) == 0
     return codes[0]

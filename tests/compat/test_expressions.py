@@ -15,7 +15,7 @@ def test_re2j_says_so() -> None:
     texts, *cases = [json.loads(line) for line in CASES.read_text().splitlines()]
     asked = "".join(BETWEEN.join((expression, *texts)) + "\n" for expression, _ in cases)
     command = [*java_command("-Xmx128m", classpath=(compiled(),)), "Expressions"]
-    answered = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=60, check=True)
+    answered = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=120, check=True)
     answers = answered.stdout.decode().splitlines()
     assert len(answers) == len(cases)
     for (expression, matching), answer in zip(cases, answers, strict=True):

@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import TailraceProcess
+from tests.harness.drivers import eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -21,19 +21,25 @@ import bench_durability
 SECONDS = 1.5
 
 
+def is_traced(pid: str) -> bool:
+    """Whether a tracer has every thread of the process."""
+    found = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return all(re.search(r"^TracerPid:\s+[1-9]", text, re.MULTILINE) for text in found)
+
+
 def syncs_per_request(tmp_path: Path, producers: int, settings: dict[str, str]) -> float:
     """fdatasync calls for each Produce of `producers` clients, each with one request on its way."""
     broker = TailraceProcess(tmp_path / "broker", settings)
     broker.start()
     try:
         admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
-        admin.create_topics([NewTopic(bench_durability.TOPIC, 1, 1)])[bench_durability.TOPIC].result(30)
+        admin.create_topics([NewTopic(bench_durability.TOPIC, 1, 1)])[bench_durability.TOPIC].result(60)
         assert broker.process is not None
         traced = tmp_path / "trace"
         pid = str(broker.process.pid)
         command = ["strace", "-f", "-e", "trace=fdatasync", "-p", pid, "-o", str(traced)]
         strace = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
+        eventually(lambda: is_traced(pid), "strace sees every thread")
         bench_durability.load(broker.port, producers, SECONDS)
         strace.send_signal(signal.SIGINT)
         strace.wait(30)

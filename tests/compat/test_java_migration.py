@@ -21,7 +21,7 @@ SETTINGS = {
     "group.consumer.heartbeat.interval.ms": "300",
     "group.min.session.timeout.ms": "1000",
 }
-until = partial(eventually, timeout_s=60.0)
+until = partial(eventually, timeout_s=90.0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ class Rolling:
     def __init__(self, broker: BrokerProcess, java: JavaDriver, name: str, cooperative: bool) -> None:
         self.java, self.name, self.cooperative = java, name, cooperative
         self.admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
-        self.admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+        self.admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(60)
         self.producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
         self.produced = 0
         self.members: list[LineMember] = []
@@ -61,7 +61,7 @@ class Rolling:
         self.members[at] = self.join(is_assigned_by_broker)
 
     def listed(self) -> ConsumerGroupListing:
-        found = self.admin.list_consumer_groups().result(30).valid
+        found = self.admin.list_consumer_groups().result(60).valid
         return next(group for group in found if group.group_id == self.name)
 
     def all_seen(self) -> list[tuple[int, int]]:
@@ -72,7 +72,7 @@ class Rolling:
         for number in range(BATCH):
             self.producer.produce(self.name, b"%d" % number, partition=number % PARTITIONS)
         self.produced += BATCH
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(60) == 0
         until(lambda: [len(member.assignment()) for member in self.members] == [2, 2], "both have their half")
         until(lambda: self.listed().state is ConsumerGroupState.STABLE, "nobody is to give anything up")
         until(lambda: len(set(self.all_seen())) == self.produced, "all is read")

@@ -71,7 +71,7 @@ class Kit:
             "--bootstrap-server",
             self.bootstrap,
         ]
-        finished = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        finished = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
         assert finished.returncode == 0, finished
         return [json.loads(line) for line in finished.stdout.splitlines()]
 
@@ -125,17 +125,17 @@ def test_console_producer_and_consumer(kit: Kit, codec: str) -> None:
     topic = kit.create()
     kit.produce(topic, 20, "--compression-codec", codec)
     shown = ["--formatter-property", "print.key=true", "--formatter-property", "print.offset=true"]
-    options = ["--topic", topic, "--from-beginning", "--max-messages", "20", "--timeout-ms", "20000"]
+    options = ["--topic", topic, "--from-beginning", "--max-messages", "20", "--timeout-ms", "60000"]
     out = kit.ok("consumer.ConsoleConsumer", *options, *shown)
     assert out.splitlines() == [f"Offset:{i}\tk{i}\tv{i}" for i in range(20)]
-    later = ["--topic", topic, "--partition", "0", "--offset", "15", "--max-messages", "2", "--timeout-ms", "20000"]
+    later = ["--topic", topic, "--partition", "0", "--offset", "15", "--max-messages", "2", "--timeout-ms", "60000"]
     assert kit.ok("consumer.ConsoleConsumer", *later).split() == ["v15", "v16"]
 
 
 def test_consumer_groups(kit: Kit) -> None:
     topic, group = kit.create(), f"group-{uuid.uuid4().hex[:8]}"
     kit.produce(topic, 20)
-    options = ["--topic", topic, "--from-beginning", "--max-messages", "8", "--timeout-ms", "20000", "--group", group]
+    options = ["--topic", topic, "--from-beginning", "--max-messages", "8", "--timeout-ms", "60000", "--group", group]
     kit.ok("consumer.ConsoleConsumer", *options)
     command = "consumer.group.ConsumerGroupCommand"
     assert group in kit.ok(command, "--list").split()
@@ -160,7 +160,7 @@ def test_consumer_groups(kit: Kit) -> None:
 def test_groups_of_the_consumer_protocol(kit: Kit) -> None:
     topic, group = kit.create(), f"group-{uuid.uuid4().hex[:8]}"
     kit.produce(topic, 20)
-    options = ["--topic", topic, "--from-beginning", "--max-messages", "8", "--timeout-ms", "20000", "--group", group]
+    options = ["--topic", topic, "--from-beginning", "--max-messages", "8", "--timeout-ms", "60000", "--group", group]
     kit.ok("consumer.ConsoleConsumer", *options, "--consumer-property", "group.protocol=consumer")
     command = "consumer.group.ConsumerGroupCommand"
     assert group in kit.ok(command, "--list", "--type", "consumer")
@@ -168,7 +168,7 @@ def test_groups_of_the_consumer_protocol(kit: Kit) -> None:
     assert group in kit.ok(command, "--list", "--state", "Empty")
     member = Consumer({"bootstrap.servers": kit.bootstrap, "group.id": group, "group.protocol": "consumer"})
     member.subscribe([topic])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not member.assignment():
         assert time.monotonic() < deadline
         member.poll(0.1)
@@ -195,7 +195,7 @@ def test_share_groups(kit: Kit, broker: BrokerProcess) -> None:
     kit.produce(topic, 20)
     entity = ["--entity-type", "groups", "--entity-name", group]
     kit.ok("kafka.admin.ConfigCommand", "--alter", *entity, "--add-config", "share.auto.offset.reset=earliest")
-    options = ["--topic", topic, "--max-messages", "20", "--timeout-ms", "20000", "--group", group]
+    options = ["--topic", topic, "--max-messages", "20", "--timeout-ms", "60000", "--group", group]
     assert len(kit.ok("consumer.ConsoleShareConsumer", *options).split()) == 20
     command = "consumer.group.ShareGroupCommand"
     assert group in kit.ok(command, "--list").split()
@@ -212,10 +212,11 @@ def test_share_groups(kit: Kit, broker: BrokerProcess) -> None:
     assert len(kit.ok("consumer.ConsoleShareConsumer", *options).split()) == 20, "all of it again"
     peer = Peer(broker.address)
     member = {"group_id": group, "member_id": "m", "subscribed_topic_names": [topic]}
-    epoch, given = 0, []
+    epoch, given, deadline = 0, [], time.monotonic() + 90
     while not given:  # a second after the last assignment at the earliest
         answer = peer.ask("share_group_heartbeat", 1, **member, member_epoch=epoch)
-        epoch, given = answer["member_epoch"], answer["assignment"]["topic_partitions"]
+        epoch, given = answer["member_epoch"], (answer["assignment"] or {"topic_partitions": []})["topic_partitions"]
+        assert time.monotonic() < deadline, answer
     members = kit.ok(command, "--describe", "--group", group, "--members")
     assert re.search(rf"{group}\s+m\s+/127\.0\.0\.1\s+differential\s+2\s+{topic}:0,1", members)
     assert "is not EMPTY" in kit.ok(command, "--delete", "--group", group)
@@ -422,7 +423,7 @@ def dump(kit: Kit, files: list[Path], *options: str) -> Finished:
 def test_dump_log_segments_reads_committed_offsets(kit: Kit, broker: BrokerProcess, tmp_path: Path) -> None:
     topic, group = kit.create(), f"dumped-{uuid.uuid4().hex[:8]}"
     kit.produce(topic, 5)
-    options = ["--topic", topic, "--from-beginning", "--max-messages", "5", "--timeout-ms", "20000", "--group", group]
+    options = ["--topic", topic, "--from-beginning", "--max-messages", "5", "--timeout-ms", "60000", "--group", group]
     kit.ok("consumer.ConsoleConsumer", *options)
     out = ""
     for number in range(int(broker.settings["offsets.topic.num.partitions"])):

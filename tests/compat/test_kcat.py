@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import eventually
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 FAST = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=300"]
 
 
@@ -106,7 +106,7 @@ def member(broker: BrokerProcess, group: str, topic: str, *options: str) -> Iter
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=15)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -130,7 +130,7 @@ def test_group_shares_and_takes_over(broker: BrokerProcess) -> None:
     """Two members share four partitions; when one leaves, the other reads what it had."""
     topic, group = f"kcat-{uuid.uuid4().hex[:8]}", f"g-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": broker.address})
-    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(60)
 
     def send(value: str) -> None:
         for partition in range(4):
@@ -153,7 +153,7 @@ def test_a_member_that_dies_is_missed(broker: BrokerProcess) -> None:
     """A member killed with `kill -9` says no farewell: its partitions go over when its session ends."""
     topic, group = f"kcat-{uuid.uuid4().hex[:8]}", f"g-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": broker.address})
-    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(60)
     with member(broker, group, topic) as first:
         wait_for_members(admin, group, 1)
         with member(broker, group, topic) as second:
@@ -172,7 +172,7 @@ def wait_for_members(admin: AdminClient, group: str, count: int) -> None:
 
     def stable() -> bool:
         try:
-            described = admin.describe_consumer_groups([group])[group].result(20)
+            described = admin.describe_consumer_groups([group])[group].result(60)
         except KafkaException:  # no coordinator yet
             return False
         shares = [len(m.assignment.topic_partitions) for m in described.members]

@@ -75,7 +75,7 @@ def mirror_maker(directory: Path, settings: dict[str, object]) -> Iterator[Path]
 def fill(address: str, topic: str, seed: str) -> None:
     admin = AdminClient({"bootstrap.servers": address})
     wanted = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "864000000000", "max.message.bytes": "654321"})
-    admin.create_topics([wanted])[topic].result(30)
+    admin.create_topics([wanted])[topic].result(60)
     producer = Producer({"bootstrap.servers": address, "linger.ms": 5, "compression.type": "lz4"})
     for number in range(RECORDS):
         for partition in range(PARTITIONS):
@@ -83,7 +83,7 @@ def fill(address: str, topic: str, seed: str) -> None:
             value = None if key is not None and number % 11 == 0 else bytes([partition, number % 256]) * (number % 50)
             headers: list[tuple[str, str | bytes | None]] = [("n", str(number).encode())] if number % 3 else []
             producer.produce(topic, value, key, partition, timestamp=FIRST_TIMESTAMP_MS + number, headers=headers)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def read(address: str, topic: str, partition: int) -> list[Copied]:
@@ -118,7 +118,7 @@ def committed(address: str, group: str, topic: str) -> list[int]:
 
 def has_all(address: str, topic: str) -> bool:
     admin = AdminClient({"bootstrap.servers": address})
-    if len(admin.list_topics(topic, timeout=30).topics[topic].partitions) < PARTITIONS:
+    if len(admin.list_topics(topic, timeout=60).topics[topic].partitions) < PARTITIONS:
         return False
     reader = Consumer({"bootstrap.servers": address, "group.id": "unused"})
     try:
@@ -133,7 +133,7 @@ def has_all(address: str, topic: str) -> bool:
 def is_set(address: str, topic: str) -> bool:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": address})
-    found = admin.describe_configs([resource])[resource].result(30)
+    found = admin.describe_configs([resource])[resource].result(60)
     return (found["retention.ms"].value, found["max.message.bytes"].value) == ("864000000000", "654321")
 
 

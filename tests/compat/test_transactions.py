@@ -16,10 +16,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.compat.differential import batch, simple
 from tests.compat.raw import Peer
 from tests.harness.brokers import BrokerProcess, chosen_broker, java_command, tailrace_environment
+from tests.harness.drivers import eventually
 from tests.harness.story import new_name
 
 RECORDS = 1_500
-WAIT_S = 60.0
+WAIT_S = 120.0
 SETTINGS = {
     "auto.create.topics.enable": "true",
     "transaction.partition.verification.enable": "false",  # or nothing could ever hang
@@ -126,7 +127,9 @@ def columns(table: str, *names: str) -> list[list[str]]:
 
 def test_kafka_transactions_lists_and_describes(broker: BrokerProcess) -> None:
     name, topic = new_name("described"), new_name("t")
-    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": name})
+    # Longer than every JVM of the test takes: it must not time out meanwhile.
+    patient = {"transactional.id": name, "transaction.timeout.ms": 600_000}
+    producer = Producer({"bootstrap.servers": broker.address, **patient})
     producer.init_transactions(WAIT_S)
     producer.begin_transaction()
     producer.produce(topic, "x", partition=0)
@@ -142,8 +145,10 @@ def test_kafka_transactions_lists_and_describes(broker: BrokerProcess) -> None:
     assert start == "0"
     _check_both_tools_agree(broker, name, topic)
     transactions(broker, "forceTerminateTransaction", "--transactionalId", name)
+    ended = ("CompleteAbort", "Empty")
+    eventually(lambda: ours(broker, "describe", name)[0]["state"] in ended, "its markers are written")
     [[state]] = columns(transactions(broker, "describe", "--transactional-id", name), "TransactionState")
-    assert state in ("CompleteAbort", "Empty")
+    assert state in ended
 
 
 def _check_both_tools_agree(broker: BrokerProcess, name: str, topic: str) -> None:
@@ -193,6 +198,7 @@ def test_dump_log_reads_the_transaction_log(broker: BrokerProcess) -> None:
     producer.begin_transaction()
     producer.produce(new_name("t"), "x", partition=0)
     producer.commit_transaction(WAIT_S)
+    eventually(lambda: ours(broker, "describe", name)[0]["state"] == "CompleteCommit", "its markers are written")
     files = sorted(broker.data_directory.glob("__transaction_state-*/*.log"))
     command = [*java_command("-Xmx256m", log_level="ERROR"), "org.apache.kafka.tools.DumpLogSegments"]
     command += ["--transaction-log-decoder", "--files", ",".join(map(str, files))]

@@ -11,7 +11,7 @@ from tests.harness.brokers import BrokerProcess
 from tests.harness.story import new_name
 
 PARTITIONS = 3
-WAIT_S = 90.0
+WAIT_S = 150.0
 
 
 class Program:

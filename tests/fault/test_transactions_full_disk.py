@@ -164,7 +164,7 @@ def test_no_transaction_is_half_visible(request: pytest.FixtureRequest, tmp_path
         try:
             servers = "{}:{}".format(*broker.address)
             admin = AdminClient({"bootstrap.servers": servers})
-            admin.create_topics([NewTopic("t", PARTITIONS)])["t"].result(30)
+            admin.create_topics([NewTopic("t", PARTITIONS)])["t"].result(60)
             writing = [Transacting(servers, name) for name in ("a", "b")]
             for each in writing:
                 each.wait_for(5)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 ALL_ACKS = ("0", "1", "all")
-JOIN_TIMEOUT_S = 30.0
+JOIN_TIMEOUT_S = 90.0
 # Kafka's smallest allowed session time-out (group.min.session.timeout.ms), so that a member lost is soon missed.
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 300

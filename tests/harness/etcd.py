@@ -14,7 +14,7 @@ from typing import Self
 from tests.harness.brokers import TailraceProcess, free_ports
 from tests.harness.cut_proxy import CutProxy
 
-START_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
 
 
 class EtcdProcess:

@@ -11,7 +11,7 @@ from tailrace.base.rand import SystemRandom
 from tailrace.cluster.etcd_client import EtcdClient, EtcdOptions
 from tailrace.cluster.etcd_store import EtcdStore
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 class StoresOfOneLog:

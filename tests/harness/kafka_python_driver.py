@@ -10,7 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from tests.harness.drivers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS, PolledMember, Record, Stored
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 ACKS: dict[str, int | str] = {"0": 0, "1": 1, "all": "all"}
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-COMMAND_TIMEOUT_S = 20.0
+COMMAND_TIMEOUT_S = 60.0
 SLOW = ("rate", "2mbit", "burst", "20kb", "latency", "400ms")
 """A link on which a second of the runs' load takes several."""
 

@@ -24,12 +24,12 @@ from tests.history.run import Result, judge
 from tests.history.topics import BROKER_SETTINGS, COMMON, TOPICS, keys_of
 from tests.history.workload import Clients, Workload
 
-IN_SYNC_TIMEOUT_S = 60.0
+IN_SYNC_TIMEOUT_S = 100.0
 BUSY_IN_SYNC_TIMEOUT_S = 20.0
 """For so long the clients go on after the last fault, that replicas come back beside them. Not for longer: a fetch
 brings one segment at most, which is too little for a follower where a round of fetches takes as long as a segment."""
 SEGMENT_MS = "500"
-IDENTICAL_TIMEOUT_S = 15.0
+IDENTICAL_TIMEOUT_S = 60.0
 SETTINGS = {
     **BROKER_SETTINGS,
     "broker.heartbeat.interval.ms": "500",

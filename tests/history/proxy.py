@@ -72,12 +72,17 @@ class Proxy:
         self._connections: set[_Connection] = set()
         self._open = dict.fromkeys((Direction.IN, Direction.OUT), True)
         self._opened: asyncio.Condition
-        self._refuses = False
+        self.refuses = False
+        """Whether no connection can be made."""
         self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
         self._thread.start()
         assert self._listening.wait(10), "the proxy does not listen"
+
+    def is_open(self, direction: Direction) -> bool:
+        """Whether something that goes in the direction is passed on."""
+        return any(self._open[each] for each in direction)
 
     # Faults: each returns when it is over
 
@@ -100,10 +105,10 @@ class Proxy:
 
     def refuse(self, lasts_s: float) -> None:
         """Reset every connection, and let none be made for a while."""
-        self._refuses = True
+        self.refuses = True
         self.cut()
         time.sleep(lasts_s)
-        self._refuses = False
+        self.refuses = False
 
     def stall(self, direction: Direction, lasts_s: float) -> None:
         """Hold back what goes in a direction for a while."""
@@ -142,7 +147,7 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._refuses:
+            if self.refuses:
                 raise ConnectionRefusedError
             onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:

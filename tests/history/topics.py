@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.history.model import Key, PartitionRules
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 SHORT_TIMEOUT_S = 5.0
 TRANSACTION_TIMEOUT_MS = 4_000
 SESSION_TIMEOUT_MS = 3_000

@@ -36,7 +36,7 @@ from tailrace.replication.partition import Partition
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 FAST = {
     "replica.fetch.backoff.ms": "50",
     "replica.fetch.wait.max.ms": "100",

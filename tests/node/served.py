@@ -17,7 +17,7 @@ from tailrace.wire.frame import decode_response, encode_request
 
 READY = re.compile(r"^tailrace ready kafka=(\S+):(\d+) data=(\S+)(?: http=\S+)?(?: workers=\d+)? in (\d+) ms$")
 NO_HTTP = ("--set", "http.listen=")  # before a test's own settings, of which the last one wins
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class ServedBroker:

@@ -21,7 +21,7 @@ from tailrace.wire.messages.incremental_alter_configs import (
 from tailrace.wire.messages.list_offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 HOUR_MS = 3_600_000
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from node.served import ServedBroker
 
-ANSWER_S = 30
+ANSWER_S = 60
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations"
 WORK_S = 60.0
 QUIET = {"log_level": 0}

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from node.served import ServedBroker, failed_start
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 PARTITIONS = 50
 IN_USE = os.strerror(errno.EADDRINUSE)
 

@@ -35,7 +35,7 @@ from tailrace.wire.messages.write_share_group_state import (
 from tailrace.wire.messages.write_share_group_state import StateBatch, WriteShareGroupStateRequest, WriteStateData
 
 GROUP, TOPIC = "workers", "work"
-WAIT_S = 20.0
+WAIT_S = 60.0
 UPDATES = 7
 
 

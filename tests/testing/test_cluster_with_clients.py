@@ -174,9 +174,7 @@ def test_what_is_slow_between_brokers_makes_acks_all_wait(cluster: tailrace.Clus
     assert time.monotonic() - began >= 0.3
     cluster.slow(leader, delay_ms=0)
     cluster.wait_until_in_sync(WAIT_S)
-    began = time.monotonic()
     cluster.produce("orders", ["soon"], partition=2)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from tailrace.cluster.etcd_client import EtcdClient, EtcdOptions
 from tailrace.local.gateway import Gateway
 from tailrace.net.address import Address
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 class GatewayThread:
@@ -86,10 +86,10 @@ def test_a_lease_of_one_second_ends_after_one_second(stores: GatewayStores) -> N
     """By what the gateway says of its last renewal, as with etcd: it was granted two."""
     one, keeper = stores.open(), stores.open()
     assert keeper.acquire_lease("controller", "b", 1000)
-    assert one.acquire_lease("broker-1", "a", 1000)
     began = time.monotonic()
+    assert one.acquire_lease("broker-1", "a", 1000)
     while "broker-1" in keeper.read_leases():
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert keeper.acquire_lease("controller", "b", 1000)
         time.sleep(0.05)
     took_s = time.monotonic() - began
