@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.harness.brokers import BrokerProcess
 from tests.harness.drivers import eventually
@@ -113,12 +113,19 @@ def member(broker: BrokerProcess, group: str, topic: str, *options: str) -> Iter
             raise
 
 
+def committed(broker: BrokerProcess, group: str, topic: str) -> int:
+    """The group's offset in partition 0; below 0 where there is none."""
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
+    found = AdminClient({"bootstrap.servers": broker.address}).list_consumer_group_offsets([asked])[group].result(60)
+    return int(found.topic_partitions[0].offset)
+
+
 def test_group_resumes_after_a_crash_of_the_broker(broker: BrokerProcess) -> None:
     topic, group = new_topic(broker), f"g-{uuid.uuid4().hex[:8]}"
     kcat(broker, "-P", "-t", topic, stdin="a\nb\nc\n")
     with member(broker, group, topic) as first:
         assert [first.stdout.readline() for _ in range(3)] == ["0:0:a\n", "0:1:b\n", "0:2:c\n"]
-        time.sleep(1.0)  # a few commit intervals
+        eventually(lambda: committed(broker, group, topic) == 3, "it has committed what it read")
     broker.kill_and_restart()
     eventually(lambda: end_offset_or_none(broker, topic) == 3, "the partition is back")
     kcat(broker, "-P", "-t", topic, stdin="d\n")

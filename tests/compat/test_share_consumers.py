@@ -12,7 +12,9 @@ import pytest
 from confluent_kafka import Producer
 from tests.compat.java_client import SOURCES, compiled
 from tests.compat.line_driver import LineDriver
+from tests.compat.raw import Peer
 from tests.harness.brokers import BrokerProcess, chosen_broker, java_command
+from tests.harness.drivers import eventually
 from tests.harness.story import new_name
 
 WAIT_S = 90.0
@@ -44,6 +46,13 @@ class Team:
         driver.ask("create_topic", topic=self.topic, partitions=partitions)
         settings = {"share.auto.offset.reset": "earliest", **{key.replace("_", "."): group[key] for key in group}}
         driver.ask("set_group", group=self.group, settings=settings)
+
+    def assigned(self) -> int:
+        """How many members have partitions."""
+        peer = Peer(self.broker.address)
+        (group,) = peer.ask("share_group_describe", 1, group_ids=[self.group])["groups"]
+        peer.close()
+        return sum(bool(member["assignment"]["topic_partitions"]) for member in group["members"])
 
     def produce(self, *values: str) -> None:
         """Each in a batch of its own."""
@@ -146,7 +155,7 @@ def test_a_record_is_given_up_at_the_delivery_limit(shared: BrokerProcess, java:
 
 
 def test_a_lock_that_runs_out_gives_the_record_to_another(shared: BrokerProcess, java: ShareDriver) -> None:
-    team = Team(shared, java, share_record_lock_duration_ms="4000")
+    team = Team(shared, java, share_record_lock_duration_ms="6000")
     sleeper = team.join(share_acknowledgement_mode="explicit")
     team.produce("slow")
     assert team.poll(sleeper) == [[0, "slow", 1]]
@@ -161,12 +170,12 @@ def test_a_lock_that_runs_out_gives_the_record_to_another(shared: BrokerProcess,
 
 
 def test_a_renewed_lock_keeps_the_record(shared: BrokerProcess, java: ShareDriver) -> None:
-    team = Team(shared, java, share_record_lock_duration_ms="3000")
+    team = Team(shared, java, share_record_lock_duration_ms="6000")
     worker = team.join(share_acknowledgement_mode="explicit")
     team.produce("long")
     assert team.poll(worker) == [[0, "long", 1]]
     other = team.join(share_acknowledgement_mode="explicit")
-    until = time.monotonic() + 6
+    until = time.monotonic() + 9
     while time.monotonic() < until:
         team.acknowledge(worker, 0, "RENEW")
         team.commit(worker)
@@ -199,10 +208,11 @@ def test_a_strict_limit_is_not_exceeded(shared: BrokerProcess, java: ShareDriver
 def test_members_share_partitions_and_nothing_is_lost(shared: BrokerProcess, java: ShareDriver, kills: int) -> None:
     """Four members over two partitions; with kills the broker dies in the middle: whatever was accepted is accepted,
     and the rest comes. A record whose acceptance nobody heard of may come twice."""
-    team = Team(shared, java, 2, share_record_lock_duration_ms="2000")
+    team = Team(shared, java, 2, share_record_lock_duration_ms="2000" if kills else "15000")
     members = [team.join() for _ in range(4)]
     for member in members:
         java.ask("work", member=member)
+    eventually(lambda: team.assigned() == 4, "each has a partition")
     count = 2_000
     values = [str(number) for number in range(count)]
     for part in range(4):
@@ -242,7 +252,7 @@ def test_console_share_consumer(shared: BrokerProcess, java: ShareDriver) -> Non
     team.produce("one", "two")
     command = [*java_command("-Xmx256m", log_level="ERROR"), "org.apache.kafka.tools.consumer.ConsoleShareConsumer"]
     command += ["--bootstrap-server", shared.address, "--topic", team.topic, "--group", team.group]
-    command += ["--max-messages", "2", "--timeout-ms", "30000"]
+    command += ["--max-messages", "2", "--timeout-ms", "60000"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.stdout.split() == ["one", "two"], done.stdout + done.stderr
 
@@ -255,6 +265,6 @@ def test_share_consumer_performance(shared: BrokerProcess, java: ShareDriver, tm
     assert producer.flush(WAIT_S) == 0
     command = [*java_command("-Xmx256m", log_level="ERROR"), "org.apache.kafka.tools.ShareConsumerPerformance"]
     command += ["--bootstrap-server", shared.address, "--topic", team.topic, "--group", team.group]
-    command += ["--num-records", "5000", "--timeout", "30000", "--threads", "2"]
+    command += ["--num-records", "5000", "--timeout", "60000", "--threads", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert "5000" in done.stdout, done.stdout + done.stderr
