@@ -69,14 +69,21 @@ def _functions_of(module: ModuleType) -> list[CodeType]:
 
 
 def _codes(names: Mapping[str, object], module: str) -> Iterator[CodeType]:
-    """Code of functions in a namespace, also behind properties and decorators, and of the module's classes in it."""
-    for value in list(names.values()):
+    """Code of functions in a namespace, also behind properties and decorators, and of the module's classes in it.
+
+    Classes may hold themselves and each other: each is looked at once.
+    """
+    seen: set[int] = set()  # identities: a metaclass may make classes that have no hash
+    waiting = list(names.values())
+    while waiting:
+        value = waiting.pop()
         if isinstance(value, FunctionType):
             yield value.__code__
         elif isinstance(value, type):
-            if value.__module__ == module and vars(value) is not names:
-                yield from _codes(vars(value), module)
+            if value.__module__ == module and id(value) not in seen:
+                seen.add(id(value))
+                waiting += vars(value).values()
         elif isinstance(value, classmethod | staticmethod):
-            yield from _codes({"": value.__func__}, module)
+            waiting.append(value.__func__)
         elif isinstance(value, property):
-            yield from _codes({"get": value.fget, "set": value.fset}, module)
+            waiting += [value.fget, value.fset]
