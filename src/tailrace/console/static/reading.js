@@ -16,7 +16,7 @@ export function useReading(topic, asked) {
   const state = reactive({
     mode: 'read', items: [], failure: null, isRunning: false, next: null, isComplete: true, tookMs: null, partitions: [],
     progress: null, why: null, isPaused: false, waiting: [], skipped: 0, isLost: false, marked: new Set(),
-    read, search, tail, more, stop, pause, mark,
+    read, search, tail, more, stop, clear, pause, mark,
   })
 
   function begin(mode, keeps = false) {
@@ -90,6 +90,12 @@ export function useReading(topic, asked) {
     running?.abort()
     running = null
     if (state.isRunning && state.mode === 'search') state.why = 'stopped'
+    state.isRunning = false
+  }
+
+  /** Show nothing: what to read is not said yet. */
+  function clear() {
+    begin('read')
     state.isRunning = false
   }
 

@@ -3,6 +3,9 @@ import { onBeforeUnmount, onMounted, ref, watch } from '/static/vue.js'
 import { byteRate, clock } from '/static/format.js'
 import { colour, theme } from '/static/theme.js'
 
+/** An axis is as long as this at least: of one point ECharts makes days. */
+const SPAN_LEAST_MS = 60_000
+
 let library = null
 
 /** ECharts, loaded once. */
@@ -66,18 +69,27 @@ function binarySteps(series) {
   return { interval, max: interval * Math.ceil(most / interval) }
 }
 
+/** From the first point to the last; no labels where there is none. */
+function span(series) {
+  const times = series.flatMap(line => line.points.map(point => point[0]))
+  if (!times.length) return { min: null, max: null, isKnown: false }
+  const max = times.reduce((one, other) => Math.max(one, other))
+  return { min: Math.min(times.reduce((one, other) => Math.min(one, other)), max - SPAN_LEAST_MS), max, isKnown: true }
+}
+
 function option(series, format) {
+  const { isKnown, ...ends } = span(series)
   const steps = format === byteRate ? binarySteps(series) : { splitNumber: 3 }
   const [text, line, surface] = ['--muted', '--border', '--surface'].map(colour)
   return {
     animation: false,
     textStyle: { fontFamily: 'Roboto, sans-serif' },
     grid: { left: 8, right: 12, top: 12, bottom: 4, containLabel: true },
-    xAxis: { type: 'time', axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitNumber: 4, axisLabel: { color: text, hideOverlap: true, alignMaxLabel: 'right', formatter: value => clock(value) } },
+    xAxis: { type: 'time', ...ends, axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitNumber: 4, axisLabel: { show: isKnown, color: text, hideOverlap: true, alignMaxLabel: 'right', formatter: value => clock(value) } },
     yAxis: { type: 'value', min: 0, ...steps, axisLabel: { color: text, formatter: value => format(value) }, splitLine: { lineStyle: { color: line, type: [3, 4] } } },
     tooltip: { trigger: 'axis', renderMode: 'richText', backgroundColor: surface, borderColor: line, textStyle: { color: colour('--text'), fontSize: 12 }, valueFormatter: value => value === null || value === undefined ? '–' : format(value) },
     series: series.map(one => ({
-      name: one.name, type: 'line', showSymbol: false, sampling: 'lttb', data: one.points,
+      name: one.name, type: 'line', showSymbol: one.points.length === 1, symbol: 'circle', symbolSize: 6, sampling: 'lttb', data: one.points,
       lineStyle: { width: 1.6, color: colour(one.colour) }, itemStyle: { color: colour(one.colour) },
       areaStyle: one.area ? { color: colour(one.colour), opacity: 0.1 } : undefined,
     })),

@@ -47,6 +47,7 @@ export const Messages = {
       if (isLive.value) reading.tail()
       else if (asked.query.value) reading.search(words())
       else if (asked.from.value !== 'time' || asked.time.value) reading.read()
+      else reading.clear()
     }
     const switchLive = () => { asked.live.value = isLive.value ? '' : '1' }
     const look = () => {

@@ -32,7 +32,7 @@ export const Overview = {
       <FigureTile label="Read" :value="format.byteRate(now.bytes_out_per_s)" />
       <FigureTile label="Produce p99" :value="format.duration(now.produce_ms?.p99)" :note="now.produce_ms ? 'p50 ' + format.duration(now.produce_ms.p50) : ''" />
       <FigureTile label="Lag" :value="format.short(now.lag)" :note="load.data ? format.counted(load.data.groups, 'group') : ''" href="/groups" />
-      <FigureTile label="Connections" :value="format.count(now.connections)" :note="now.errors_per_s == null ? '' : format.rate(now.errors_per_s) + ' errors'" :tone="now.errors_per_s > 0 ? 'warn' : ''" />
+      <FigureTile label="Connections" :value="format.count(now.connections)" :note="now.errors_per_s == null ? '' : now.errors_per_s ? format.short(now.errors_per_s) + ' errors/s' : 'no errors'" :tone="now.errors_per_s > 0 ? 'warn' : ''" />
       <FigureTile label="Memory" :value="format.bytes(now.memory_bytes)" :note="now.cpu_percent == null ? '' : 'CPU ' + format.percent(now.cpu_percent)" />
     </section>
     <section class="charts" aria-label="Charts"><LiveChart v-for="chart in charts" :key="chart.label" v-bind="chart" class="card" /></section>
