@@ -39,6 +39,10 @@ JOIN_MAX_S = 40.0
 QUICK_TO_JOIN: ClientProperties = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 """tansu holds back its first answer to a JoinGroup for half of the session timeout; heartbeats tell of a rebalance."""
 NOTHING_THERE_S = 0.001
+SETTLE_S = 4.0
+JAVA_EXCEPTION = re.compile(
+    r"^(?:Exception in thread \S+ |Caused by: )?((?:\w+\.)+\w*(?:Error|Exception)\b.*)$", re.MULTILINE
+)
 ANY_ANSWER: ClientProperties = {"receive.message.max.bytes": 2_147_483_647}
 """noida-db answers a fetch with all that a partition has, whatever `fetch.max.bytes` says."""
 KB, MB = 1000, 1_000_000
@@ -274,13 +278,14 @@ def transactions(address: str, workload: Workload, records_each: int, begin: Mea
 
 
 def many_topics(address: str, partitions: int, begin: Measured) -> Moved:
-    """Idle partitions: made, written to once each by nobody, and left alone for two seconds."""
+    """Idle partitions: made, and left alone. Two seconds are measured, after `SETTLE_S` for what making them began."""
     found = cluster(address)
     admin = found.admin()
     names = [f"idle-{uuid.uuid4().hex[:8]}-{number}" for number in range(max(1, partitions // 100))]
     made = admin.create_topics([NewTopic(name, min(partitions, 100), 1) for name in names], operation_timeout=TIMEOUT_S)
     for future in made.values():
         future.result(TIMEOUT_S)
+    time.sleep(SETTLE_S)
     begin()
     time.sleep(2.0)
     return Moved(0, 0, 2.0)
@@ -321,11 +326,19 @@ def java_consume(address: str, workload: Workload, fill_bytes: int, begin: Measu
 
 
 def _java(main: str, core: int | None, arguments: list[str]) -> str:
-    command = [*pinned(core), *java_command("-Xmx512m"), main, *arguments]
+    command = [*pinned(core), *java_command("-Xmx2g"), main, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=False)
     if done.returncode != 0:
-        raise LoadFailed(f"{main.rsplit('.', 1)[-1]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise LoadFailed(f"{main.rsplit('.', 1)[-1]} failed: {java_failure(done.stderr or done.stdout)}")
     return done.stdout
+
+
+def java_failure(written: str) -> str:
+    """What a Java program failed of: the last exception that it names, or else its last words."""
+    named = re.findall(
+        r"^(?:Exception in thread \S+ |Caused by: )?((?:\w+\.)+\w*(?:Error|Exception)\b.*)$", written, re.M
+    )
+    return str(named[-1]) if named else written.strip()[-300:]
 
 
 def _one_transaction(producer: Producer, topic: str, value: bytes, records: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench.rig import copies, goals, native, report
 from bench.rig.copies import Copies
 from bench.rig.life import figures_of
-from bench.rig.loads import Moved
+from bench.rig.loads import Moved, java_failure
 from bench.rig.significance import PAIRS_MAX, PAIRS_MIN, judged, p_value
 from bench.rig.workloads import ENTRIES
 
@@ -150,6 +150,15 @@ def test_bytes_that_calls_moved_are_added_up_also_of_calls_that_another_came_bet
         found,
     )
     assert (found.copied, found.in_place) == (2000, 500)
+
+
+def test_the_reason_of_a_java_program_is_the_exception_it_ended_with_and_not_where_it_was() -> None:
+    trace = "\tat org.apache.kafka.clients.Selector.poll(Selector.java:1)\n"
+    written = f'[WARN] again\nException in thread "main" java.lang.OutOfMemoryError: Java heap space\n{trace}{trace}'
+    assert java_failure(written) == "java.lang.OutOfMemoryError: Java heap space"
+    caused = f"org.apache.kafka.common.KafkaException: no\n{trace}Caused by: java.io.IOException: why\n{trace}"
+    assert java_failure(caused) == "java.io.IOException: why"
+    assert java_failure("killed\n") == "killed"
 
 
 def test_samples_of_perf_are_counted_by_library_by_system_call_and_by_why_the_kernel_ran() -> None:
