@@ -205,7 +205,7 @@ class Log(LogContents):
     def _append(self, batch: RecordBatch, now_ms: int) -> None:
         """Write a stamped batch and account for it."""
         marker = None
-        if batch.is_control and batch.producer_id >= 0:
+        if batch.producer_id >= 0 and batch.is_control:
             marker = end_txn_marker(batch)
             if marker is not None:
                 self.producer_states.check_marker(batch, marker)

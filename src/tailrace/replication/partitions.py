@@ -55,6 +55,10 @@ class Partitions:
         Raises KAFKA_STORAGE_ERROR when it is offline, NOT_LEADER_OR_FOLLOWER when another broker leads it, or nobody,
         UNKNOWN_TOPIC_OR_PARTITION when unknown.
         """
+        of_topic = self._by_name.get(topic)
+        found = None if of_topic is None else of_topic.get(partition)
+        if found is not None:  # as for nearly every request
+            return found
         found = self.get(topic, partition)
         if found is None and or_followed:
             found = self._followed.get(TopicPartition(topic, partition))

@@ -14,7 +14,6 @@ Versions: v0-v2 carry message sets of magic 0 and 1, converted to a batch; v3 tr
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
 
 from tailrace.base.errors import ErrorCode, InvalidRecords, KafkaError, StorageError
 from tailrace.base.pending import Pending
@@ -58,13 +57,16 @@ _WITHOUT_LOG_START = frozenset(
 """Refusals of the log in which Kafka does not tell where it starts. Source: `ReplicaManager.appendToLocalLog`."""
 
 
-class Appends(NamedTuple):
+class Appends:
     """What the appends of one request have in common, and which of them are to be waited for."""
 
-    acks: int
-    waits: list[CommitWait]
-    entry: Entry | None
-    """What the transaction's coordinator said; None outside of transactions."""
+    __slots__ = ("acks", "entry", "waits")
+
+    def __init__(self, acks: int, entry: Entry | None) -> None:
+        self.acks = acks
+        self.entry = entry
+        """What the transaction's coordinator said; None outside of transactions."""
+        self.waits: list[CommitWait] = []
 
 
 def handle(
@@ -113,7 +115,7 @@ def _append_all(
 ) -> ProduceResponse | Pending[ProduceResponse] | None:
     version = context.api_version
     topics: list[TopicProduceResponse] = []
-    appends = Appends(request.acks, [], entry)
+    appends = Appends(request.acks, entry)
     failed = False
     for topic in request.topic_data:
         name = topic.name if version < 13 else services.partitions.name_of(topic.topic_id)
