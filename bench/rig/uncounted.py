@@ -1,8 +1,10 @@
 """`tailrace serve` for `bench_observation`: from one SIGUSR2 to the next it counts nothing of requests, from one SIGHUP
 to the next it takes a CPU profile that nobody gets.
 
-What is left out is all that /metrics has of single requests: the two looks at the clock, histograms, error codes of
-waiting answers. Counts of records and bytes by topic stay: they are two additions within an append.
+What is left out is all that /metrics has of single requests: the count, looks at the clock, histograms, error codes of
+waiting answers. Counts of records and bytes by topic stay: they are two additions within an append. One function is
+always in the way and asks a list what to do: to replace a method while it runs would have the interpreter forget what
+it has learned of the class, and be slower for a while with either.
 """
 
 from __future__ import annotations
@@ -14,23 +16,38 @@ from typing import Any
 
 from tailrace.base.clock import SystemClock
 from tailrace.broker.dispatch import Dispatch
+from tailrace.broker.slow_lane import SLOW_KEYS
 from tailrace.cli.main import main
 from tailrace.observe.cpu_profile import CpuProfile
+from tailrace.wire.frame import decode_request_header
 
-counted = Dispatch._metered
+counted = Dispatch.answer
 profiles: list[CpuProfile] = []
 """The one that is being taken."""
 
 
-def uncounted(dispatch: Dispatch, peer: Any, header: Any, frame: memoryview, received_ms: float) -> Any:
-    """As `Dispatch._metered`, without the counts."""
-    dispatch.last_key = header.api_key
-    return dispatch._answer(peer, header, frame)
+def uncounted(dispatch: Dispatch, peer: Any, frame: memoryview, received_ms: float) -> Any:
+    """As `Dispatch.answer`, without the counts."""
+    header = decode_request_header(frame)
+    dispatch.last_key = key = header.api_key
+    if key in SLOW_KEYS and not dispatch._slow_lane.is_free():
+        return dispatch._answer_later(peer, header, bytes(frame), received_ms)
+    route = dispatch._routes.get(key) or dispatch._route(key)
+    return dispatch._answer(route, peer, header, frame)
+
+
+chosen = [counted]
+"""The one that answers."""
+
+
+def answer(dispatch: Dispatch, peer: Any, frame: memoryview, received_ms: float) -> Any:
+    """As `Dispatch.answer`, counting or not."""
+    return chosen[0](dispatch, peer, frame, received_ms)
 
 
 def switch(number: int, frame: FrameType | None) -> None:
     """Count no more, or again."""
-    Dispatch._metered = uncounted if Dispatch._metered is counted else counted  # type: ignore[method-assign]
+    chosen[0] = uncounted if chosen[0] is counted else counted
 
 
 def profile(number: int, frame: FrameType | None) -> None:
@@ -42,6 +59,7 @@ def profile(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    Dispatch.answer = answer  # type: ignore[method-assign]
     signal.signal(signal.SIGUSR2, switch)
     signal.signal(signal.SIGHUP, profile)
     sys.exit(main(sys.argv[1:]))

@@ -25,11 +25,10 @@ from tailrace.base.pending import Pending
 from tailrace.broker.context import Peer, RequestContext
 from tailrace.broker.error_responses import error_response
 from tailrace.broker.fence import FENCED_CODES
-from tailrace.broker.request_meters import SHORT_QUEUE_NS, RequestMeter
+from tailrace.broker.request_meters import RequestMeter
 from tailrace.broker.served import SERVED
 from tailrace.broker.services import CloseConnection, Services
 from tailrace.broker.slow_lane import SLOW_KEYS, SlowLane
-from tailrace.observe.durations import SUM
 from tailrace.wire.api import Api, ApiKey, api
 from tailrace.wire.fetch_parts import encode_fetch_response
 from tailrace.wire.frame import RequestHeader, decode_request, decode_request_header, encode_response
@@ -43,14 +42,26 @@ Answer = Parts | None  # of a request that waited: None ends the connection
 Handler = Callable[[Services, RequestContext, Any], Any]
 
 
+class _Route:
+    """One API as it is answered here."""
+
+    __slots__ = ("api", "handler", "meter")
+
+    def __init__(self, found: Api, handler: Handler, meter: RequestMeter) -> None:
+        self.api = found
+        self.handler = handler
+        self.meter = meter
+        """Shown when one was answered: `Dispatch` puts it among `RequestMeters.meters` then."""
+
+
 class Dispatch:
     """Answers requests of every connection of one broker."""
 
-    __slots__ = ("_handlers", "_meters", "_services", "_slow_lane", "last_key", "now_ns")
+    __slots__ = ("_meters", "_routes", "_services", "_slow_lane", "last_key", "now_ns")
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._handlers: dict[int, Handler] = {}
+        self._routes: dict[int, _Route] = {}
         self._slow_lane = SlowLane(services.clock, services.call_soon)
         self._meters = services.requests.meters
         self.now_ns = nanoseconds_of(services.clock)
@@ -63,9 +74,18 @@ class Dispatch:
         Raises DecodeError or CloseConnection when the connection has to end. `frame` is not kept.
         """
         header = decode_request_header(frame)
-        if header.api_key in SLOW_KEYS and not self._slow_lane.is_free():
+        self.last_key = key = header.api_key
+        if key in SLOW_KEYS and not self._slow_lane.is_free():
             return self._answer_later(peer, header, bytes(frame), received_ms)
-        return self._metered(peer, header, frame, received_ms)
+        route = self._routes.get(key) or self._route(key)
+        meter = route.meter
+        if meter.untimed_count <= 0:
+            return self._timed(route, peer, header, frame, received_ms)
+        answer = self._answer(route, peer, header, frame)
+        meter.untimed_count -= 1
+        if type(answer) is not list:
+            self._meter_wait(meter, answer, received_ms)
+        return answer
 
     def on_sent(self, sent: list[tuple[int, int]]) -> None:
         """Answers, (key, when it was given to the socket) of each, have been taken by it."""
@@ -75,45 +95,49 @@ class Dispatch:
             if meter is not None:
                 meter.send.add(now_ns - begin_ns)
 
-    def _metered(
-        self, peer: Peer, header: RequestHeader, frame: memoryview, received_ms: float
+    def _timed(
+        self,
+        route: _Route,
+        peer: Peer,
+        header: RequestHeader,
+        frame: memoryview,
+        received_ms: float,
+        is_drawn: bool = True,
     ) -> Parts | Pending[Answer] | None:
-        """`_answer`, and how long it took. What is usual costs two looks at the clock and one count."""
-        self.last_key = key = header.api_key
+        """`_answer`, and how long it took. Not `is_drawn`: timed whether it was its turn or not."""
         begin_ns = self.now_ns()
-        answer = self._answer(peer, header, frame)
+        answer = self._answer(route, peer, header, frame)
         took_ns = self.now_ns() - begin_ns
-        meter = self._meters.get(key)
-        if meter is None:
-            meter = self._meters[key] = RequestMeter()
-        if type(answer) is list and begin_ns - received_ms * 1e6 < SHORT_QUEUE_NS:
-            counts = meter.plain_counts
-            counts[took_ns.bit_length()] += 1
-            counts[SUM] += took_ns
-        else:
-            queue_ns = max(begin_ns - int(min(received_ms * 1e6, begin_ns)), 0)
-            meter.queue.add(queue_ns)
-            meter.local.add(took_ns)
-            if isinstance(answer, Pending):
-                meter.waiting_count += 1
-                answer.on_complete(partial(self._on_waited, meter, queue_ns + took_ns, begin_ns + took_ns))
-            else:
-                meter.total.add(queue_ns + took_ns)
+        meter = route.meter
+        self._meters[header.api_key] = meter
+        weight = meter.draw(begin_ns) if is_drawn else meter.count_beside()
+        received_ms = min(received_ms, begin_ns / 1e6)
+        meter.add_timed(max(begin_ns - int(received_ms * 1e6), 0), took_ns, isinstance(answer, Pending), weight)
+        self._meter_wait(meter, answer, received_ms)
         return answer
 
-    def _on_waited(self, meter: RequestMeter, before_ns: int, begin_ns: int, _: Answer) -> None:
-        waited_ns = self.now_ns() - begin_ns
+    def _meter_wait(self, meter: RequestMeter, answer: Parts | Pending[Answer] | None, received_ms: float) -> None:
+        """Time what `answer` waits for, if it does: of every request that waits, whether it was timed or not."""
+        if isinstance(answer, Pending):
+            begin_ns = self.now_ns()
+            meter.waiting_count += 1
+            received_ns = int(min(received_ms * 1e6, begin_ns))
+            answer.on_complete(partial(self._on_waited, meter, received_ns, begin_ns))
+
+    def _on_waited(self, meter: RequestMeter, received_ns: int, begin_ns: int, _: Answer) -> None:
+        now_ns = self.now_ns()
         meter.waiting_count -= 1
-        meter.remote.add(waited_ns)
-        meter.total.add(before_ns + waited_ns)
+        meter.remote.add(now_ns - begin_ns)
+        meter.total.add(now_ns - received_ns)
 
     def _answer_later(self, peer: Peer, header: RequestHeader, frame: bytes, received_ms: float) -> Pending[Answer]:
         """When its turn comes. Nobody is there by then to whom an exception could go: the connection is ended."""
         later: Pending[Answer] = Pending()
+        route = self._routes.get(header.api_key) or self._route(header.api_key)
 
         def run() -> None:
             try:
-                answer = self._metered(peer, header, memoryview(frame), received_ms)
+                answer = self._timed(route, peer, header, memoryview(frame), received_ms, is_drawn=False)
             except (DecodeError, CloseConnection) as error:
                 _log.info("closing %s: %s", peer.client_host, error)
                 later.complete(None)
@@ -126,10 +150,10 @@ class Dispatch:
         self._slow_lane.wait(len(frame), run)
         return later
 
-    def _answer(self, peer: Peer, header: RequestHeader, frame: memoryview) -> Parts | Pending[Answer] | None:
-        found = api(header.api_key) if header.api_key in _SERVED_KEYS else None
-        if found is None:
-            raise DecodeError(f"request with unknown api key {header.api_key}")
+    def _answer(
+        self, route: _Route, peer: Peer, header: RequestHeader, frame: memoryview
+    ) -> Parts | Pending[Answer] | None:
+        found = route.api
         if not found.first_version <= header.api_version <= found.last_version:
             if header.api_key == ApiKey.API_VERSIONS:
                 return [_unsupported_api_versions(found, header)]
@@ -142,8 +166,8 @@ class Dispatch:
                 found, context, self._failure(found, context, request, KafkaError(FENCED_CODES[found.key]))
             )
         if self._services.faults.active:
-            return self._handle_with_faults(found, context, request)
-        return self._handle(found, context, request)
+            return self._handle_with_faults(route, context, request)
+        return self._handle(route, context, request)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run `callback` at the end of the loop's turn."""
@@ -153,10 +177,10 @@ class Dispatch:
         """A client's connection has ended."""
         self._services.on_connection_closed(peer.connection_id)
 
-    def _handle(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
-        handler = self._handlers.get(found.key) or self._load(found.key)
+    def _handle(self, route: _Route, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
+        found = route.api
         try:
-            response = handler(self._services, context, request)
+            response = route.handler(self._services, context, request)
         except CloseConnection:
             raise
         except KafkaError as error:
@@ -172,14 +196,16 @@ class Dispatch:
             return self._encoded_later(found, context, response)
         return None if response is None else self._encode(found, context, response)
 
-    def _handle_with_faults(self, found: Api, context: RequestContext, request: Any) -> Parts | Pending[Answer] | None:
+    def _handle_with_faults(
+        self, route: _Route, context: RequestContext, request: Any
+    ) -> Parts | Pending[Answer] | None:
         """As `_handle`, after what a test ordered. Only there does a request outlive its frame: records are copied."""
-        faults = self._services.faults
+        found, faults = route.api, self._services.faults
         later: Pending[Answer] = Pending()
 
         def run() -> None:
             try:
-                answer = self._handle(found, context, request)
+                answer = self._handle(route, context, request)
             except CloseConnection:
                 later.complete(None)
                 return
@@ -193,7 +219,7 @@ class Dispatch:
             return self._encode(found, context, self._failure(found, context, request, KafkaError(code)))
         latency_ms = faults.next_latency_ms(found.key)
         if latency_ms is None and not faults.paused:
-            return self._handle(found, context, request)
+            return self._handle(route, context, request)
         _own_records(found, request)
         if faults.paused:
             faults.hold(run)
@@ -201,11 +227,14 @@ class Dispatch:
             self._services.timers.schedule(latency_ms, run)
         return later
 
-    def _load(self, key: int) -> Handler:
+    def _route(self, key: int) -> _Route:
+        found = api(key) if key in _SERVED_KEYS else None
+        if found is None:
+            raise DecodeError(f"request with unknown api key {key}")
         module = import_module(f"tailrace.broker.handlers.{ApiKey(key).name.lower()}")
         handler: Handler = module.handle
-        self._handlers[key] = handler
-        return handler
+        route = self._routes[key] = _Route(found, handler, self._meters.get(key) or RequestMeter())
+        return route
 
     def _encode(self, found: Api, context: RequestContext, response: Any) -> Parts:
         """The frame of a response. One that cannot be written is our bug: logged, and the end of this connection."""

@@ -1,7 +1,7 @@
 """How often something took how long: counts in buckets that double, from nanoseconds to centuries.
 
 A duration of n nanoseconds is counted at index n.bit_length(), so at index i are those below 2**i. Adding one costs two
-list items and no call; whoever cannot afford even a call does by hand what `add` does.
+list items.
 Not its business: clocks, quantiles, text.
 """
 
@@ -23,21 +23,15 @@ class Durations:
     def __init__(self) -> None:
         self.counts = [0] * (BUCKETS + 1)
 
-    def add(self, duration_ns: int) -> None:
-        """Count one, of `duration_ns` >= 0."""
+    def add(self, duration_ns: int, weight: int = 1) -> None:
+        """Count one, of `duration_ns` >= 0, that stands for as many as `weight`."""
         counts = self.counts
-        counts[duration_ns.bit_length()] += 1
-        counts[SUM] += duration_ns
+        counts[duration_ns.bit_length()] += weight
+        counts[SUM] += duration_ns * weight
 
     def add_ms(self, duration_ms: float) -> None:
         """Count one, of `duration_ms` >= 0."""
         self.add(int(duration_ms * 1e6))
-
-    def plus(self, other: Durations) -> Durations:
-        """Both together, as they are at this moment."""
-        both = Durations()
-        both.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
-        return both
 
     @property
     def count(self) -> int:

@@ -54,7 +54,7 @@ def test_unknown_keys_and_versions_end_the_connection(bench: Bench) -> None:
 
 def test_a_bug_in_a_handler_is_answered_and_the_next_request_is_served(bench: Bench) -> None:
     dispatch = Dispatch(bench.services)
-    dispatch._handlers[ApiKey.LIST_GROUPS] = broken
+    dispatch._route(ApiKey.LIST_GROUPS).handler = broken
     found = dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
     assert response(ApiKey.LIST_GROUPS, 3, found).error_code == ErrorCode.UNKNOWN_SERVER_ERROR
     after = dispatch.answer(PEER, frame(ApiKey.API_VERSIONS, 0, ApiVersionsRequest()))
@@ -63,7 +63,7 @@ def test_a_bug_in_a_handler_is_answered_and_the_next_request_is_served(bench: Be
 
 def test_a_produce_without_acks_that_fails_ends_the_connection(bench: Bench) -> None:
     dispatch = Dispatch(bench.services)
-    dispatch._handlers[ApiKey.PRODUCE] = broken
+    dispatch._route(ApiKey.PRODUCE).handler = broken
     with pytest.raises(CloseConnection):
         dispatch.answer(PEER, frame(ApiKey.PRODUCE, 9, produce("t", 0)))
 
@@ -73,7 +73,7 @@ def test_a_refusal_out_of_a_handler_is_answered(bench: Bench) -> None:
         raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
     dispatch = Dispatch(bench.services)
-    dispatch._handlers[ApiKey.LIST_GROUPS] = refuse
+    dispatch._route(ApiKey.LIST_GROUPS).handler = refuse
     found = dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
     assert response(ApiKey.LIST_GROUPS, 3, found).error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
 
@@ -83,7 +83,7 @@ def test_a_disk_that_fails_below_a_handler_is_answered_so(bench: Bench) -> None:
         raise StorageError("read", "segment", OSError(5, "Input/output error"))
 
     dispatch = Dispatch(bench.services)
-    dispatch._handlers[ApiKey.LIST_GROUPS] = fail
+    dispatch._route(ApiKey.LIST_GROUPS).handler = fail
     found = dispatch.answer(PEER, frame(ApiKey.LIST_GROUPS, 3, ListGroupsRequest()))
     assert response(ApiKey.LIST_GROUPS, 3, found).error_code == ErrorCode.KAFKA_STORAGE_ERROR
 

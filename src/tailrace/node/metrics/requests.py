@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tailrace.base.errors import ErrorCode
 from tailrace.broker.request_meters import RequestMeter
@@ -26,23 +26,19 @@ def request_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
         [({**_labels(key), "error": _error_name(code)}, count) for (key, code), count in errors],
     )
     yield
-    parts: list[tuple[str, str, list[Durations]]] = [
+    parts: list[tuple[str, str, Callable[[RequestMeter], tuple[Durations, int]]]] = [
+        ("requestqueuetimems", "From the turn that found a request to its handler.", _queue),
+        ("localtimems", "In the handler.", lambda meter: (meter.local, 0)),
         (
-            "requestqueuetimems",
-            "From the turn that found a request to its handler.",
-            [m.queue for _, m in meters],
+            "remotetimems",
+            "Waiting for records, replicas, members or the disk.",
+            lambda meter: _far(meter, meter.remote),
         ),
-        ("localtimems", "In the handler.", [m.local.plus(m.plain) for _, m in meters]),
-        ("remotetimems", "Waiting for records, replicas, members or the disk.", [m.remote for _, m in meters]),
-        ("responsesendtimems", "Until the kernel had the whole answer.", [m.send for _, m in meters]),
-        (
-            "totaltimems",
-            "All of it but the sending.",
-            [m.total.plus(m.plain) for _, m in meters],
-        ),
+        ("responsesendtimems", "Until the kernel had the whole answer.", lambda meter: _far(meter, meter.send)),
+        ("totaltimems", "All of it but the sending.", lambda meter: (meter.total, 0)),
     ]
-    for name, words, histograms in parts:
-        out.durations_ms(f"{_PREFIX}_{name}", words, list(_filled(meters, histograms)))
+    for name, words, part in parts:
+        out.durations_ms(f"{_PREFIX}_{name}", words, list(_spent(meters, part)))
         yield
     out.gauge(
         "kafka_server_delayedoperationpurgatory_purgatorysize",
@@ -51,16 +47,24 @@ def request_metrics(out: Exposition, observed: Observed) -> Iterator[None]:
     )
 
 
-def _filled(
-    meters: list[tuple[Labels, RequestMeter]], histograms: list[Durations]
+def _spent(
+    meters: list[tuple[Labels, RequestMeter]], part: Callable[[RequestMeter], tuple[Durations, int]]
 ) -> Iterator[tuple[Labels, Durations, int]]:
-    """With the requests that spent no time there, so that a part counts all that have come as far; left out where none
-    ever spent any."""
-    for (labels, meter), durations in zip(meters, histograms, strict=True):
-        if not durations.count:
-            continue
-        ended_count = meter.count - meter.waiting_count
-        yield labels, durations, max(ended_count - durations.count, 0)
+    """Of each API a part, with the requests that spent no time there; left out where none ever spent any."""
+    for labels, meter in meters:
+        durations, instant_count = part(meter)
+        if durations.count:
+            yield labels, durations, instant_count
+
+
+def _queue(meter: RequestMeter) -> tuple[Durations, int]:
+    """Those that did not wait for their turn are known as `local` knows them: by the timed ones."""
+    return meter.queue, meter.local.count - meter.queue.count
+
+
+def _far(meter: RequestMeter, durations: Durations) -> tuple[Durations, int]:
+    """A part of which all are counted that spend any time there: all others that have come as far spent none."""
+    return durations, max(meter.count - meter.waiting_count - durations.count, 0)
 
 
 def _labels(key: int) -> Labels:
