@@ -15,6 +15,21 @@ from tailrace.base.errors import StorageError
 
 PENDING_MAX_BYTES: Final = 8192
 """Index bytes kept in memory before they are written: a write(2) costs as much as a thousand entries' packing."""
+_ZEROS: Final = bytes(65_536)
+
+
+def used_entries(data: bytes, entry_size: int) -> int:
+    """How many entries stand before a tail that is torn or zero. One is kept, for it may be of zeros itself.
+
+    A Kafka that was killed leaves 10 MB of zeros in each index: they are passed over at the speed of memory.
+    """
+    whole = len(data) - len(data) % entry_size
+    end = whole
+    while end >= len(_ZEROS) and data.endswith(_ZEROS, 0, end):
+        end -= len(_ZEROS)
+    begin = max(0, end - len(_ZEROS))
+    used = begin + len(data[begin:end].rstrip(b"\0"))
+    return max(-(-used // entry_size), min(1, whole // entry_size))
 
 
 class IndexFile:

@@ -21,6 +21,7 @@ from bisect import bisect_left, bisect_right
 from typing import Final
 
 from tailrace.log.bounded_index import BoundedIndex
+from tailrace.log.index_file import used_entries
 
 ENTRY_SIZE: Final = 8
 _ENTRY: Final = struct.Struct(">ii")
@@ -97,13 +98,10 @@ class OffsetIndex(BoundedIndex):
 def parse_entries(data: bytes) -> tuple[array[int], array[int]]:
     """(relative offsets, positions) of a file's bytes; a torn or zero tail (Kafka's preallocation) is left out."""
     columns = array("i")
-    columns.frombytes(data[: len(data) - len(data) % ENTRY_SIZE])
+    columns.frombytes(data[: used_entries(data, ENTRY_SIZE) * ENTRY_SIZE])
     if sys.byteorder == "little":
         columns.byteswap()
     relative, positions = columns[0::2], columns[1::2]
-    while len(relative) > 1 and relative[-1] == 0 and positions[-1] == 0:
-        relative.pop()
-        positions.pop()
     if len(relative) == 1 and len(data) > ENTRY_SIZE and relative[0] == 0 and positions[0] == 0:
         relative.pop()
         positions.pop()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import tailrace.log.offset_index
+import tailrace.log.time_index
 from tailrace.base.disk import RealDisk
 from tailrace.log.offset_index import OffsetIndex
 from tailrace.log.time_index import TimeIndex
@@ -134,6 +138,27 @@ def test_time_index_keeps_rising_timestamps(tmp_path: Path) -> None:
 def test_time_index_of_kafka_with_zeros(tmp_path: Path) -> None:
     (tmp_path / "x.timeindex").write_bytes(struct.pack(">qi", 100, 5) + bytes(36))
     assert time_index(tmp_path).entries() == [(100, 1005)]
+
+
+@pytest.mark.parametrize(
+    ("index", "entry"),
+    [
+        (tailrace.log.offset_index, struct.pack(">ii", 5, 700)),
+        (tailrace.log.time_index, struct.pack(">qi", 1_700_000_000_000, 5)),
+    ],
+)
+def test_what_kafka_preallocates_is_not_unpacked(index: ModuleType, entry: bytes) -> None:
+    """Ten megabytes of zeros in each index of a Kafka that was killed: not a second of the start for each."""
+    data = entry * 2 + bytes(10_485_720)
+    assert len(data) % len(entry) == 0
+    tracemalloc.start()
+    keys, values = index.parse_entries(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(keys) == len(values) == 2
+    assert peak < 100_000, "not a copy of it was made"
+    torn = index.parse_entries(data[:-3])
+    assert torn == (keys, values)
 
 
 def test_txn_index(tmp_path: Path) -> None:
