@@ -38,6 +38,9 @@ INDEX_ENTRY_MAX_BYTES: Final = 12
 EPOCH_MAX: Final = 2**31 - 1
 """The highest leader epoch there is."""
 
+_CLIENT: Final = AppendOrigin.CLIENT
+"""Looked up once: each append asks for it."""
+
 
 class Log(LogContents):
     """The log of one partition. Made by `Log.open`."""
@@ -110,14 +113,14 @@ class Log(LogContents):
         """
         batch = single_batch(records)
         now_ms = self._env.clock.wall_ms()
-        if origin is AppendOrigin.CLIENT:
+        if origin is _CLIENT:
             validate_client_batch(batch, self._rules, now_ms)
         if self._rules.compression_type != "producer":
             rebuilt = recompressed(batch, self._rules.compression_type)
             if rebuilt is not None:
                 batch = RecordBatch.parse(memoryview(rebuilt))
         if batch.producer_id >= 0 and not batch.is_control:
-            known = admit(self._segments, self.producer_states, batch, origin is AppendOrigin.CLIENT)
+            known = admit(self._segments, self.producer_states, batch, origin is _CLIENT)
             if known is not None:
                 return AppendInfo(known.first_offset, known.last_offset, known.timestamp, self.log_start_offset, True)
         if batch.size > self._config.segment_bytes:

@@ -27,6 +27,7 @@ RECORD_ERRORS_MAX: Final = 1000
 """Records named in one refusal: beyond that the answer grows without telling the producer more."""
 
 INT64_MAX: Final = (1 << 63) - 1
+_LAST_CODEC: Final = int(Codec.ZSTD)
 
 
 class BatchRules(NamedTuple):
@@ -66,7 +67,7 @@ def validate_client_batch(batch: RecordBatch, rules: BatchRules, now_ms: int) ->
         )
     if not batch.crc_valid():
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "The batch does not match its CRC.")
-    if batch.attributes & CODEC_MASK > Codec.ZSTD:
+    if batch.attributes & CODEC_MASK > _LAST_CODEC:
         raise _invalid(f"Compression codec {batch.attributes & CODEC_MASK} does not exist.")
     if batch.base_offset != 0:
         raise _invalid(f"The base offset of a produced batch is {batch.base_offset}, not 0.")

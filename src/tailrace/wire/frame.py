@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - the standard library's name is lower case
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tailrace.base.limits import REQUEST_DECODED_MAX_BYTES
 from tailrace.wire.api import Api, ApiKey
@@ -28,6 +28,7 @@ SIZE_BYTES = 4
 _HEADER = Struct(">hhi")
 _RESPONSE = Struct(">ii")
 _SIZE = Struct(">i")
+_API_VERSIONS: Final = int(ApiKey.API_VERSIONS)
 
 
 class RequestHeader(NamedTuple):
@@ -76,7 +77,7 @@ def decode_request(api: Api, header: RequestHeader, buf: memoryview) -> tuple[st
 def encode_response(api: Api, version: int, correlation_id: int, response: Encodable) -> bytearray:
     """A whole response frame."""
     out = bytearray(_RESPONSE.pack(0, correlation_id))
-    if version >= api.flexible_from and api.key != ApiKey.API_VERSIONS:
+    if version >= api.flexible_from and api.key != _API_VERSIONS:
         out.append(0)
     response.encode(out, version)
     _SIZE.pack_into(out, 0, len(out) - SIZE_BYTES)
@@ -99,7 +100,7 @@ def decode_response(api: Api, version: int, buf: memoryview) -> tuple[int, Any]:
     try:
         (correlation_id,) = _SIZE.unpack_from(buf, 0)
         pos = 4
-        if version >= api.flexible_from and api.key != ApiKey.API_VERSIONS:
+        if version >= api.flexible_from and api.key != _API_VERSIONS:
             pos = skip_tagged_fields(buf, pos)
         response, pos = api.response.decode(buf, pos, version)
     except (StructError, IndexError) as error:
