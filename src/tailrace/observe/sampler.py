@@ -3,10 +3,9 @@
 At each tick a thread's stack is charged with what the thread has used since the tick before, read from the kernel's
 clock of that thread: a sample that comes late weighs more, time in C counts where C was called, and a thread that
 waits counts nothing but time. What the process used beside Python's threads (a library's own, those that began and
-ended between two ticks) is charged to one line of its own, so the total is the process's. Reading a thread's clock is
-most of a tick's cost: while the process has used hardly more than the calling thread, the others are not asked, one
-whose innermost frame is where it was is taken to wait there still, and what they used is charged when they are asked
-(UNREAD_MAX_NS).
+ended between two ticks) is charged to one line of its own, so the total is the process's. Looking at the other threads
+is much of a tick's cost, as their memory is cold: while the process has used hardly more than the calling thread, they
+are taken to wait where they were, and what they used is charged when they are looked at (UNREAD_MAX_NS).
 Not its business: when ticks come (`cpu_profile`).
 """
 
@@ -31,7 +30,7 @@ SAMPLE_TYPES: Final = (
 OUTSIDE_PYTHON: Final = "[threads outside Python]"
 OTHER_STACKS: Final = "[other stacks]"
 UNREAD_MAX_NS: Final = 20_000
-"""What other threads may have used together before their clocks are read: 0.2 % of the time between two ticks."""
+"""What other threads may have used together before they are looked at: 0.2 % of the time between two ticks."""
 
 
 class Sampler:
@@ -42,8 +41,12 @@ class Sampler:
         self._counts: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         self._stacks: dict[tuple[int, ...], RawStack] = {(): ()}
         """Those of `_counts`, which keeps their code objects alive: no other can take the id of one."""
-        self._seen: dict[int, tuple[int, int, list[int]]] = {}
-        """By thread: its innermost frame's id and position at the last tick, and the counts of its stack."""
+        self._waiting: list[list[int]] = []
+        """Of each other thread the counts of its stack, when they were last looked at."""
+        self._unseen_count = self._unseen_ns = 0
+        """Ticks since then, and the time that passed with them."""
+        self._are_known = False
+        """Whether the others have been looked at."""
         self._used_ns: dict[int, int] = {}
         self._is_busy = False
         self.tick_count = 0
@@ -52,7 +55,7 @@ class Sampler:
         for ident in sys._current_frames():
             self._used_ns[ident] = thread_cpu_ns(ident) or 0
         self._read_at = self._process_ns - self._used_ns[get_ident()]
-        """What all threads but the calling one had used when their clocks were last read."""
+        """What all threads but the calling one had used when they were last looked at."""
 
     @property
     def duration_ns(self) -> int:
@@ -69,24 +72,16 @@ class Sampler:
         self._is_busy = True
         now_ns = self._now_ns()
         passed_ns, self._last_ns = now_ns - self._last_ns, now_ns
-        frames: dict[int, FrameType] = sys._current_frames()
         own = get_ident()
-        if own_frame is not None:
-            frames[own] = own_frame
-        else:
-            frames.pop(own, None)
         own_ns = thread_cpu_ns(own) or 0
         others_ns = process_cpu_ns() - own_ns
-        is_read = others_ns - self._read_at > UNREAD_MAX_NS
-        if is_read:
-            self._read_at = others_ns
-        for ident, frame in frames.items():
-            if ident == own:
-                self._count(own, frame, self._used_since(own, own_ns), passed_ns)
-            elif is_read:
-                self._count(ident, frame, self._used_since(ident, thread_cpu_ns(ident) or 0), passed_ns)
-            else:
-                self._count_waiting(ident, frame, passed_ns)
+        if own_frame is not None:
+            self._count(own, own_frame, self._used_since(own, own_ns), passed_ns)
+        if not self._are_known or others_ns - self._read_at > UNREAD_MAX_NS:
+            self._count_others(own, others_ns, passed_ns)
+        else:
+            self._unseen_count += 1
+            self._unseen_ns += passed_ns
         self.tick_count += 1
         self._is_busy = False
 
@@ -97,21 +92,32 @@ class Sampler:
         # An ident that a new thread has taken over begins from nothing.
         return used_ns - last_ns if used_ns >= last_ns else used_ns
 
-    def _count_waiting(self, ident: int, frame: FrameType, passed_ns: int) -> None:
-        frame_id, position, counts = self._seen.get(ident, (0, 0, []))
-        if frame_id == id(frame) and position == frame.f_lasti:
-            counts[0] += 1
-            counts[2] += passed_ns
-        else:
-            self._count(ident, frame, 0, passed_ns)
+    def _count_others(self, own: int, others_ns: int, passed_ns: int) -> None:
+        self._count_unseen()
+        is_read = others_ns - self._read_at > UNREAD_MAX_NS
+        if is_read:
+            self._read_at = others_ns
+        self._are_known = True
+        self._waiting = [
+            self._count(ident, frame, self._used_since(ident, thread_cpu_ns(ident) or 0) if is_read else 0, passed_ns)
+            for ident, frame in sys._current_frames().items()
+            if ident != own
+        ]
 
-    def _count(self, ident: int, frame: FrameType, used_ns: int, passed_ns: int) -> None:
+    def _count_unseen(self) -> None:
+        """Charge the others with the ticks since they were looked at."""
+        for counts in self._waiting:
+            counts[0] += self._unseen_count
+            counts[2] += self._unseen_ns
+        self._unseen_count = self._unseen_ns = 0
+
+    def _count(self, ident: int, frame: FrameType, used_ns: int, passed_ns: int) -> list[int]:
         stack = stack_key(frame)
         counts = self._counts.get((ident, stack)) or self._counts_of_new(ident, stack, frame)
-        self._seen[ident] = id(frame), frame.f_lasti, counts
         counts[0] += 1
         counts[1] += used_ns
         counts[2] += passed_ns
+        return counts
 
     def _counts_of_new(self, ident: int, stack: tuple[int, ...], frame: FrameType) -> list[int]:
         if len(self._counts) >= STACKS_MAX:
@@ -122,6 +128,7 @@ class Sampler:
 
     def samples(self) -> list[Sample]:
         """What was counted, stacks named, threads as labels."""
+        self._count_unseen()
         names, threads = StackNames(), thread_names()
         found: list[Sample] = []
         for (ident, stack), counts in self._counts.items():

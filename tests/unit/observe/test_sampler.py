@@ -70,6 +70,46 @@ def test_threads_that_wait_are_asked_when_the_process_has_used_more_than_the_cal
     assert round(sum(sample.values[2] for sample in waiting) / 1e6) == 30
 
 
+def test_threads_that_wait_are_not_looked_at_before_they_are_asked(monkeypatch):
+    """Their frames are cold memory. What passed is theirs all the same, where they were."""
+    process_ns, looks = [0], []
+    current_frames = sys._current_frames
+    monkeypatch.setattr(sampler_module, "thread_cpu_ns", lambda ident: 0)
+    monkeypatch.setattr(sampler_module, "process_cpu_ns", lambda: process_ns[0])
+    monkeypatch.setattr(sys, "_current_frames", lambda: looks.append(1) or current_frames())
+    clock, ended, moved = ManualClock(), threading.Event(), threading.Event()
+
+    def wait_twice():
+        moved.wait()
+        ended.wait()
+
+    waiter = threading.Thread(target=wait_twice, name="waiter")
+    waiter.start()
+    try:
+        sampler = Sampler(clock)
+        looks.clear()
+        for _ in range(5):
+            clock.advance(10)
+            sampler.tick(sys._getframe())
+        assert len(looks) == 1
+        moved.set()
+        process_ns[0] += sampler_module.UNREAD_MAX_NS + 1
+        clock.advance(10)
+        sampler.tick(sys._getframe())
+        assert len(looks) == 2
+        clock.advance(10)
+        sampler.tick(sys._getframe())
+        waiting = of_thread(sampler, "waiter")
+        assert sum(sample.values[0] for sample in waiting) == 7
+        assert round(sum(sample.values[2] for sample in waiting) / 1e6) == 70
+        again = of_thread(sampler, "waiter")
+        assert [sample.values for sample in again] == [sample.values for sample in waiting]
+    finally:
+        moved.set()
+        ended.set()
+        waiter.join()
+
+
 def test_the_calling_thread_can_be_left_out():
     sampler = Sampler(ManualClock())
     sampler.tick(None)
