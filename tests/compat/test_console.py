@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,7 @@ RECORDS = 10_000_000
 CODECS = (Codec.NONE, Codec.GZIP, Codec.LZ4, Codec.ZSTD)
 """Of the large topic's partitions, one each."""
 
+READ_S, READ_AND_REST_S = 9, 15
 CITIES = ("Oslo", "Bergen", "Aarhus", "Turku", "Uppsala")
 VIEWS = (
     "/",
@@ -125,25 +127,39 @@ def tab(browser: Browser, cluster: Cluster) -> Iterator[Tab]:
 
 
 @pytest.fixture
-def written_all_the_time(cluster: Cluster) -> Iterator[None]:
-    """Clicks go on being written while the test looks; bounded by its end."""
+def used_all_the_time(cluster: Cluster) -> Iterator[None]:
+    """Clicks go on being written and read while the test looks; bounded by its end."""
     ended = threading.Event()
-
-    def write() -> None:
-        producer = cluster.producer()
-        number = 0
-        while not ended.wait(0.1):
-            for _ in range(10 + number % 17):
-                producer.produce("clicks", order(number), key=f"customer-{number % 500}")
-                number += 1
-            producer.poll(0)
-        producer.flush(WAIT_S)
-
-    thread = threading.Thread(target=write)
-    thread.start()
+    threads = [threading.Thread(target=each, args=(cluster, ended)) for each in (write_clicks, read_clicks)]
+    for thread in threads:
+        thread.start()
     yield
     ended.set()
-    thread.join(WAIT_S)
+    for thread in threads:
+        thread.join(WAIT_S)
+
+
+def write_clicks(cluster: Cluster, ended: threading.Event) -> None:
+    """Some a tenth of a second."""
+    producer = cluster.producer()
+    number = 0
+    while not ended.wait(0.1):
+        for _ in range(10 + number % 17):
+            producer.produce("clicks", order(number), key=f"customer-{number % 500}")
+            number += 1
+        producer.poll(0)
+    producer.flush(WAIT_S)
+
+
+def read_clicks(cluster: Cluster, ended: threading.Event) -> None:
+    """As a group that rests a while again and again, so that it falls behind and catches up."""
+    settings = {"group.id": "dashboard", "client.id": "dashboard-1", "topic.metadata.refresh.interval.ms": 1000}
+    consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "auto.commit.interval.ms": 500, **settings})
+    consumer.subscribe(["clicks"])
+    while not ended.wait(0.02):
+        if time.monotonic() % READ_AND_REST_S < READ_S:
+            consumer.consume(20, 0.1)
+    consumer.close()
 
 
 def type_name_and_confirm(page: Page, name: str, action: str) -> None:
@@ -163,17 +179,21 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
-def test_the_charts_of_the_overview_move(tab: Tab, written_all_the_time: None) -> None:
+def test_the_charts_of_the_overview_move(tab: Tab, used_all_the_time: None) -> None:
     page = tab.open("/")
     expect(page.locator(".figure-tile").first.locator(".value")).to_have_text(re.compile(r"^[1-9]"))
     canvas = page.locator(".live-chart canvas")
     expect(canvas).to_have_count(4)
-    drawn = "() => document.querySelector('.live-chart canvas').toDataURL()"
+    drawn = "() => [...document.querySelectorAll('.live-chart canvas')].map(canvas => canvas.toDataURL())"
     before = page.evaluate(drawn)
-    page.wait_for_function(f"before => ({drawn})() !== before", arg=before)
+    page.wait_for_function(f"before => ({drawn})().every((now, at) => now !== before[at])", arg=before)
     expect(page.get_by_text("Every partition has a leader")).to_be_visible()
     expect(page.locator(".rows").get_by_role("link", name="clicks")).to_be_visible()
-    picture(page, "overview", after_ms=40_000)
+    picture(page, "overview", after_ms=75_000)
+    tab.open("/groups/dashboard")
+    expect(page.locator(".card", has_text="Members").last).to_contain_text("dashboard-1")
+    expect(page.locator(".live-chart .key b")).to_have_text(re.compile(r"^\d"))
+    picture(page, "group", after_ms=3_000)
 
 
 def test_a_record_is_opened_as_json_with_its_headers(tab: Tab) -> None:
@@ -318,7 +338,6 @@ def test_a_group_s_offsets_are_reset_after_a_preview_and_the_group_deleted(tab: 
     page.get_by_role("button", name="Reset offsets").click()
     page.get_by_role("button", name="Preview").click()
     expect(page.locator(".q-dialog")).to_contain_text("would move")
-    picture(page, "reset", after_ms=1000)
     type_name_and_confirm(page, "weekly", "Reset offsets")
     committed = page.locator(".card .rows").first.locator("tbody tr td:nth-child(2)")
     expect(committed.first).to_have_text("0")
@@ -352,7 +371,7 @@ def test_a_broker_shows_its_disk_and_settings(tab: Tab) -> None:
     expect(page.locator("table.settings")).to_contain_text("5 min")
 
 
-def test_a_profile_is_drawn_as_a_flame_graph(tab: Tab, written_all_the_time: None) -> None:
+def test_a_profile_is_drawn_as_a_flame_graph(tab: Tab, used_all_the_time: None) -> None:
     page = tab.open("/profiles")
     page.get_by_label("For", exact=True).click()
     page.get_by_role("option", name="2 s", exact=True).click()

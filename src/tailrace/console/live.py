@@ -85,6 +85,7 @@ class Live:
         try:
             while self._listeners or clock.monotonic_ms() - self._left_ms < LAG_IDLE_MS:
                 begun_ms = clock.monotonic_ms()
+                self._console.lags.wanted()
                 try:
                     found = await (self._metrics() if self._kafka.options.metrics else self._offsets())
                 except (TailraceError, KafkaException, TimeoutError, OSError) as error:
@@ -125,7 +126,6 @@ class Live:
         return None if before is None else figures_of(before, self._reading, clock.wall_ms())
 
     async def _offsets(self) -> dict[str, Any] | None:
-        self._console.lags.wanted()
         clock = self._console.clock
         if clock.monotonic_ms() - self._places_ms > LIVE_PLACES_KEPT_MS:
             metadata = await self._kafka.metadata()

@@ -52,7 +52,7 @@ export const Group = {
         <FigureTile label="Type" :value="data.type ?? '–'" :note="data.protocol_type || ''" />
         <FigureTile label="Coordinator" :value="data.coordinator ? 'Broker ' + data.coordinator.id : '–'" :note="data.coordinator ? data.coordinator.host + ':' + data.coordinator.port : ''" />
       </section>
-      <section class="charts"><LiveChart label="Lag, last hour" :series="series" :format="format.short" empty="Lag is kept from the console's start on, for an hour." class="card" /></section>
+      <section class="charts"><LiveChart label="Lag, last hour" :series="series" :format="format.short" empty="Lag is kept while somebody uses the console, for an hour." class="card" /></section>
       <section v-for="one in topics" :key="one.topic" class="card spaced">
         <h2><a class="mono" :href="pathOf('topics', one.topic)">{{ one.topic }}</a> <span class="muted plain">lag {{ format.count(one.lag) }}</span></h2>
         <div class="inner-scroll"><table class="rows"><thead><tr><th class="number">Partition</th><th class="number">Committed</th><th class="number">End</th><th class="number">Lag</th><th class="bar-cell"><span class="hidden">Lag as a bar</span></th><th>Member</th></tr></thead>
