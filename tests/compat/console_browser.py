@@ -3,7 +3,8 @@
 The browser is Debian's Chromium, driven by Playwright. Every wait is bounded by `WAIT_MS`.
 
 A browser cuts off all that is under way when an interface of the machine comes or goes, as networks of other tests do
-(ERR_NETWORK_CHANGED): no fault of the console, which asks again, and so does `Tab.open`.
+(ERR_NETWORK_CHANGED): no fault of the console, which asks again, and so does `Tab.open`. On a busy machine it also
+notes that a library it was told of beforehand was not used within seconds: it is, when the one before it has run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ WIDE = (1280, 820)
 PHONE = (390, 780)
 READY = re.compile(r"tailrace console ready (http://\S+)")
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+NOT_USED_YET = "was preloaded using link preload but not used within a few seconds"
 OPENED_AGAIN = 3
 START_LOOKS = 12
 START_LOOK_MS = 5_000
@@ -98,6 +100,8 @@ class Tab:
     def _note(self, told: ConsoleMessage) -> None:
         if NETWORK_CHANGED in told.text:
             self.network_changes += 1
+        elif NOT_USED_YET in told.text:
+            pass
         elif told.type in ("error", "warning") and not told.location["url"].endswith(tuple(self.forgiven)):
             self.complaints.append(f"{told.text} {told.location['url']}")
 
