@@ -24,7 +24,7 @@ def group(tailrace: Tailrace, topic: str) -> str:
     for partition in ("0", "1"):
         sent = tailrace("produce", topic, "-p", partition, stdin=b"".join(b"%d\n" % number for number in range(10)))
         assert sent.code == 0, sent.err
-    read = tailrace("consume", topic, "-g", name, "--from-beginning", "-n", "20", "--timeout", "20")
+    read = tailrace("consume", topic, "-g", name, "--from-beginning", "-n", "20", "--timeout", "60")
     assert len(read.out.split()) == 20, read
     return name
 
@@ -77,7 +77,7 @@ def test_reset_shows_its_plan_and_then_carries_it_out(tailrace, topic, group, wo
 def test_reset_of_one_partition(tailrace, topic, group) -> None:
     assert tailrace("groups", "reset", group, "-t", f"{topic}:1", "--to-earliest", "--execute").code == 0
     assert committed(tailrace, group) == {0: 10, 1: 0}
-    read = tailrace("consume", topic, "-g", group, "-n", "10", "--timeout", "20", "--format", "%p")
+    read = tailrace("consume", topic, "-g", group, "-n", "10", "--timeout", "60", "--format", "%p")
     assert read.out.split() == ["1"] * 10
 
 
@@ -134,7 +134,7 @@ def test_epochs_of_a_group_of_the_consumer_protocol(tailrace, topic, broker) -> 
         {"bootstrap.servers": broker.address, "group.id": name, "group.protocol": "consumer", "log_level": 0}
     )
     consumer.subscribe([topic])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not consumer.assignment():
         assert time.monotonic() < deadline
         consumer.poll(0.1)

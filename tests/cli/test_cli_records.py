@@ -63,7 +63,7 @@ def test_every_codec_and_acks(tailrace, topic) -> None:
     choices = [(codec, acks) for codec in ("none", "gzip", "snappy", "lz4", "zstd") for acks in ("1", "all")]
     for codec, acks in choices:
         send(tailrace, topic, content, "-z", codec, "--acks", acks, "-p", "0")
-    read = tailrace("consume", topic, "--from-beginning", "-n", str(200 * len(choices)), "--timeout", "10")
+    read = tailrace("consume", topic, "--from-beginning", "-n", str(200 * len(choices)), "--timeout", "60")
     assert read.out == content * len(choices)
 
 

@@ -43,4 +43,4 @@ class TestConfluent(Story, StaticStory, CooperativeStory):
         [described] = [future.result(30) for future in admin.describe_consumer_groups([group]).values()]
         assert described.group_id == group
         broker.kill_and_restart()
-        assert admin.delete_consumer_groups([group], request_timeout=10)[group].result() is None
+        assert admin.delete_consumer_groups([group], request_timeout=60)[group].result() is None

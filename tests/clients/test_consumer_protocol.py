@@ -50,7 +50,7 @@ class Group:
         self.seen: list[bytes] = []
 
     def create(self, topic: str, partitions: int) -> None:
-        self.admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+        self.admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(60)
 
     def join(self, topic: str | None = None, **settings: str) -> Consumer:
         common = {"bootstrap.servers": self.broker.address, "log_level": 0, "auto.offset.reset": "earliest"}
@@ -63,7 +63,7 @@ class Group:
         self.consumers.remove(consumer)
         consumer.close()
 
-    def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
+    def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
         """Let every consumer consume until it is so."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -92,14 +92,14 @@ def test_members_come_go_and_die(broker: TailraceProcess, at_end: ExitStack) -> 
     producer = Producer({"bootstrap.servers": broker.address})
     for number in range(600):
         producer.produce(group.name, b"%d" % number, partition=number % 6)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     first = group.join()
     group.until(lambda: len(group.seen) >= 600, "all is read")
     assert sorted(map(int, group.seen)) == list(range(600))
     first.commit(asynchronous=False)
     second = group.join()
     group.until(lambda: group.loads() == [3, 3], "two share")
-    [described] = [future.result(30) for future in group.admin.describe_consumer_groups([group.name]).values()]
+    [described] = [future.result(60) for future in group.admin.describe_consumer_groups([group.name]).values()]
     assert (described.state, described.type) == (ConsumerGroupState.STABLE, ConsumerGroupType.CONSUMER)
     assert described.partition_assignor == "uniform"
     broker.kill_and_restart()
@@ -111,12 +111,12 @@ def test_members_come_go_and_die(broker: TailraceProcess, at_end: ExitStack) -> 
     )
     group.until(lambda: group.loads() == [3], "the child has its half")
     child.kill()
-    child.communicate(timeout=10)
+    child.communicate(timeout=60)
     group.until(lambda: group.loads() == [6], "the dead one's half comes back")
     assert len(group.seen) == 600, "offsets that were committed are not read again"
     group.close()
     admin = AdminClient({"bootstrap.servers": broker.address})
-    assert admin.delete_consumer_groups([group.name])[group.name].result(30) is None
+    assert admin.delete_consumer_groups([group.name])[group.name].result(60) is None
 
 
 def test_topics_that_come_and_grow_are_consumed(broker: TailraceProcess, at_end: ExitStack) -> None:
@@ -125,7 +125,7 @@ def test_topics_that_come_and_grow_are_consumed(broker: TailraceProcess, at_end:
     group.until(lambda: group.loads() == [2], "the regular expression finds a topic")
     group.create("grow-2", 3)
     group.until(lambda: group.loads() == [5], "and one that is made later")
-    group.admin.create_partitions([NewPartitions("grow-2", 4)])["grow-2"].result(30)
+    group.admin.create_partitions([NewPartitions("grow-2", 4)])["grow-2"].result(60)
     group.until(lambda: group.loads() == [6], "and partitions that are added")
 
 
@@ -147,7 +147,7 @@ def test_an_empty_group_changes_its_protocol(broker: TailraceProcess, at_end: Ex
     producer = Producer({"bootstrap.servers": broker.address})
     for number in range(30):
         producer.produce(group.name, b"%d" % number, partition=number % 3)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     for protocol in ("classic", "consumer", "classic", "consumer"):
         settings = {"group.remote.assignor": assignor} if protocol == "consumer" else {}
         consumer = group.join(**{"group.protocol": protocol, **settings})

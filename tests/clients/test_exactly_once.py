@@ -15,7 +15,7 @@ from tests.harness.story import new_name
 
 PARTITIONS = 2
 RECORDS = 1_200
-WAIT_S = 90.0
+WAIT_S = 180.0
 KILLS_LEAST, KILLS_MOST = 3, 4
 PORTION = RECORDS // (KILLS_LEAST + 1)
 
@@ -74,7 +74,7 @@ def count_committed(broker: BrokerProcess, topic: str, found: dict[int, list[int
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_each_record_arrives_once(broker: BrokerProcess, client: str, tmp_path: Path) -> None:
     chance = random.Random(f"exactly once {client}")
     source, target = new_name("source"), new_name("target")

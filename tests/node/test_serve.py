@@ -206,9 +206,9 @@ class TestHttp:
             found = re.search(r" http=127\.0\.0\.1:([0-9]+) in ", broker.line)
             assert found is not None, broker.line
             base = f"http://127.0.0.1:{found[1]}"
-            with urlopen(f"{base}/readyz", timeout=10) as answer:
+            with urlopen(f"{base}/readyz", timeout=60) as answer:
                 assert json.load(answer)["status"] == "ready"
-            with urlopen(f"{base}/healthz", timeout=10) as answer:
+            with urlopen(f"{base}/healthz", timeout=60) as answer:
                 assert json.load(answer)["status"] == "alive"
             assert broker.stop() == 0
 

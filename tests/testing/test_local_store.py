@@ -111,7 +111,7 @@ def test_a_browser_is_not_answered(gateway: GatewayThread) -> None:
     """Any page may have it send what it likes to an address of this host."""
     body = b"{}"
     head = b"POST /v3/kv/range HTTP/1.1\r\nContent-Length: 2\r\n"
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(head + b"\r\n" + body)
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
         client.sendall(head + b"Origin: http://example.com\r\n\r\n" + body)
