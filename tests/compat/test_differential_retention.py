@@ -119,7 +119,7 @@ def test_by_size(same: Same) -> None:
         now = now_ms()
         create(s, "sized", segment_bytes="1048576", retention_bytes="1300000")
         fill(s, "sized", 10, now)
-        after_retention(s, "by size", "sized")
+        after_retention(s, "by size", "sized", 3)
         alter(s, "sized", retention_bytes="0")
         after_retention(s, "to nothing", "sized", 10)
         alter(s, "sized", retention_bytes=None)

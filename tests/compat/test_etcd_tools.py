@@ -29,6 +29,7 @@ FAST = {
     "replica.fetch.max.bytes": "50000",
     "replica.fetch.response.max.bytes": "50000",
     "replication.quota.window.num": "2",
+    "replication.quota.window.size.seconds": "5",
     "leader.imbalance.check.interval.seconds": "3600",
 }
 
@@ -133,7 +134,7 @@ def test_a_topic_is_moved_with_a_throttle_and_without(kit: Kit, tmp_path: Path) 
     current, proposed = (json.loads(line) for line in generated.splitlines() if line.startswith("{"))
     assert [each["replicas"] for each in current["partitions"]] == [[1, 2], [2, 1]]
     wanted = plan(tmp_path, "moved", [each["replicas"] for each in proposed["partitions"]])
-    executed = kit.ok(REASSIGN, "--execute", *wanted, "--throttle", "20000")
+    executed = kit.ok(REASSIGN, "--execute", *wanted, "--throttle", "5000")
     assert "Successfully started partition reassignments for moved-0,moved-1" in executed
     listed = kit.ok(REASSIGN, "--list")
     assert re.search(r"moved-\d: replicas: \S+ adding: [34],[34]\. removing: 1,2", listed), listed
