@@ -116,8 +116,8 @@ def member(broker: BrokerProcess, group: str, topic: str, *options: str) -> Iter
 def committed(broker: BrokerProcess, group: str, topic: str) -> int:
     """The group's offset in partition 0; below 0 where there is none."""
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
-    found = AdminClient({"bootstrap.servers": broker.address}).list_consumer_group_offsets([asked])[group].result(60)
-    return int(found.topic_partitions[0].offset)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    return int(admin.list_consumer_group_offsets([asked])[group].result(60).topic_partitions[0].offset)
 
 
 def test_group_resumes_after_a_crash_of_the_broker(broker: BrokerProcess) -> None:
