@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 "$PYTHON" tools/compat_install.py
+# What fails is run once more, three tests at most, and the first failure is told whole (docs/decisions/0025).
+set -- --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks -r aR "$@"
 # Workers even when it is one: a test that has to be ended takes its process with it, and the others still run.
 if [ "${TAILRACE_COMPAT_WORKERS:-1}" = 1 ]; then
     exec "$PYTHON" -m pytest -n 1 tests/compat -m compat "$@"

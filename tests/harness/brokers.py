@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,10 +22,14 @@ import uuid
 from pathlib import Path
 
 START_TIMEOUT_S = 180.0
+ORACLE_STARTS = 3
+"""How often Apache Kafka is started, where it ends by itself before it is ready; what it said is told each time."""
 STOP_TIMEOUT_S = 120.0
 CHOSEN_PORTS = (12_000, 32_000)
 """Below what Linux, macOS and Windows give to connections."""
 LOG_TAIL_BYTES = 8_192
+COMPLAINT = re.compile(r"^.*(?:\b(?:ERROR|FATAL)\b|Exception\b).*$", re.MULTILINE)
+COMPLAINTS_TOLD = 10
 
 # Both brokers are started with these, so that their answers can be compared.
 COMMON_SETTINGS = {
@@ -65,7 +70,7 @@ class BrokerProcess:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start the process and return once it answers; BrokerFailed with its last words when it does not."""
+        """Start the process and return once it answers; BrokerFailed with its complaints and last words otherwise."""
         assert self.process is None, "already running"
         command = self._command()
         offset = self.log_path.stat().st_size if self.log_path.exists() else 0
@@ -76,8 +81,12 @@ class BrokerProcess:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._ready(self._written_since(offset)):
             if self.process.poll() is not None or time.monotonic() > deadline:
+                ended = self.process.poll()
                 self.kill()
-                raise BrokerFailed(f"{self.name} did not become ready: {' '.join(command)}\n{self.log_tail()}")
+                how = f"ended with {ended}" if ended is not None else f"took more than {START_TIMEOUT_S} s"
+                complaints = COMPLAINT.findall(self._written_since(offset))[:COMPLAINTS_TOLD]
+                said = "\n".join([*complaints, "its last words:", self.log_tail()])
+                raise BrokerFailed(f"{self.name} {how} before it was ready: {' '.join(command)}\n{said}")
             time.sleep(0.02)
 
     def kill(self) -> None:
@@ -177,6 +186,24 @@ class KafkaProcess(BrokerProcess):
     @property
     def data_directory(self) -> Path:
         return self.directory / "data"
+
+    def start(self) -> None:
+        """Start it as any broker; one that ends while it starts, which is no fault of what is tested, is started again.
+
+        One that never ran gets other ports and an empty directory.
+        """
+        is_new = self.port == 0
+        for attempt in range(1, ORACLE_STARTS + 1):
+            try:
+                super().start()
+                break
+            except BrokerFailed as failed:
+                if attempt == ORACLE_STARTS:
+                    raise
+                print(f"start {attempt} of {ORACLE_STARTS}: {failed}")
+                if is_new:
+                    self.port = 0
+                    shutil.rmtree(self.data_directory, ignore_errors=True)
 
     def _command(self) -> list[str]:
         if self.port == 0:
