@@ -168,7 +168,47 @@ def planted_bounds() -> dict[str, tuple[Builder, set[str]]]:
     }
 
 
-PLANTED = {**planted_records(), **planted_bounds()}
+def planted_undone() -> dict[str, tuple[Builder, set[str]]]:
+    """Log starts that go back, though no deletion of unknown fate was there to be undone."""
+    return {
+        "back from where a later deletion of unknown fate was to bring it": (
+            three()
+            .add("admin", Bounds(KEY, 2, 3))
+            .add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO)
+            .add("admin", Bounds(KEY, 0, 3))
+            .final("a", "b", "c"),
+            {"log-start"},
+        ),
+        "back from where no deletion of unknown fate would bring it": (
+            three()
+            .add("admin", DeleteRecords(KEY, 1), outcome=Outcome.INFO)
+            .add("admin", DeleteRecords(KEY, 3), outcome=Outcome.INFO)
+            .add("admin", Bounds(KEY, 2, 3))
+            .add("admin", Bounds(KEY, 0, 3))
+            .final("a", "b", "c"),
+            {"log-start"},
+        ),
+        "a deletion of unknown fate undone, and one that was acknowledged with it": (
+            three()
+            .add("admin", DeleteRecords(KEY, 1))
+            .add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO)
+            .add("admin", Bounds(KEY, 2, 3))
+            .add("admin", Bounds(KEY, 0, 3))
+            .final("a", "b", "c"),
+            {"log-start"},
+        ),
+        "a deletion that was refused, shown and undone": (
+            three()
+            .add("admin", DeleteRecords(KEY, 2), outcome=Outcome.FAIL)
+            .add("admin", Bounds(KEY, 2, 3))
+            .add("admin", Bounds(KEY, 0, 3))
+            .final("a", "b", "c"),
+            {"log-start"},
+        ),
+    }
+
+
+PLANTED = {**planted_records(), **planted_bounds(), **planted_undone()}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -186,6 +226,9 @@ def test_what_is_allowed() -> None:
     assert deleted.found() == set()
     undone = three().read((0, "a")).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO).read((2, "c"))
     assert undone.final("a", "b", "c").found() == set()
+    shown = three().add("admin", DeleteRecords(KEY, 1)).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO)
+    shown.add("admin", Bounds(KEY, 2, 3)).add("admin", Bounds(KEY, 1, 3))
+    assert shown.final("b", "c", start=1).found() == set()
     sent_back = three().read((0, "a")).add("admin", DeleteRecords(KEY, 2), outcome=Outcome.INFO).read((0, "a"))
     assert sent_back.final("a", "b", "c").found() == set()
     told = three().read((0, "a")).add("admin", DeleteRecords(KEY, 0), outcome=Outcome.INFO).read((0, "a"))

@@ -88,6 +88,10 @@ class View:
         undone."""
         return any(invoked < when and offset + 1 < before for invoked, before in self._untold_deletions[key])
 
+    def may_be_undone(self, key: Key, log_start: int, seen: float) -> bool:
+        """Whether the log may have started there, when that was seen, only by a deletion that nobody was told of."""
+        return any(invoked < seen and before == log_start for invoked, before in self._untold_deletions[key])
+
     def place(self, send: Send) -> int | None:
         """Where a record lies: where its producer was told, or the one place where it was read."""
         if send.offset is not None:
