@@ -3,7 +3,8 @@
 Behaviour: a partition without a commit, and every one of an unknown group, is answered with offset -1 and no error.
     With `require_stable` (KIP-447) a partition with an offset in an open transaction is UNSTABLE_OFFSET_COMMIT: what
     is committed may be about to be replaced. With a member's id and epoch (v9, KIP-848) an old epoch is refused.
-    An offset that was committed for a topic that has since been deleted is not its namesake's.
+    An offset that was committed for a topic that has since been deleted is not its namesake's. Before v8 the error of a
+    group is told for each partition that was asked for, too: there are clients that look nowhere else (decision 25).
 Versions:  v2 null topics: everything the group has; v8 several groups, their errors apart (KIP-709); v10 topic ids.
 """
 
@@ -32,7 +33,6 @@ from tailrace.wire.messages.offset_fetch import (
 
 _GROUPS_FROM: Final = 8
 _TOPIC_IDS_FROM: Final = 10
-_ERROR_AT_TOP_FROM: Final = 2
 
 
 def handle(services: Services, context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
@@ -48,9 +48,9 @@ def handle(services: Services, context: RequestContext, request: OffsetFetchRequ
     asked = OffsetFetchRequestGroup(request.group_id, topics=topics)
     group = _group(services, context, asked, request.require_stable)
     response = OffsetFetchResponse(error_code=group.error_code)
-    if group.error_code and context.api_version < _ERROR_AT_TOP_FROM:
-        assert topics is not None
-        group.topics = [_refused(topic, group.error_code) for topic in topics]
+    if group.error_code:
+        # v0 and v1 have no other place for it; after them it stands at the top as well.
+        group.topics = [_refused(topic, group.error_code) for topic in topics or ()]
     response.topics = [
         OffsetFetchResponseTopic(topic.name, [_older(partition) for partition in topic.partitions])
         for topic in group.topics
