@@ -16,9 +16,11 @@ from tailrace.broker.follower_fetching import FollowerFetch
 from tailrace.cluster import alter_partition, elections
 from tailrace.coordinator.consumer_groups.group import ConsumerGroup
 from tailrace.coordinator.groups.loading import Remains
+from tailrace.coordinator.transactions.coordinator import TransactionCoordinator
 from tailrace.coordinator.transactions.markers import Markers
 from tailrace.coordinator.transactions.transaction import Transaction
 from tailrace.log.log_contents import LogContents
+from tailrace.log.producer_state import ProducerStates
 from tailrace.node.coordinator_log import CoordinatorLog
 from tailrace.replication.follower_role import FollowerRole, LeaderAnswer, Next, Position
 from tailrace.replication.leader_role import LeaderRole
@@ -161,6 +163,21 @@ def _lets_anybody_commit() -> list[Patch]:
     ]
 
 
+def _waits_for_the_newest_transaction() -> list[Patch]:
+    """The last stable offset is the beginning of the open transaction that began last."""
+
+    def newest(self: ProducerStates) -> int | None:
+        begun = [*self._ongoing.values(), *(each.first_offset for each in self._unreplicated)]
+        return max(begun, default=None)
+
+    return [(ProducerStates, "first_unstable_offset", property(newest))]
+
+
+def _never_times_out() -> list[Patch]:
+    """A transaction whose producer is gone stays open."""
+    return [(TransactionCoordinator, "abort_timed_out", lambda self: None)]
+
+
 OF_TRANSACTIONS: dict[str, Callable[[], list[Patch]]] = {
     "shows-open-transactions": _shows_open_transactions,
     "forgets-what-was-aborted": _forgets_what_was_aborted,
@@ -169,6 +186,8 @@ OF_TRANSACTIONS: dict[str, Callable[[], list[Patch]]] = {
     "tries-markers-once": _tries_markers_once,
     "reads-no-log": _reads_no_log,
     "lets-anybody-commit": _lets_anybody_commit,
+    "waits-for-the-newest-transaction": _waits_for_the_newest_transaction,
+    "never-times-out": _never_times_out,
 }
 """Those that schedules with transactions and groups find."""
 
