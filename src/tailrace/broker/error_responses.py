@@ -160,6 +160,8 @@ def _mirror(module: Any, levels: tuple[_Level, ...], request: Any, response: Any
         item = getattr(module, level.item)()
         _copy_names(asked, item)
         _say(item, error)
+        if "committed_offset" in item.__slots__:
+            item.committed_offset = -1  # nothing is known; 0 would be the first record
         if deeper:
             _mirror(module, deeper, asked, item, error)
         answers.append(item)

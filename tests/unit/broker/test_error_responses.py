@@ -18,6 +18,7 @@ from tailrace.wire.messages.describe_groups import DescribeGroupsRequest
 from tailrace.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from tailrace.wire.messages.describe_transactions import DescribeTransactionsRequest
 from tailrace.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from tailrace.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
 from tailrace.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tailrace.wire.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
@@ -60,6 +61,15 @@ def test_fetch_names_partitions_before_sessions_and_itself_after() -> None:
     assert (topic.partitions[0].partition_index, topic.partitions[0].error_code) == (2, CODE)
     later = answered(ApiKey.FETCH, 12, request)
     assert (later.error_code, later.responses) == (CODE, [])
+
+
+def test_a_committed_offset_that_is_not_told_is_none() -> None:
+    request = OffsetFetchRequest("g", [OffsetFetchRequestTopic("t", [3])])
+    for version in range(8):
+        answer = answered(ApiKey.OFFSET_FETCH, version, request)
+        (partition,) = answer.topics[0].partitions
+        assert (answer.error_code, partition.error_code) == (CODE, CODE)
+        assert (answer.topics[0].name, partition.partition_index, partition.committed_offset) == ("t", 3, -1)
 
 
 def test_plain_strings_and_numbers_become_names() -> None:
