@@ -4,7 +4,7 @@ Behaviour: a partition without a commit, and every one of an unknown group, is a
     With `require_stable` (KIP-447) a partition with an offset in an open transaction is UNSTABLE_OFFSET_COMMIT: what
     is committed may be about to be replaced. With a member's id and epoch (v9, KIP-848) an old epoch is refused.
     An offset that was committed for a topic that has since been deleted is not its namesake's. Before v8 the error of a
-    group is told for each partition that was asked for, too: there are clients that look nowhere else (decision 25).
+    group is told for each partition that was asked for, too: there are clients that look nowhere else (decision 26).
 Versions:  v2 null topics: everything the group has; v8 several groups, their errors apart (KIP-709); v10 topic ids.
 """
 
