@@ -341,6 +341,7 @@ def test_a_process_of_its_own_that_only_reads(cluster: Cluster) -> None:
     with console("--bootstrap", cluster.servers, "--read-only") as (process, http):
         session = http.get("/api/session")
         assert (session["read_only"], session["figures"], session["is_inside_broker"]) == (True, "offsets", False)
+        assert http.get("/api/overview")["kafka"] == "Tailrace", "by a setting that it alone has"
         assert http.ask("POST", "/api/topics", {"name": "x"})[1]["error"] == "READ_ONLY"
         assert http.ask("GET", "/api/profiles/cpu")[0] == 501
         with closing(http.events("/api/live")) as events:

@@ -20,9 +20,11 @@ from tailrace.console.problems import not_found
 from tailrace.wire.api import ApiKey
 from tailrace.wire.messages.api_versions import ApiVersionsRequest
 from tailrace.wire.messages.describe_cluster import DescribeClusterRequest
+from tailrace.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
 _LEVELS: Final = {"4.0": range(20, 26), "4.1": range(26, 28), "4.2": range(28, 30), "4.3": range(30, 31)}
 """Levels of the feature metadata.version, as Apache Kafka numbers its releases."""
+_ONLY_TAILRACE_HAS: Final = "http.listen"
 
 
 class Brokers:
@@ -111,9 +113,22 @@ async def software_of(kafka: KafkaCluster) -> str:
     if kafka.options.is_inside_broker:
         return f"Tailrace {tailrace.__version__}"
     try:
+        if await _is_tailrace(kafka):
+            return "Tailrace"
         answer = await kafka.ask(ApiKey.API_VERSIONS, ApiVersionsRequest("tailrace-console", "1"))
     except TailraceError:
         return "Kafka"
     level = next((each.max_version_level for each in answer.finalized_features if each.name == "metadata.version"), 0)
     release = next((name for name, levels in _LEVELS.items() if level in levels), None)
     return "Kafka" if release is None else f"Apache Kafka {release} or compatible"
+
+
+async def _is_tailrace(kafka: KafkaCluster) -> bool:
+    """Whether a broker has a setting that no other broker has."""
+    first = next(iter((await kafka.broker_addresses()).items()), None)
+    if first is None:
+        return False
+    number, address = first
+    resource = DescribeConfigsResource(configs.Resource.BROKER.value, str(number), [_ONLY_TAILRACE_HAS])
+    answer = await kafka.ask(ApiKey.DESCRIBE_CONFIGS, DescribeConfigsRequest([resource]), address)
+    return any(each.name == _ONLY_TAILRACE_HAS for found in answer.results for each in found.configs)
