@@ -5,6 +5,7 @@ import { colour, theme } from '/static/theme.js'
 
 const ROW_PX = 20
 const NARROWEST = 0.0008
+const TRUNK = 0.97
 
 /** The tree below `node` as rectangles [depth, start, end, name, value, self, place, path]; too narrow ones are left out. */
 export function rectangles(node) {
@@ -24,6 +25,17 @@ export function rectangles(node) {
   return found
 }
 
+/** The path down to where the tree branches: past the frames, such as those of the event loop, that nearly all samples share. */
+export function trunk(root) {
+  const path = []
+  for (let node = root; ;) {
+    const index = node.children.findIndex(child => child.children.length && child.value >= TRUNK * root.value)
+    if (index < 0) return path
+    path.push(index)
+    node = node.children[index]
+  }
+}
+
 /** A colour by the name, so that a function looks the same in every graph. */
 function shade(name, isDark) {
   let hash = 0
@@ -35,11 +47,12 @@ export const FlameGraph = {
   props: { root: { type: Object, required: true }, format: { type: Function, required: true }, search: { type: String, default: '' } },
   setup(props) {
     const place = ref(null)
-    const trail = ref([])
+    const trail = ref(trunk(props.root))
     const picked = ref(null)
     const top = computed(() => trail.value.reduce((node, index) => node.children[index], props.root))
     const frames = computed(() => rectangles(top.value))
     const height = computed(() => (Math.max(...frames.value.map(one => one.value[0])) + 1) * ROW_PX + 4)
+    const isTrunkLeftOut = computed(() => trail.value.length > 0 && trail.value.join() === trunk(props.root).join())
     const matched = computed(() => {
       const wanted = (props.search ?? '').toLowerCase()
       if (!wanted) return null
@@ -60,7 +73,7 @@ export const FlameGraph = {
       draw()
     })
     onBeforeUnmount(() => { isGone = true; observer?.disconnect(); chart?.dispose() })
-    watch(() => props.root, () => { trail.value = []; picked.value = null })
+    watch(() => props.root, () => { trail.value = trunk(props.root); picked.value = null })
     watch(() => [frames.value, props.search, theme.isDark], draw, { flush: 'post' })
 
     function draw() {
@@ -92,13 +105,14 @@ export const FlameGraph = {
         }],
       }, { notMerge: true })
     }
-    return { height, matched, picked, place, top, trail, share: value => `${(100 * value / props.root.value).toFixed(1)} %` }
+    return { height, isTrunkLeftOut, matched, picked, place, top, trail, share: value => `${(100 * value / props.root.value).toFixed(1)} %` }
   },
   template: `
     <div class="flame-graph">
       <p class="facts flame-facts" aria-live="polite"><q-btn v-if="trail.length" outline dense no-caps icon="zoom_out" label="All of it" @click="trail = []" />
         <template v-if="picked"><b class="mono">{{ picked.name }}</b><span>{{ format(picked.value) }}, {{ share(picked.value) }}</span><span>itself {{ format(picked.self) }}</span><span class="muted mono">{{ picked.place }}</span></template>
-        <template v-else-if="matched !== null"><span>{{ format(matched) }}, {{ share(matched) }} in what matches</span></template><span v-else class="muted">Point at a frame for its figures; click it to look closer.</span></p>
+        <template v-else-if="matched !== null"><span>{{ format(matched) }}, {{ share(matched) }} in what matches</span></template><span v-else class="muted">Point at a frame for its figures; click it to look closer.
+        <template v-if="isTrunkLeftOut">The {{ trail.length }} outermost frames, which nearly all samples share, are left out.</template></span></p>
       <div ref="place" :style="{ height: height + 'px' }" role="img" :aria-label="'Flame graph of ' + top.name"></div>
     </div>`,
 }
