@@ -27,6 +27,9 @@ CLIENT_QUEUE_BYTES: Final = 64_000_000
 """What a client holds of records not yet acknowledged; beyond it, the loop waits, or falls behind its schedule."""
 
 QUEUE_RECORDS_MAX: Final = 100_000
+QUEUE_BACKOFF_MS: Final = 10
+"""How long a consumer whose queue is full asks for nothing. librdkafka's own second is time in which nothing is
+measured, and it hits the fastest brokers, which fill the queue first."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Workload:
             "queued.min.messages": QUEUE_RECORDS_MAX,
             "queued.max.messages.kbytes": CLIENT_QUEUE_BYTES // 1024,
             "fetch.error.backoff.ms": 20,
+            "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
             "socket.nagle.disable": True,
         }
 
