@@ -143,7 +143,7 @@ def _which(part: Mapping[str, Any]) -> str:
 def _machine(part: Mapping[str, Any]) -> str:
     machine = part["machine"]
     shared = (
-        "the machine did other work meanwhile, so compare within a table" if machine["shared"] else "nothing else ran"
+        "something else ran, or had just ended, so compare within a table" if machine["shared"] else "nothing else ran"
     )
     done, asked = part["rounds_done"], part["rounds"]
     interrupted = "" if done == asked else f" Interrupted when {done} of {asked} rounds were whole."

@@ -141,7 +141,7 @@ def facts(machine: Machine, load_before: float) -> Json:
         "processor": processor(),
         "cpus": os.cpu_count(),
         "memory_gb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9,
-        "kernel": os.uname().release,
+        "kernel": os.uname().release.split("-")[0],  # not whose build it is
         "python": sys.version.split()[0],
         "librdkafka": confluent_kafka.libversion()[0],
         "broker_core": machine.broker_core,
