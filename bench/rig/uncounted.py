@@ -1,5 +1,5 @@
 """`tailrace serve` for `bench_observation`: from one SIGUSR2 to the next it counts nothing of requests, from one SIGHUP
-to the next it takes a CPU profile that nobody gets.
+to the next it takes a CPU profile that nobody gets, of as many samples a second as PROFILE_HZ in the environment says.
 
 What is left out is all that /metrics has of single requests: the count, looks at the clock, histograms, error codes of
 waiting answers. Counts of records and bytes by topic stay: they are two additions within an append. One function is
@@ -9,6 +9,7 @@ it has learned of the class, and be slower for a while with either.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -19,6 +20,7 @@ from tailrace.broker.dispatch import Dispatch
 from tailrace.broker.slow_lane import SLOW_KEYS
 from tailrace.cli.main import main
 from tailrace.observe.cpu_profile import CpuProfile
+from tailrace.observe.limits import SAMPLE_RATE_HZ
 from tailrace.wire.frame import decode_request_header
 
 counted = Dispatch.answer
@@ -55,7 +57,7 @@ def profile(number: int, frame: FrameType | None) -> None:
     if profiles:
         profiles.pop().stop()
     else:
-        profiles.append(CpuProfile(SystemClock()))
+        profiles.append(CpuProfile(SystemClock(), int(os.environ.get("PROFILE_HZ", SAMPLE_RATE_HZ))))
 
 
 if __name__ == "__main__":
