@@ -379,15 +379,29 @@ def test_a_profile_is_drawn_as_a_flame_graph(tab: Tab, used_all_the_time: None) 
     expect(page.locator(".flame-graph canvas")).to_be_visible()
     expect(page.locator(".rows")).to_contain_text("tailrace.")
     picture(page, "profile")
-    facts = page.locator(".flame-facts")
-    expect(facts).to_contain_text("outermost frames")
-    facts.get_by_role("button", name="All of it").click()
-    expect(facts).not_to_contain_text("outermost frames")
+    page.locator(".flame-graph div[role=img]").click(position={"x": 10, "y": 30})  # the second row: looked at closer
+    whole = page.locator(".flame-facts").get_by_role("button", name="All of it")
+    whole.click()
+    expect(whole).to_have_count(0)
     page.get_by_label("Search functions").fill("tailrace")
     expect(page.locator(".flame-facts")).to_contain_text("in what matches")
     page.get_by_role("button", name="Tasks").click()
     page.get_by_role("button", name="Look").click()
     expect(page.locator(".shown-bytes pre")).not_to_be_empty()
+
+
+def test_a_flame_graph_begins_where_the_tree_branches(tab: Tab) -> None:
+    page = tab.open("/profiles")
+    trunk = "tree => import('/static/components/flame-graph.js').then(it => it.trunk(tree))"
+    branches = [frame(60, frame(60)), frame(34, frame(34))]
+    assert page.evaluate(trunk, frame(100, frame(1), frame(99, frame(95, *branches)))) == [1, 0]
+    assert page.evaluate(trunk, frame(100, *branches)) == [], "other threads had 6 of 100"
+    assert page.evaluate(trunk, frame(100, frame(100))) == [], "a frame that calls nothing is no view"
+
+
+def frame(value: int, *called: dict[str, object]) -> dict[str, object]:
+    """A frame of a profile, as the console's page has them."""
+    return {"value": value, "children": list(called)}
 
 
 def test_keys_deep_links_and_the_back_button_lead_where_they_say(tab: Tab) -> None:

@@ -5,7 +5,7 @@ import { colour, theme } from '/static/theme.js'
 
 const ROW_PX = 20
 const NARROWEST = 0.0008
-const TRUNK = 0.97
+const TRUNK = 0.95
 
 /** The tree below `node` as rectangles [depth, start, end, name, value, self, place, path]; too narrow ones are left out. */
 export function rectangles(node) {
@@ -67,6 +67,7 @@ export const FlameGraph = {
       if (isGone) return
       chart = echarts.init(place.value)
       chart.on('mouseover', event => { picked.value = event.data.frame ? { ...event.data.frame, place: event.data.place } : null })
+      chart.on('globalout', () => { picked.value = null })
       chart.on('click', event => { trail.value = [...trail.value, ...event.data.path] })
       observer = new ResizeObserver(() => chart.resize())
       observer.observe(place.value)
@@ -74,6 +75,7 @@ export const FlameGraph = {
     })
     onBeforeUnmount(() => { isGone = true; observer?.disconnect(); chart?.dispose() })
     watch(() => props.root, () => { trail.value = trunk(props.root); picked.value = null })
+    watch(() => props.search, () => { picked.value = null })
     watch(() => [frames.value, props.search, theme.isDark], draw, { flush: 'post' })
 
     function draw() {
