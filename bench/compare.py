@@ -2,11 +2,12 @@
 
     python bench/compare.py BASE [CHANGED] [--pairs N] [--workloads A,B] [--scale X] [--tolerance X] [--json]
 
-BASE and CHANGED are commits; CHANGED is this checkout when left out. Each is a broker of its own tree, run by this
-interpreter, on one core with the load on another, in pairs (A B, B A, A B, ...). What is compared is the broker's
-processor time for each GB or request, which a busy machine moves less than it does throughput. With 8 pairs and the
-default workloads: some three minutes. Exit status 1: something is slower by more than the tolerance, beyond chance
-(p < 0.05 after correction for the number of figures); 2: it could not be measured.
+BASE and CHANGED are commits, or directories that hold such a tree, as build/compiled does (`dev.py compile`).
+CHANGED is this checkout when left out. Each is a broker of its own tree, run by this interpreter, on one core with the
+load on another, in pairs (A B, B A, A B, ...). What is compared is the broker's processor time for each GB or request,
+which a busy machine moves less than it does throughput. With 8 pairs and the default workloads: some three minutes.
+Exit status 1: something is slower by more than the tolerance, beyond chance (p < 0.05 after correction for the number
+of figures); 2: it could not be measured.
 """
 
 from __future__ import annotations
@@ -79,9 +80,11 @@ def parsed() -> argparse.Namespace:
 
 
 def tree_of(commit: str | None, directory: Path) -> Path:
-    """The files of a commit, unpacked into `directory`; this checkout when it is None."""
+    """The files of a commit, unpacked into `directory`, or where a tree lies; this checkout when `commit` is None."""
     if commit is None:
         return ROOT
+    if (Path(commit) / "src").is_dir():
+        return Path(commit).resolve()
     packed = subprocess.run(["git", "-C", str(ROOT), "archive", commit, "src"], capture_output=True, check=False)
     if packed.returncode != 0:
         raise NotMeasured(f"git has no {commit}: {packed.stderr.decode(errors='replace').strip()}")

@@ -29,6 +29,7 @@ from tailrace.cli.bench.workload import Workload, payload, temporary_topic
 from tailrace.cli.cluster import ClientProperties, Cluster
 
 from .brokers import pinned
+from .process import Meter
 
 TIMEOUT_S = 20.0
 TOOL_TIMEOUT_S = 120.0
@@ -39,7 +40,10 @@ JOIN_MAX_S = 40.0
 QUICK_TO_JOIN: ClientProperties = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 """tansu holds back its first answer to a JoinGroup for half of the session timeout; heartbeats tell of a rebalance."""
 NOTHING_THERE_S = 0.001
-SETTLE_S = 4.0
+AT_REST = 0.1
+"""Of a core in a second: a broker that takes less than that has done what it was asked."""
+AT_REST_MAX_S = 60
+IDLE_S = 5.0
 JAVA_EXCEPTION = re.compile(
     r"^(?:Exception in thread \S+ |Caused by: )?((?:\w+\.)+\w*(?:Error|Exception)\b.*)$", re.MULTILINE
 )
@@ -277,18 +281,28 @@ def transactions(address: str, workload: Workload, records_each: int, begin: Mea
     return Moved(records, records * workload.record_bytes, took_s, requests=done)
 
 
-def many_topics(address: str, partitions: int, begin: Measured) -> Moved:
-    """Idle partitions: made, and left alone. Two seconds are measured, after `SETTLE_S` for what making them began."""
+def many_topics(address: str, partitions: int, begin: Measured, meter: Meter) -> Moved:
+    """Idle partitions: made, and left alone. `IDLE_S` are measured, once what making them began is done."""
     found = cluster(address)
     admin = found.admin()
     names = [f"idle-{uuid.uuid4().hex[:8]}-{number}" for number in range(max(1, partitions // 100))]
     made = admin.create_topics([NewTopic(name, min(partitions, 100), 1) for name in names], operation_timeout=TIMEOUT_S)
     for future in made.values():
         future.result(TIMEOUT_S)
-    time.sleep(SETTLE_S)
+    waited_s = wait_for_rest(meter)
     begin()
-    time.sleep(2.0)
-    return Moved(0, 0, 2.0)
+    time.sleep(IDLE_S)
+    return Moved(0, 0, IDLE_S, own={"busy_before_s": waited_s})
+
+
+def wait_for_rest(meter: Meter) -> float:
+    """Until three seconds in a row took less than `AT_REST` each, `AT_REST_MAX_S` at most. How long that was, in s."""
+    begun, calm = time.monotonic(), 0
+    while calm < 3 and time.monotonic() - begun < AT_REST_MAX_S:
+        before_s = meter.cpu_s()
+        time.sleep(1)
+        calm = calm + 1 if meter.cpu_s() - before_s < AT_REST else 0
+    return time.monotonic() - begun
 
 
 def java_produce(address: str, workload: Workload, bytes_max: int, begin: Measured, core: int | None) -> Moved:

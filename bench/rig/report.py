@@ -19,6 +19,7 @@ HEADINGS = {
     "cpu_s_per_gb": ("CPU s/GB", 2),
     "cpu_us_per_request": ("CPU us/request", 1),
     "cpu_percent": ("CPU, % of a core", 1),
+    "busy_before_s": ("until at rest, s", 0),
     "peak_mb": ("peak MB", 0),
     "ack_p50_ms": ("acknowledged p50 ms", 2),
     "ack_p99_ms": ("p99", 2),

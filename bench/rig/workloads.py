@@ -12,6 +12,7 @@ from . import loads, requests
 from .brokers import FSYNC
 from .copies import traced
 from .loads import BASE, KB, MB, Measured, Moved
+from .process import Meter
 
 LATENCY_RATE_PER_S = 2000.0
 """The fixed rate of `latency`: one all peers keep up with on one core."""
@@ -141,7 +142,7 @@ def _transactions(target: Target, begin: Measured) -> Moved:
 
 
 def _idle(target: Target, begin: Measured) -> Moved:
-    return loads.many_topics(target.address, max(10, int(1000 * target.scale)), begin)
+    return loads.many_topics(target.address, max(10, int(1000 * target.scale)), begin, Meter(target.pid))
 
 
 def _java_consume(target: Target, begin: Measured) -> Moved:
