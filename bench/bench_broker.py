@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from harness.brokers import BrokerProcess, TailraceProcess  # noqa: E402
+from rig import host  # noqa: E402
 from rig.brokers import StockKafka  # noqa: E402
 
 RECORD_BYTES = 1000
@@ -184,9 +185,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         name: {key: statistics.median(r[key] for r in found if key in r) for key in found[0]}
         for name, found in rounds.items()
     }
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    facts["load_average"] = os.getloadavg()[0]
-    return {"machine": facts, "megabytes": options.megabytes, "rounds": options.rounds, "medians": medians}
+    return {"machine": host.facts(), "megabytes": options.megabytes, "rounds": options.rounds, "medians": medians}
 
 
 def main() -> int:

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from harness.brokers import BrokerProcess, TailraceProcess  # noqa: E402
+from rig import host  # noqa: E402
 from rig.brokers import StockKafka  # noqa: E402
 from tailrace.records.builder import BatchBuilder  # noqa: E402
 from tailrace.wire.api import ApiKey, api  # noqa: E402
@@ -185,9 +186,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         }
         for name, found in rounds.items()
     }
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    facts["load_average"] = os.getloadavg()[0]
-    return {"machine": facts, "seconds": options.seconds, "rounds": options.rounds, "medians": medians}
+    return {"machine": host.facts(), "seconds": options.seconds, "rounds": options.rounds, "medians": medians}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -31,6 +31,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from rig import host
+
 HERE = Path(__file__).resolve()
 SERVERS = HERE.with_name("echo_servers.py")
 KINDS = (
@@ -176,12 +179,10 @@ def _show(size: int, results: dict[str, dict[str, float]]) -> None:
 
 def machine() -> dict[str, str | int]:
     """What the figures depend on; no names of hosts."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
-        "cpu": model,
+        "cpu": host.processor(),
         "cores": os.cpu_count() or 0,
-        "kernel": platform.release().split("-")[0],
+        "kernel": host.kernel(),
         "python": platform.python_version(),
         "when": time.strftime("%Y-%m-%d"),
         "load_average_at_end": f"{os.getloadavg()[0]:.2f}",

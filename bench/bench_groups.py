@@ -45,6 +45,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from tests.harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess  # noqa: E402
 from tests.harness.group_load import Crowd, Plan  # noqa: E402
 
+from rig import host  # noqa: E402
+
 SETTINGS = {
     "group.consumer.min.session.timeout.ms": "6000",
     "group.consumer.session.timeout.ms": "10000",
@@ -253,9 +255,7 @@ def main() -> int:
         for kind in kinds:
             with tempfile.TemporaryDirectory(dir=os.environ.get("TAILRACE_BENCH_DIR")) as directory:
                 results.setdefault(kind.name, {})[protocol] = one(kind, Path(directory), protocol, options)
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    facts["load_average"] = os.getloadavg()[0]
-    result = {"machine": facts, "members": options.members, "partitions": options.partitions, "results": results}
+    result = {"machine": host.facts(), "members": options.members, "partitions": options.partitions, "results": results}
     print(json.dumps(result, indent=2))
     if options.write is not None:
         known = json.loads(options.write.read_text()) if options.write.exists() else []

@@ -30,6 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src")]
 
+from rig import host  # noqa: E402
 from tailrace.base.types import TopicPartition  # noqa: E402
 from tailrace.log.config import LogConfig, LogEnvironment  # noqa: E402
 from tailrace.log.log import Log  # noqa: E402
@@ -147,8 +148,7 @@ def main() -> int:
         results = run(sizes, directory)
     finally:
         shutil.rmtree(directory)
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    result = {"machine": {**facts, "load_average": os.getloadavg()[0]}, "results": results}
+    result = {"machine": host.facts(), "results": results}
     print(json.dumps(result, indent=2))
     if options.write is not None:
         options.write.write_text(json.dumps(result, indent=2) + "\n")

@@ -174,7 +174,7 @@ def measure(options: argparse.Namespace, machine: Machine) -> dict[str, list[tup
 def one(broker: Watched, workload: str, machine: Machine) -> dict[str, float]:
     """One load on the running broker."""
     assert broker.process is not None
-    target = Target(broker.address, broker.directory, machine.load_core, machine.scale)
+    target = Target(broker.address, broker.directory, machine.load_core, machine.scale, broker.process.pid)
     with limited(LOAD_MAX_S):
         return measured(ENTRIES[workload], target, Meter(broker.process.pid))
 

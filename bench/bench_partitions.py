@@ -36,6 +36,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 from harness import brokers  # noqa: E402
 from harness.brokers import BrokerProcess, KafkaProcess, TailraceProcess  # noqa: E402
 from node.served import RawClient  # noqa: E402
+from rig import host  # noqa: E402
 from tailrace.wire.api import ApiKey  # noqa: E402
 from tailrace.wire.messages.api_versions import ApiVersionsRequest  # noqa: E402
 from tailrace.wire.messages.metadata import MetadataRequest  # noqa: E402
@@ -219,9 +220,7 @@ def main() -> int:
                 results[kind.name] = measure(broker, topics_of(options.shape, options.partitions), rounds)
             finally:
                 broker.kill()
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    facts["load_average"] = os.getloadavg()[0]
-    result = {"machine": facts, "partitions": options.partitions, "shape": options.shape, "results": results}
+    result = {"machine": host.facts(), "partitions": options.partitions, "shape": options.shape, "results": results}
     print(json.dumps(result, indent=2))
     if options.write is not None:
         known = json.loads(options.write.read_text()) if options.write.exists() else []

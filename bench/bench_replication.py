@@ -30,6 +30,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from bench_broker import server_cpu_s
+from rig import host
 from rig.replica_floor import replica_floor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -198,10 +199,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     medians = {
         name: {key: statistics.median(r[key] for r in rounds) for key in rounds[0]} for name, rounds in found.items()
     }
-    facts = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "kernel": os.uname().release}
-    facts["load_average"] = os.getloadavg()[0]
     asked = {key: value for key, value in vars(options).items() if key != "write"}
-    return {"machine": facts, **asked, "medians": medians, **({} if idle is None else {"at_rest": idle})}
+    return {"machine": host.facts(), **asked, "medians": medians, **({} if idle is None else {"at_rest": idle})}
 
 
 def main() -> int:

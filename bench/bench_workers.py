@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -36,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from harness.brokers import TailraceProcess  # noqa: E402
+from rig import host  # noqa: E402
 from rig.process import Meter  # noqa: E402
 
 RECORD_BYTES = 1000
@@ -192,13 +192,7 @@ def main() -> int:
     medians = {
         name: {key: statistics.median(it[key] for it in found) for key in found[0]} for name, found in rounds.items()
     }
-    facts: dict[str, Any] = {
-        "cpus": os.cpu_count(),
-        "python": sys.version.split()[0],
-        "kernel": os.uname().release.split("-")[0],
-    }
-    facts["load_average"] = os.getloadavg()[0]
-    result = {"machine": facts, "megabytes": options.megabytes, "rounds": options.rounds, "medians": medians}
+    result = {"machine": host.facts(), "megabytes": options.megabytes, "rounds": options.rounds, "medians": medians}
     print(json.dumps(result, indent=2))
     if options.write:
         options.write.write_text(json.dumps({**result, "every_round": rounds}, indent=2) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import Any
 
 import confluent_kafka
 
-from . import report
+from . import host, report
 from .brokers import KINDS
 from .life import Found, Machine
 from .workloads import ENTRIES
@@ -138,10 +138,10 @@ def _versions(before: Mapping[str, str] | None, broker: Mapping[str, str]) -> st
 def facts(machine: Machine, load_before: float) -> Json:
     """What a reader needs to know of the machine."""
     return {
-        "processor": processor(),
+        "processor": host.processor(),
         "cpus": os.cpu_count(),
         "memory_gb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9,
-        "kernel": os.uname().release.split("-")[0],  # not whose build it is
+        "kernel": host.kernel(),
         "python": sys.version.split()[0],
         "librdkafka": confluent_kafka.libversion()[0],
         "broker_core": machine.broker_core,
@@ -150,10 +150,3 @@ def facts(machine: Machine, load_before: float) -> Json:
         "load_after": load_before,
         "shared": load_before > QUIET_LOAD,
     }
-
-
-def processor() -> str:
-    """The processor's name, as the kernel tells it."""
-    found = Path("/proc/cpuinfo")
-    lines = found.read_text(encoding="utf-8").splitlines() if found.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine)
